@@ -1,0 +1,66 @@
+# The club's service: `make run` and `make test` need Python 3.11 or later, and nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+ARGS ?=
+
+bin := .venv/bin
+
+lock_options := pyproject.toml --quiet --no-config --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --custom-compile-command 'make lock'
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+# As root, Postgres runs under another account, which has to be able to read its programs.
+readable := umask 022 &&
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/ready ## Run the whole service on this machine (ARGS= for `club run`)
+	@exec $(bin)/club run $(ARGS)
+
+test: .venv/ready-dev ## Run the test suite (ARGS= for pytest)
+	@$(bin)/pytest $(ARGS)
+
+check: .venv/ready-dev ## Check format, lint, types and the direction of imports
+	@$(bin)/ruff format --check --quiet .
+	@$(bin)/ruff check --quiet .
+	@$(bin)/mypy
+	@$(bin)/lint-imports --no-logo
+
+bench: .venv/ready-dev ## Run the benchmarks, as ratios against the usual alternatives
+	@$(bin)/python -m tests.benchmarks $(ARGS)
+
+lock: .venv/ready-dev ## Pin the newest releases that pyproject.toml allows
+	@$(bin)/uv pip compile $(lock_options) --group build --output-file requirements.lock
+	@$(bin)/uv pip compile $(lock_options) --group build --group dev \
+		--constraints requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove .venv and all caches; the club's data in .club stay
+	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or later is needed, and $(PYTHON) is not that: make PYTHON=/path/to/python3.11"; \
+		exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(readable) $(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/ready: .venv/made requirements.lock pyproject.toml
+	@echo "Installing what the service needs"
+	@$(readable) $(bin)/pip install --quiet --quiet --require-hashes --requirement requirements.lock
+	@$(readable) $(bin)/pip install --quiet --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/ready-dev: .venv/ready requirements-dev.lock
+	@echo "Installing what tests and checks need"
+	@$(readable) $(bin)/pip install --quiet --quiet --require-hashes --requirement requirements-dev.lock
+	@touch $@
