@@ -1,0 +1,49 @@
+"""A report that somebody asked for; what it shows is computed from the log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from domain.aggregate import Aggregate, CreatedEvent
+from domain.refusals import Invalid
+
+
+class ReportEndsFirst(Invalid):
+    """A report ends on the day it starts, or later."""
+
+
+class DrawnUp(CreatedEvent):
+    """A report on the new users of some days, the days of the club's time zone."""
+
+    TOPIC = "report.drawn-up"
+    report_date_start: str
+    report_date_end: str
+    timezone: str
+
+    def apply(self, aggregate: Report) -> None:
+        """What it covers holds for good."""
+        aggregate.facts = {
+            "report_date_start": self.report_date_start,
+            "report_date_end": self.report_date_end,
+        }
+
+
+class Report(Aggregate):
+    """The new users of some days."""
+
+    TOPIC = "report"
+
+    @classmethod
+    def draw_up(cls, number: int, start: str, end: str, timezone: str, at: datetime) -> Self:
+        """Report on the days from `start` to `end`, both included."""
+        if end < start:
+            raise ReportEndsFirst(field="report_date_end")
+        return cls.begin(
+            number,
+            DrawnUp,
+            at=at,
+            report_date_start=start,
+            report_date_end=end,
+            timezone=timezone,
+        )

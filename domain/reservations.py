@@ -1,0 +1,99 @@
+"""Uniqueness, kept in the log: whoever takes a value first holds it until it is released."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Self
+
+from domain.aggregate import Aggregate, CreatedEvent, Event
+from domain.refusals import Conflict
+
+
+class UsernameTaken(Conflict):
+    """This username is taken."""
+
+
+class EmailTaken(Conflict):
+    """This email address is taken."""
+
+
+class ExerciseTitleTaken(Conflict):
+    """An exercise of this title is already in the catalogue."""
+
+
+class UserHasClient(Conflict):
+    """This user is already a client: {holder}."""
+
+
+class MembershipHeld(Conflict):
+    """This membership is issued to {holder}."""
+
+
+class Made(CreatedEvent):
+    """A value was reserved for the first time."""
+
+    TOPIC = "reservation.made"
+    holder: str
+
+    def apply(self, aggregate: Reservation) -> None:
+        """The holder has it."""
+        aggregate.holder = self.holder
+
+
+class Released(Event):
+    """The holder gave the value back."""
+
+    TOPIC = "reservation.released"
+
+    def apply(self, aggregate: Reservation) -> None:
+        """Nobody has it."""
+        aggregate.holder = None
+
+
+class Retaken(Event):
+    """A value that had been given back was reserved again."""
+
+    TOPIC = "reservation.retaken"
+    holder: str
+
+    def apply(self, aggregate: Reservation) -> None:
+        """The new holder has it."""
+        aggregate.holder = self.holder
+
+
+class Reservation(Aggregate):
+    """One value of which there may be one holder, for example a username."""
+
+    TOPIC = "reservation"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holder: str | None = None
+
+    @staticmethod
+    def of(kind: str, value: str) -> str:
+        """What the reservation of this value is called, without showing the value itself.
+
+        The digest keeps names and addresses out of ids, which travel further than facts do.
+        """
+        folded = " ".join(value.casefold().split())
+        return f"{kind}-{hashlib.sha256(folded.encode()).hexdigest()[:32]}"
+
+    @classmethod
+    def make(cls, name: str, holder: str, at: datetime) -> Self:
+        """The first reservation of a value."""
+        return cls.begin(name, Made, at=at, holder=holder)
+
+    def take(self, holder: str, at: datetime, taken: type[Conflict]) -> None:
+        """Reserve the value for `holder`; refused with `taken` while another has it."""
+        if self.holder == holder:
+            return
+        if self.holder is not None:
+            raise taken(holder=self.holder)
+        self.happen(Retaken, at=at, holder=holder)
+
+    def release(self, holder: str, at: datetime) -> None:
+        """Give the value back, if `holder` has it."""
+        if self.holder == holder:
+            self.happen(Released, at=at)
