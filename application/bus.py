@@ -1,0 +1,219 @@
+"""From a command to its outcome: decide, let policies follow, record it all at once.
+
+A decision that turns out stale is taken again on fresh facts; a refusal is only ever given on
+fresh facts. A command that names a key happens once, over any channel, and answers the same.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from application.catalogue import HANDLERS
+from application.command import Command
+from application.policies import consequences
+from application.ports import (
+    AlreadyDone,
+    Receipt,
+    ReceiptKey,
+    Services,
+    StaleDecision,
+    Submission,
+)
+from application.work import Repository, Result, Work
+from domain.refusals import Busy, Conflict, Invalid, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from application.access import Caller
+
+MOST_DECISIONS = 200
+"""How often a command may find its facts changed under it before it gives way."""
+
+
+class KeyReused(Invalid):
+    """This idempotency key was used for another request."""
+
+
+class StillInFlight(Conflict):
+    """A request with this idempotency key is being worked on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks, in which conversation, and under which key."""
+
+    caller: Caller
+    correlation_id: str
+    versions: frozenset[int] | None = None
+    """The versions that the request demands of the aggregate it is about."""
+    key: ReceiptKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command."""
+
+    body: Mapping[str, Any] | None
+    version: int | None
+    position: int
+    """Where in the ledger it ended; 0 where it changed nothing."""
+    shown: bool = field(default=True, compare=False)
+    """Whether the read tables show it already."""
+
+    def recorded(self) -> dict[str, Any]:
+        """The outcome as a receipt keeps it; the position is not known before the commit."""
+        return {"body": self.body, "version": self.version}
+
+    @classmethod
+    def replayed(cls, recorded: Mapping[str, Any]) -> Self:
+        """The outcome that a receipt kept; raises the refusal, where it was one."""
+        if "refusal" in recorded:
+            raise _refusal_again(recorded["refusal"])
+        return cls(recorded["body"], recorded["version"], 0)
+
+
+class Bus:
+    """Takes commands from every channel."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._repository = Repository(services)
+        self._in_flight: set[ReceiptKey] = set()
+
+    async def execute(self, command: Command, asked: Asked) -> Outcome:
+        """Decide and record the command, and wait until the read tables show it.
+
+        Raises a Refusal where the club says no; LedgerUnavailable or Overloaded where nothing
+        was recorded because the ledger could not take it.
+        """
+        if asked.key is None:
+            return await self._decide(command, asked)
+        with self._only_one(asked.key):
+            receipt = await self._services.ledger.receipt(asked.key)
+            if receipt is not None:
+                return _again(receipt, command)
+            return await self._decide(command, asked)
+
+    @contextmanager
+    def _only_one(self, key: ReceiptKey) -> Iterator[None]:
+        if key in self._in_flight:
+            raise StillInFlight
+        self._in_flight.add(key)
+        try:
+            yield
+        finally:
+            self._in_flight.discard(key)
+
+    async def _decide(self, command: Command, asked: Asked) -> Outcome:
+        command_id = uuid.uuid4().hex
+        use_known = True
+        for _ in range(MOST_DECISIONS):
+            work = Work(
+                self._services,
+                self._repository,
+                asked.caller,
+                command.NAME,
+                command_id,
+                asked.versions,
+                use_known=use_known,
+            )
+            refusal: Refusal | None = None
+            result = Result(None)
+            try:
+                result = await self._handle(command, work)
+            except Refusal as said:
+                refusal = said
+            if work.rests_on_known and (refusal is not None or not work.recordings):
+                use_known = False
+                continue
+            try:
+                return await self._record(command, work, command_id, result, refusal, asked)
+            except StaleDecision:
+                work.stale()
+            except AlreadyDone:
+                return await self._settle_twins(command, asked)
+        raise Busy
+
+    async def _handle(self, command: Command, work: Work) -> Result:
+        result = await HANDLERS[type(command)](command, work)
+        happened = work.collect()
+        while happened:
+            answered = happened
+            happened = []
+            for event in answered:
+                for consequence in consequences(event):
+                    work.follow(consequence.NAME, event)
+                    await HANDLERS[type(consequence)](consequence, work)
+                    happened += work.collect()
+        return result
+
+    async def _record(
+        self,
+        command: Command,
+        work: Work,
+        command_id: str,
+        result: Result,
+        refusal: Refusal | None,
+        asked: Asked,
+    ) -> Outcome:
+        outcome = Outcome(result.body, result.version, 0)
+        recordings = work.recordings if refusal is None else []
+        receipt = None
+        if asked.key is not None:
+            kept = outcome.recorded() if refusal is None else {"refusal": _recorded(refusal)}
+            receipt = Receipt(asked.key, command.fingerprint(), kept)
+        if recordings or receipt is not None:
+            submission = Submission(
+                command_id=command_id,
+                actor=asked.caller.actor,
+                correlation_id=asked.correlation_id,
+                recordings=recordings,
+                expected=work.expected,
+                conditions=work.conditions,
+                receipt=receipt,
+            )
+            position = await self._services.ledger.append(submission)
+            if refusal is None and recordings:
+                work.committed()
+                is_shown = await self._services.read_side.reached(position)
+                return Outcome(outcome.body, outcome.version, position, is_shown)
+        if refusal is not None:
+            raise refusal
+        return outcome
+
+    async def _settle_twins(self, command: Command, asked: Asked) -> Outcome:
+        """Another process recorded the same command first: its outcome is ours."""
+        receipt = None if asked.key is None else await self._services.ledger.receipt(asked.key)
+        if receipt is None:
+            raise Busy
+        return _again(receipt, command)
+
+
+def _again(receipt: Receipt, command: Command) -> Outcome:
+    if receipt.fingerprint != command.fingerprint():
+        raise KeyReused
+    return Outcome.replayed(receipt.outcome)
+
+
+def _recorded(refusal: Refusal) -> dict[str, Any]:
+    return {"code": refusal.code, "detail": refusal.detail, "field": refusal.field}
+
+
+def _refusal_again(recorded: Mapping[str, Any]) -> Refusal:
+    """The refusal that a receipt kept, word for word."""
+    kinds = {kind.code: kind for kind in _every_refusal(Refusal)}
+    refusal = kinds[recorded["code"]].__new__(kinds[recorded["code"]])
+    Exception.__init__(refusal, recorded["detail"])
+    refusal.detail, refusal.field, refusal.case = recorded["detail"], recorded["field"], {}
+    return refusal
+
+
+def _every_refusal(base: type[Refusal]) -> Iterator[type[Refusal]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from _every_refusal(kind)

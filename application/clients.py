@@ -1,0 +1,219 @@
+"""Commands about clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from application.command import Command
+from application.fields import Body, Day, Id, Line50, Line80, Measure, Phone
+from application.work import Result, Work, shown, unknown
+from domain.clients import Client
+from domain.memberships import Membership
+from domain.refusals import Forbidden
+from domain.reservations import MembershipHeld, Reservation, UserHasClient
+from domain.users import User
+from domain.values import ClientStatus, Gender
+
+NOBODY_GRANTS_THEMSELVES = ("user_id", "membership_id", "status")
+"""What a client cannot change about itself; `status` not even at the start."""
+
+
+class ClientBody(Body):
+    """A client's documented columns."""
+
+    user_id: Id
+    membership_id: Id
+    first_name: Line50
+    last_name: Line80
+    phone_number: Phone
+    gender: Gender | None = None
+    date_of_birth: Day
+    weight_kg: Measure | None = None
+    height_sm: Measure | None = None
+    status: ClientStatus = Field(
+        default=ClientStatus.ACTIVE,
+        description="set by the club; a complete update that does not name it leaves it as it is",
+    )
+
+    def replacement(self) -> dict[str, Any]:
+        """The facts of a complete update: all of them, but a status only where it is named."""
+        facts = self.facts()
+        return facts if "status" in self.model_fields_set else facts | {"status": None}
+
+
+class ClientChanges(ClientBody, partial=True):
+    """Some columns of a client."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterClient(Command):
+    """Make a user a client, on a membership."""
+
+    body: ClientBody
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeClient(Command):
+    """Change a client: all of it, or the fields named; a status of None stays as it is."""
+
+    client_id: int
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteClient(Command):
+    """Take a client off the books, with its trainings."""
+
+    client_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeactivateClientOf(Command):
+    """Make the client of a user who left INACTIVE."""
+
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitClient(Command):
+    """Let the client in for the time that a payment bought."""
+
+    client_id: int
+    payment_id: int
+    paid_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawAdmission(Command):
+    """Take away the time that a refunded payment had bought."""
+
+    client_id: int
+    payment_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class LapseClient(Command):
+    """Make a client whose time ended EXPIRED."""
+
+    client_id: int
+
+
+async def register_client(command: RegisterClient, work: Work) -> Result:
+    """One client for each user, and one holder for each membership."""
+    body = command.body
+    await work.look(
+        User.stream(body.user_id),
+        Membership.stream(body.membership_id),
+        Reservation.stream(client_of(body.user_id)),
+        Reservation.stream(holder_of(body.membership_id)),
+    )
+    everybody = work.may("clients.keep")
+    if not everybody and body.user_id != work.caller.user_id:
+        raise unknown(User, body.user_id, "user_id")
+    if not everybody and body.status is not ClientStatus.ACTIVE:
+        raise Forbidden(field="status")
+    await work.refer(User, body.user_id, "user_id")
+    await work.refer(Membership, body.membership_id, "membership_id")
+    number = await work.new_number(Client)
+    client = work.add(Client.register(number, body.facts(), work.at))
+    await work.reserve(client_of(body.user_id), client, UserHasClient)
+    await _hold(client, body.membership_id, work)
+    return shown(client)
+
+
+async def change_client(command: ChangeClient, work: Work) -> Result:
+    """The user, the membership and the status are the club's to change."""
+    client = await work.get(Client, command.client_id)
+    work.allow("clients.keep", client, owner=client.user_id)
+    work.must_match(client)
+    facts = {name: fact for name, fact in command.facts.items() if (name, fact) != ("status", None)}
+    for name in NOBODY_GRANTS_THEMSELVES:
+        if name in facts and facts[name] != client.facts[name] and not work.may("clients.decide"):
+            raise Forbidden(field=name)
+    await _transfer(client, facts.pop("user_id", client.user_id), work)
+    await _change_membership(client, facts.pop("membership_id", client.membership_id), work)
+    status = facts.pop("status", client.status)
+    client.change_details(facts, work.at)
+    client.change_status(ClientStatus(status), work.at)
+    return shown(client)
+
+
+async def _transfer(client: Client, user_id: int, work: Work) -> None:
+    if user_id == client.user_id:
+        return
+    await work.refer(User, user_id, "user_id")
+    await work.reserve(client_of(user_id), client, UserHasClient)
+    await work.release(client_of(client.user_id), client)
+    client.transfer(user_id, work.at)
+
+
+async def _change_membership(client: Client, membership_id: int, work: Work) -> None:
+    if membership_id == client.membership_id:
+        return
+    await work.refer(Membership, membership_id, "membership_id")
+    await _hold(client, membership_id, work)
+    await work.release(holder_of(client.membership_id), client)
+    client.change_membership(membership_id, work.at)
+
+
+async def _hold(client: Client, membership_id: int, work: Work) -> None:
+    if not work.rules.shared_memberships:
+        await work.reserve(holder_of(membership_id), client, MembershipHeld)
+
+
+async def delete_client(command: DeleteClient, work: Work) -> Result:
+    """The user and the membership are free again; trainings and plans follow (policies)."""
+    client = await work.get(Client, command.client_id)
+    work.allow("clients.keep", client, owner=client.user_id)
+    work.must_match(client)
+    await work.release(client_of(client.user_id), client)
+    await work.release(holder_of(client.membership_id), client)
+    client.delete(work.at)
+    return Result(None)
+
+
+async def deactivate_client_of(command: DeactivateClientOf, work: Work) -> Result:
+    """Nothing to do for a user who is no client."""
+    reservation = await work.find(Reservation, client_of(command.user_id))
+    if reservation is None or reservation.holder is None:
+        return Result(None)
+    client = await work.find(Client, reservation.holder.removeprefix("client-"))
+    if client is not None:
+        client.change_status(ClientStatus.INACTIVE, work.at)
+    return Result(None)
+
+
+async def admit_client(command: AdmitClient, work: Work) -> Result:
+    """A payment outlives its client: nobody is let in where the client is gone."""
+    client = await work.find(Client, command.client_id)
+    if client is not None:
+        client.admit(command.payment_id, command.paid_at, work.rules.paid_days, work.at)
+    return Result(None)
+
+
+async def withdraw_admission(command: WithdrawAdmission, work: Work) -> Result:
+    """A payment outlives its client: nothing is taken away where the client is gone."""
+    client = await work.find(Client, command.client_id)
+    if client is not None:
+        client.withdraw_admission(command.payment_id, work.at)
+    return Result(None)
+
+
+async def lapse_client(command: LapseClient, work: Work) -> Result:
+    """Refused while there is time left."""
+    client = await work.get(Client, command.client_id)
+    client.lapse(work.at)
+    return Result(None)
+
+
+def client_of(user_id: int) -> str:
+    """The reservation that holds which client a user is."""
+    return f"client-of-user-{user_id}"
+
+
+def holder_of(membership_id: int) -> str:
+    """The reservation that holds to which client a membership is issued."""
+    return f"holder-of-membership-{membership_id}"

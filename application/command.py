@@ -1,0 +1,41 @@
+"""What every command is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import fields
+from typing import Any, ClassVar
+
+import orjson
+
+from application.fields import Body
+
+
+class Command:
+    """Something that somebody asks the club to do; `NAME` is `register-client` for RegisterClient.
+
+    Commands are frozen dataclasses: the numbers they are about, and the body of the request.
+    """
+
+    NAME: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        cls.NAME = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+    def fingerprint(self) -> bytes:
+        """A digest of what is asked, whatever channel it came over.
+
+        A password is left out: a digest of a short secret would give it away.
+        """
+        asked = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+        return hashlib.sha256(
+            orjson.dumps([self.NAME, asked], option=orjson.OPT_SORT_KEYS)
+        ).digest()
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, Body):
+        return value
+    named: dict[str, Any] = value.named()
+    return {name: fact for name, fact in named.items() if name != "password"}

@@ -1,0 +1,43 @@
+"""What time does by itself: payments that nobody settles expire, and so do clients.
+
+Every step is a command that decides on the aggregate itself, so that doing it late, twice or in
+two processes at once happens once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+from application.access import THE_CLUB
+from application.bus import Asked, Bus
+from application.clients import LapseClient
+from application.command import Command
+from application.payments import ExpirePayment
+from application.ports import Services
+from domain.refusals import Conflict, NotFound
+
+BATCH = 500
+
+
+async def expire_what_is_due(bus: Bus, services: Services) -> int:
+    """Expire overdue payments and lapsed clients; returns how many of them."""
+    now = services.clock.now()
+    before = now - timedelta(hours=services.rules.payment_patience_hours)
+    payments = await services.read_side.overdue_payments(before, BATCH)
+    clients = await services.read_side.lapsed_clients(now, BATCH)
+    commands: list[Command] = [
+        *(ExpirePayment(number) for number in payments),
+        *(LapseClient(number) for number in clients),
+    ]
+    asked = Asked(THE_CLUB, correlation_id=f"housekeeping-{uuid.uuid4().hex}")
+    return sum([await _done(bus, command, asked) for command in commands])
+
+
+async def _done(bus: Bus, command: Command, asked: Asked) -> bool:
+    try:
+        await bus.execute(command, asked)
+    except (Conflict, NotFound):
+        # Settled, prolonged or deleted in the meantime: there is nothing left to do.
+        return False
+    return True

@@ -1,0 +1,74 @@
+"""Commands about memberships."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from application.command import Command
+from application.fields import Body, Price, Text
+from application.work import Result, Work, shown
+from domain.memberships import Membership
+from domain.reservations import MembershipHeld
+from domain.values import AccessLevel
+
+
+class MembershipBody(Body):
+    """A membership's documented columns."""
+
+    access_level: AccessLevel | None = None
+    description: Text | None = None
+    price: Price
+
+
+class MembershipChanges(MembershipBody, partial=True):
+    """Some columns of a membership."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddMembership(Command):
+    """Put a membership on offer."""
+
+    body: MembershipBody
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMembership(Command):
+    """Change what is sold: all of it, or the fields named."""
+
+    membership_id: int
+    facts: dict[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMembership(Command):
+    """Take a membership off the offer."""
+
+    membership_id: int
+
+
+async def add_membership(command: AddMembership, work: Work) -> Result:
+    """Memberships are the club's to keep."""
+    work.must_reach_all("memberships.keep")
+    number = await work.new_number(Membership)
+    return shown(work.add(Membership.add(number, command.body.facts(), work.at)))
+
+
+async def change_membership(command: ChangeMembership, work: Work) -> Result:
+    """Memberships are the club's to keep."""
+    work.must_reach_all("memberships.keep")
+    membership = await work.get(Membership, command.membership_id)
+    work.must_match(membership)
+    membership.change(command.facts, work.at)
+    return shown(membership)
+
+
+async def delete_membership(command: DeleteMembership, work: Work) -> Result:
+    """Refused while a client holds it."""
+    work.must_reach_all("memberships.keep")
+    membership = await work.get(Membership, command.membership_id)
+    work.must_match(membership)
+    holders = await work.referring("clients on membership", command.membership_id)
+    if holders:
+        raise MembershipHeld(holder=f"client {holders[0]}")
+    membership.delete(work.at)
+    return Result(None)

@@ -1,0 +1,148 @@
+"""Commands about payments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import Field
+
+from application.command import Command
+from application.fields import Body, Id, Moment
+from application.work import Result, Work, missing, shown, unknown
+from domain.aggregate import text_time
+from domain.clients import Client
+from domain.memberships import Membership
+from domain.payments import Payment
+from domain.refusals import Forbidden, Invalid
+from domain.values import PaymentStatus
+
+LATEST_CLOCK = timedelta(minutes=5)
+"""How far another machine's clock may run ahead of ours."""
+
+
+class NotYet(Invalid):
+    """A payment cannot have taken a step in the future."""
+
+
+class PaymentBody(Body):
+    """A payment's documented columns."""
+
+    client_id: Id
+    membership_id: Id
+    payment_status: PaymentStatus | None = Field(
+        default=None,
+        description="PENDING at the start; a complete update that does not name it leaves it",
+    )
+    timestamp: Moment | None = Field(
+        default=None, description="when the payment reached its status; now, unless it is told"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPayment(Command):
+    """Ask a client to pay for a membership."""
+
+    body: PaymentBody
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePayment(Command):
+    """A complete update: who pays for what, and how far it has come."""
+
+    payment_id: int
+    body: PaymentBody
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePayment(Command):
+    """Throw away a payment in which no money has moved."""
+
+    payment_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExpirePayment(Command):
+    """Make a payment that nobody settled in time EXPIRED."""
+
+    payment_id: int
+
+
+async def request_payment(command: RequestPayment, work: Work) -> Result:
+    """PENDING; whoever may settle can record at once how far it has come."""
+    body = command.body
+    client = await work.refer(Client, body.client_id, "client_id")
+    if not work.may("payments.keep") and client.user_id != work.caller.user_id:
+        raise unknown(Client, body.client_id, "client_id")
+    await work.refer(Membership, body.membership_id, "membership_id")
+    occurred_at = _occurred_at(body, work)
+    number = await work.new_number(Payment)
+    payment = work.add(Payment.request(number, body.client_id, body.membership_id, work.at))
+    _step(payment, body.payment_status, occurred_at, work)
+    return shown(payment)
+
+
+async def change_payment(command: ChangePayment, work: Work) -> Result:
+    """Its owner may only call it off; the rest is for those who settle."""
+    body = command.body
+    payment = await _payment_in_reach(command.payment_id, work)
+    work.must_match(payment)
+    facts = {"client_id": body.client_id, "membership_id": body.membership_id}
+    changes: dict[str, Any] = payment.changed(facts)
+    if changes and not work.may("payments.settle"):
+        raise Forbidden(field=next(iter(changes)))
+    if "client_id" in changes:
+        await work.refer(Client, body.client_id, "client_id")
+    if "membership_id" in changes:
+        await work.refer(Membership, body.membership_id, "membership_id")
+    occurred_at = _occurred_at(body, work)
+    payment.change_details(changes, work.at)
+    _step(payment, body.payment_status, occurred_at, work)
+    return shown(payment)
+
+
+async def delete_payment(command: DeletePayment, work: Work) -> Result:
+    """Accounts stay."""
+    payment = await _payment_in_reach(command.payment_id, work)
+    work.must_match(payment)
+    payment.delete(work.at)
+    return Result(None)
+
+
+async def expire_payment(command: ExpirePayment, work: Work) -> Result:
+    """Refused while there is time left to settle it."""
+    payment = await work.get(Payment, command.payment_id)
+    payment.expire(timedelta(hours=work.rules.payment_patience_hours), work.at)
+    return Result(None)
+
+
+def _step(
+    payment: Payment, status: PaymentStatus | None, occurred_at: datetime, work: Work
+) -> None:
+    if status is None or status is payment.status:
+        return
+    if status is not PaymentStatus.CANCELLED and not work.may("payments.settle"):
+        raise Forbidden(field="payment_status")
+    payment.step(status, occurred_at, work.at)
+
+
+def _occurred_at(body: PaymentBody, work: Work) -> datetime:
+    """When the step was taken: only those who settle may say so."""
+    if body.timestamp is None:
+        return work.at
+    if not work.may("payments.settle"):
+        raise Forbidden(field="timestamp")
+    occurred_at = text_time(body.timestamp)
+    if occurred_at > work.at + LATEST_CLOCK:
+        raise NotYet(field="timestamp")
+    return occurred_at
+
+
+async def _payment_in_reach(payment_id: int, work: Work) -> Payment:
+    payment = await work.get(Payment, payment_id)
+    if not work.may("payments.keep"):
+        client = await work.find(Client, payment.client_id)
+        if client is None or client.user_id != work.caller.user_id:
+            raise missing(Payment, payment_id)
+    return payment

@@ -1,0 +1,191 @@
+"""What the application needs from outside, in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from application.access import Caller
+from domain.aggregate import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """An event about to be recorded, with who did it and why."""
+
+    event: Event
+    command: str
+    """The name of the command that led to it."""
+    causation_id: str
+    """The id of that command, or of the event that a policy answered with the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptKey:
+    """What makes a command the same command again, over any channel."""
+
+    source: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a command that named a key."""
+
+    key: ReceiptKey
+    fingerprint: bytes
+    outcome: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NothingSince:
+    """A decision that rests on the read tables as of `position`.
+
+    It holds only while no event of these topics with `field == value` came after it.
+    """
+
+    position: int
+    topics: tuple[str, ...]
+    field: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """All that one command leaves in the ledger, in one transaction or not at all."""
+
+    command_id: str
+    actor: str
+    correlation_id: str
+    recordings: Sequence[Recording]
+    expected: Mapping[str, int]
+    """The version of every stream that the decision rests on; 0 for one that is not there."""
+    conditions: Sequence[NothingSince] = ()
+    receipt: Receipt | None = None
+
+
+class StaleDecision(Exception):
+    """What a command was decided on has changed; it must be decided anew."""
+
+
+class AlreadyDone(Exception):
+    """A command of this key is in the ledger."""
+
+
+class LedgerUnavailable(Exception):
+    """The database cannot be reached; nothing was recorded."""
+
+
+class OutcomeUnknown(LedgerUnavailable):
+    """The database went away in the middle of a commit and did not come back in time."""
+
+
+class InvalidToken(Exception):
+    """This is not a valid access token of this service."""
+
+
+class Overloaded(Exception):
+    """More commands are waiting than can be answered in time."""
+
+
+class Ledger(Protocol):
+    """The log of everything that happened."""
+
+    async def append(self, submission: Submission) -> int:
+        """Record all of it, durably; returns the position of the last event.
+
+        Raises StaleDecision, AlreadyDone, LedgerUnavailable or Overloaded; then nothing of it is
+        recorded.
+        """
+        ...
+
+    async def streams(self, ids: Sequence[str]) -> Mapping[str, Sequence[Event]]:
+        """The events of each of these aggregates, in order; none for one that is not there."""
+        ...
+
+    async def receipt(self, key: ReceiptKey) -> Receipt | None:
+        """What became of the command of this key."""
+        ...
+
+    async def next_id(self, kind: str) -> int:
+        """A number that no aggregate of this kind has had, from a Postgres sequence."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Numbers found in the read tables, and the condition under which they are all there are."""
+
+    numbers: tuple[int, ...]
+    condition: NothingSince
+
+
+class ReadSide(Protocol):
+    """What the read tables tell a decision: never a fact of an aggregate, who refers to it."""
+
+    async def reached(self, position: int) -> bool:
+        """Wait until the read tables show `position`; False after a short limit."""
+        ...
+
+    async def referring(self, reference: str, number: int) -> Seen:
+        """Who refers to this number, `reference` being one of `projections.references`."""
+        ...
+
+    async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
+        """PENDING payments whose status is from before that moment, oldest first."""
+        ...
+
+    async def lapsed_clients(self, at: datetime, limit: int) -> Sequence[int]:
+        """ACTIVE clients whose time had ended by that moment."""
+        ...
+
+
+class Callers(Protocol):
+    """Knows who asks."""
+
+    async def of(self, token: str) -> Caller:
+        """Whoever an access token stands for; raises InvalidToken."""
+        ...
+
+
+class PasswordHasher(Protocol):
+    """Argon2id."""
+
+    async def hash(self, password: str) -> str:
+        """The hash to keep; takes tens of milliseconds on purpose."""
+        ...
+
+
+class Clock(Protocol):
+    """The time, in UTC."""
+
+    def now(self) -> datetime:
+        """This moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the club may set for itself."""
+
+    shared_memberships: bool = False
+    """Whether several clients may hold one membership."""
+    paid_days: int = 30
+    """The days that a payment buys."""
+    payment_patience_hours: int = 24
+    """The hours after which a PENDING payment expires."""
+    timezone: str = "UTC"
+    """What "a day" means in reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The ports, together."""
+
+    ledger: Ledger
+    read_side: ReadSide
+    passwords: PasswordHasher
+    clock: Clock
+    rules: Rules = field(default_factory=Rules)

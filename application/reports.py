@@ -1,0 +1,40 @@
+"""Commands about reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from application.command import Command
+from application.fields import Body, Day
+from application.work import Result, Work, shown
+from domain.reports import Report
+
+
+class ReportBody(Body):
+    """The days that a report covers; today, unless they are told."""
+
+    report_date_start: Day | None = Field(default=None, description="today, unless it is told")
+    report_date_end: Day | None = Field(
+        default=None, description="the day of the start, unless it is told"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DrawUpReport(Command):
+    """Report on the new users of some days."""
+
+    body: ReportBody
+
+
+async def draw_up_report(command: DrawUpReport, work: Work) -> Result:
+    """What it shows is computed by its projector, from the log."""
+    work.must_reach_all("reports.draw-up")
+    zone = work.rules.timezone
+    today = work.at.astimezone(ZoneInfo(zone)).date().isoformat()
+    start = command.body.report_date_start or today
+    end = command.body.report_date_end or start
+    number = await work.new_number(Report)
+    return shown(work.add(Report.draw_up(number, start, end, zone, work.at)))

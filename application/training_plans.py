@@ -1,0 +1,229 @@
+"""Commands about training plans, the trainings in them, and the clients who follow them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from application.command import Command
+from application.fields import Body, Id, Line200, Text
+from application.work import Result, Work, missing, shown, unknown
+from domain.clients import Client
+from domain.training_plans import TrainingPlan
+from domain.trainings import Training
+from domain.users import User
+from domain.values import PlanStatus
+
+
+class TrainingPlanBody(Body):
+    """A plan's documented columns."""
+
+    user_id: Id
+    title: Line200
+    description: Text | None = None
+    status: PlanStatus = Field(
+        default=PlanStatus.ACTIVE,
+        description="a complete update that does not name it leaves it as it is",
+    )
+
+    def replacement(self) -> dict[str, Any]:
+        """The facts of a complete update: all of them, but a status only where it is named."""
+        facts = self.facts()
+        if "status" not in self.model_fields_set:
+            del facts["status"]
+        return facts
+
+
+class TrainingInPlanBody(Body):
+    """Which training becomes part of the plan."""
+
+    training_id: Id
+
+
+class PinBody(Body):
+    """Which plan the client follows."""
+
+    training_plan_id: Id
+
+
+class TrainingPlanChanges(TrainingPlanBody, partial=True):
+    """Some columns of a plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawUpPlan(Command):
+    """Draw up a plan."""
+
+    body: TrainingPlanBody
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlan(Command):
+    """Change a plan: all of it, or the fields named."""
+
+    training_plan_id: int
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePlan(Command):
+    """Throw a plan away."""
+
+    training_plan_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddTrainingToPlan(Command):
+    """Make a training part of a plan."""
+
+    training_plan_id: int
+    body: TrainingInPlanBody
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTrainingFromPlan(Command):
+    """Take a training out of a plan."""
+
+    training_plan_id: int
+    training_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PinPlan(Command):
+    """Let a client follow a plan."""
+
+    client_id: int
+    body: PinBody
+
+
+@dataclass(frozen=True, slots=True)
+class UnpinPlan(Command):
+    """Let a client go their own way."""
+
+    client_id: int
+    training_plan_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTrainingFromPlans(Command):
+    """Take a training that is gone out of every plan."""
+
+    training_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnpinPlansFrom(Command):
+    """Free a client who is gone from every plan."""
+
+    client_id: int
+
+
+async def draw_up_plan(command: DrawUpPlan, work: Work) -> Result:
+    """Anybody for themselves; a TRAINER for everybody."""
+    body = command.body
+    await _user_in_reach(body.user_id, work)
+    number = await work.new_number(TrainingPlan)
+    return shown(work.add(TrainingPlan.draw_up(number, body.facts(), work.at)))
+
+
+async def change_plan(command: ChangePlan, work: Work) -> Result:
+    """Handing it over needs the new user in reach."""
+    plan = await _plan_in_reach(command.training_plan_id, work)
+    work.must_match(plan)
+    user_id = command.facts.get("user_id", plan.user_id)
+    if user_id != plan.user_id:
+        await _user_in_reach(user_id, work)
+    plan.change(command.facts, work.at)
+    return shown(plan)
+
+
+async def delete_plan(command: DeletePlan, work: Work) -> Result:
+    """Its trainings and clients leave it, in words."""
+    plan = await _plan_in_reach(command.training_plan_id, work)
+    work.must_match(plan)
+    plan.delete(work.at)
+    return Result(None)
+
+
+async def add_training_to_plan(command: AddTrainingToPlan, work: Work) -> Result:
+    """Both must be in reach."""
+    plan = await _plan_in_reach(command.training_plan_id, work)
+    training_id = command.body.training_id
+    training = await work.refer(Training, training_id, "training_id")
+    if not work.may("trainings.keep"):
+        client = await work.find(Client, training.client_id)
+        if client is None or client.user_id != work.caller.user_id:
+            raise unknown(Training, training_id, "training_id")
+    plan.add_training(training_id, work.at)
+    return Result({"training_id": training_id, "training_plan_id": plan.number}, plan.version)
+
+
+async def remove_training_from_plan(command: RemoveTrainingFromPlan, work: Work) -> Result:
+    """The version is the plan's."""
+    plan = await _plan_in_reach(command.training_plan_id, work)
+    work.must_match(plan)
+    plan.remove_training(command.training_id, work.at)
+    return Result(None)
+
+
+async def pin_plan(command: PinPlan, work: Work) -> Result:
+    """Both must be in reach."""
+    client = await _client_in_reach(command.client_id, work)
+    number = command.body.training_plan_id
+    plan = await work.refer(TrainingPlan, number, "training_plan_id")
+    if not work.may("training-plans.keep") and plan.user_id != work.caller.user_id:
+        raise unknown(TrainingPlan, number, "training_plan_id")
+    plan.pin_to(client.number, work.at)
+    body = {
+        "client_id": client.number,
+        "training_plan_id": number,
+        "pinned_at": plan.pinned[client.number],
+    }
+    return Result(body, plan.version)
+
+
+async def unpin_plan(command: UnpinPlan, work: Work) -> Result:
+    """A client may always let go of a plan, whoever drew it up."""
+    client = await _client_in_reach(command.client_id, work)
+    plan = await work.get(TrainingPlan, command.training_plan_id)
+    plan.unpin_from(client.number, work.at)
+    return Result(None)
+
+
+async def remove_training_from_plans(command: RemoveTrainingFromPlans, work: Work) -> Result:
+    """What goes with its training has an event of its own."""
+    numbers = await work.referring("plans with training", command.training_id)
+    await work.look(*map(TrainingPlan.stream, numbers))
+    for number in numbers:
+        (await work.get(TrainingPlan, number)).remove_training(command.training_id, work.at)
+    return Result(None)
+
+
+async def unpin_plans_from(command: UnpinPlansFrom, work: Work) -> Result:
+    """What goes with its client has an event of its own."""
+    numbers = await work.referring("plans of client", command.client_id)
+    await work.look(*map(TrainingPlan.stream, numbers))
+    for number in numbers:
+        (await work.get(TrainingPlan, number)).unpin_from(command.client_id, work.at)
+    return Result(None)
+
+
+async def _user_in_reach(user_id: int, work: Work) -> None:
+    if not work.may("training-plans.keep") and user_id != work.caller.user_id:
+        raise unknown(User, user_id, "user_id")
+    await work.refer(User, user_id, "user_id")
+
+
+async def _plan_in_reach(number: int, work: Work) -> TrainingPlan:
+    plan = await work.get(TrainingPlan, number)
+    work.allow("training-plans.keep", plan, owner=plan.user_id)
+    return plan
+
+
+async def _client_in_reach(client_id: int, work: Work) -> Client:
+    client = await work.get(Client, client_id)
+    if not work.may("training-plans.keep") and client.user_id != work.caller.user_id:
+        raise missing(Client, client_id)
+    return client

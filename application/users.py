@@ -1,0 +1,132 @@
+"""Commands about users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from application.command import Command
+from application.fields import Body, Email, Password, Username
+from application.work import Result, Work, shown
+from domain.refusals import Forbidden
+from domain.reservations import EmailTaken, Reservation, UsernameTaken
+from domain.users import User
+from domain.values import Role
+
+
+class UserBody(Body):
+    """A user's documented columns, with a password in place of its hash."""
+
+    username: Username
+    email: Email
+    role: Role = Field(default=Role.USER, description="only an ADMIN sets or changes it")
+
+
+class NewUser(UserBody):
+    """Who registers."""
+
+    password: Password
+
+
+class UserReplacement(UserBody):
+    """A complete update; role and password stay as they are where they are not named."""
+
+    password: Password = Field(default="", description="left as it is where it is not named")
+
+
+class UserChanges(NewUser, partial=True):
+    """Some columns of a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterUser(Command):
+    """Become a user; anybody may, with the role USER."""
+
+    body: NewUser
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeUser(Command):
+    """Change a user; fields that are not named stay as they are."""
+
+    user_id: int
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteUser(Command):
+    """Delete a user softly."""
+
+    user_id: int
+
+
+async def register_user(command: RegisterUser, work: Work) -> Result:
+    """Anybody may register; the name and the address must be free."""
+    body = command.body
+    if body.role is not Role.USER and not work.may("users.set-role"):
+        raise Forbidden(field="role")
+    user = User.register(
+        await work.new_number(User),
+        username=body.username,
+        email=body.email,
+        password_hash=await work.services.passwords.hash(body.password),
+        role=body.role,
+        at=work.at,
+    )
+    work.add(user)
+    await work.reserve(username_of(body.username), user, UsernameTaken)
+    await work.reserve(email_of(body.email), user, EmailTaken)
+    return shown(user)
+
+
+async def change_user(command: ChangeUser, work: Work) -> Result:
+    """A new name or address is reserved before the old one is given back."""
+    user = await work.get(User, command.user_id)
+    work.allow("users.change", user, owner=command.user_id)
+    work.must_match(user)
+    named = command.body.named()
+    if "role" in named and named["role"] != user.role and not work.may("users.set-role"):
+        raise Forbidden(field="role")
+    await _move_username(user, named.get("username", user.username), work)
+    await _move_email(user, named.get("email", user.email), work)
+    if "password" in named:
+        user.change_password(await work.services.passwords.hash(named["password"]), work.at)
+    if "role" in named:
+        user.change_role(Role(named["role"]), work.at)
+    return shown(user)
+
+
+async def _move_username(user: User, username: str, work: Work) -> None:
+    old, new = username_of(user.username), username_of(username)
+    if old != new:
+        await work.reserve(new, user, UsernameTaken)
+        await work.release(old, user)
+    user.rename(username, work.at)
+
+
+async def _move_email(user: User, email: str, work: Work) -> None:
+    old, new = email_of(user.email), email_of(email)
+    if old != new:
+        await work.reserve(new, user, EmailTaken)
+        await work.release(old, user)
+    user.change_email(email, work.at)
+
+
+async def delete_user(command: DeleteUser, work: Work) -> Result:
+    """The name and the address stay taken; the user's client becomes INACTIVE (a policy)."""
+    user = await work.get(User, command.user_id)
+    work.allow("users.delete", user, owner=command.user_id)
+    work.must_match(user)
+    user.delete(work.at)
+    return Result(None)
+
+
+def username_of(username: str) -> str:
+    """The reservation of a username, whatever its case."""
+    return Reservation.of("username", username)
+
+
+def email_of(email: str) -> str:
+    """The reservation of an address, whatever its case."""
+    return Reservation.of("email", email)

@@ -1,0 +1,261 @@
+"""One command at work: what it loaded, what it decided, and what the decision rests on.
+
+Every aggregate that a handler looks at, also one that it only refers to, goes into the check
+that the ledger makes at commit. So a decision is recorded only if all it rests on still holds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from copy import copy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from application.access import RULES, THE_CLUB, Caller, allow, reaches_all
+from application.ports import NothingSince, Recording, Rules, Seen, Services
+from domain.aggregate import Aggregate, Event
+from domain.refusals import Conflict, Forbidden, NotFound, PreconditionFailed, UnknownReference
+from domain.reservations import Reservation
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Repository:
+    """Aggregates as they were last committed, so that a stream need not be read each time.
+
+    A stale one is harmless: the ledger's version check refuses what was decided on it, and no
+    refusal is given on it (see `Bus`).
+    """
+
+    def __init__(self, services: Services, size: int = 20_000) -> None:
+        self._services = services
+        self._size = size
+        self._known: OrderedDict[str, Aggregate] = OrderedDict()
+
+    def known(self, stream: str) -> Aggregate | None:
+        """A copy to work on, where the aggregate is kept."""
+        aggregate = self._known.get(stream)
+        if aggregate is None:
+            return None
+        self._known.move_to_end(stream)
+        return _working_copy(aggregate)
+
+    async def read(self, streams: list[str]) -> dict[str, Aggregate]:
+        """The aggregates that are there, from the ledger."""
+        found = await self._services.ledger.streams(streams)
+        return {stream: replay(events) for stream, events in found.items() if events}
+
+    def keep(self, aggregate: Aggregate) -> None:
+        """Remember an aggregate as it is committed now."""
+        self._known[aggregate.id] = _working_copy(aggregate)
+        self._known.move_to_end(aggregate.id)
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+
+    def forget(self, streams: list[str]) -> None:
+        """Read these from the ledger the next time."""
+        for stream in streams:
+            self._known.pop(stream, None)
+
+
+def _working_copy(aggregate: A) -> A:
+    twin = copy(aggregate)
+    # The pending list is the one thing that is changed in place.
+    twin._pending_events = []
+    return twin
+
+
+def replay(events: Any) -> Aggregate:
+    """The aggregate that these events make."""
+    aggregate: Aggregate | None = None
+    for event in events:
+        aggregate = event.mutate(aggregate)
+    if aggregate is None:
+        raise ValueError("an aggregate has at least one event")
+    return aggregate
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the caller is shown: a body, and the version of the aggregate behind it."""
+
+    body: dict[str, Any] | None
+    version: int | None = None
+
+
+class Work:
+    """One command at work, and the policies that follow from it."""
+
+    def __init__(
+        self,
+        services: Services,
+        repository: Repository,
+        caller: Caller,
+        command: str,
+        causation_id: str,
+        versions: frozenset[int] | None,
+        *,
+        use_known: bool,
+    ) -> None:
+        self.services = services
+        self.caller = caller
+        self.at: datetime = services.clock.now()
+        self.recordings: list[Recording] = []
+        self.expected: dict[str, int] = {}
+        self.conditions: list[NothingSince] = []
+        self.rests_on_known = False
+        self._repository = repository
+        self._use_known = use_known
+        self._loaded: dict[str, Aggregate | None] = {}
+        self._command = command
+        self._causation_id = causation_id
+        self._versions = versions
+
+    @property
+    def rules(self) -> Rules:
+        """What the club has set for itself."""
+        return self.services.rules
+
+    # --- loading ---------------------------------------------------------------------------
+
+    async def look(self, *streams: str) -> None:
+        """Load these aggregates together, for `find` and `get` to hand out."""
+        missing = [stream for stream in streams if stream not in self._loaded]
+        if self._use_known:
+            for stream in missing:
+                known = self._repository.known(stream)
+                if known is not None:
+                    self.rests_on_known = True
+                    self._remember(stream, known)
+            missing = [stream for stream in missing if stream not in self._loaded]
+        if missing:
+            read = await self._repository.read(missing)
+            for stream in missing:
+                self._remember(stream, read.get(stream))
+
+    def _remember(self, stream: str, aggregate: Aggregate | None) -> None:
+        self._loaded[stream] = aggregate
+        self.expected[stream] = 0 if aggregate is None else aggregate.version
+
+    async def find(self, kind: type[A], number: int | str) -> A | None:
+        """The aggregate, or None where there is none (any more)."""
+        stream = kind.stream(number)
+        await self.look(stream)
+        aggregate = self._loaded[stream]
+        return None if aggregate is None or aggregate.deleted else cast("A", aggregate)
+
+    async def get(self, kind: type[A], number: int) -> A:
+        """The aggregate that the command is about; refused as not found."""
+        aggregate = await self.find(kind, number)
+        if aggregate is None:
+            raise missing(kind, number)
+        return aggregate
+
+    async def refer(self, kind: type[A], number: int, field: str) -> A:
+        """An aggregate that the command refers to in `field`; refused where there is none."""
+        aggregate = await self.find(kind, number)
+        if aggregate is None:
+            raise unknown(kind, number, field)
+        return aggregate
+
+    # --- deciding --------------------------------------------------------------------------
+
+    def allow(self, action: str, aggregate: Aggregate, *, owner: int | None) -> None:
+        """Refuse, as not found, what is out of the caller's reach."""
+        allow(self.caller, action, owner=owner, missing=missing(type(aggregate), aggregate.number))
+
+    def must_reach_all(self, action: str) -> None:
+        """Refuse where the caller's role may not do this to everybody's."""
+        if not reaches_all(self.caller, action):
+            raise Forbidden
+
+    def may(self, action: str) -> bool:
+        """Whether the caller's role may do this to everybody's."""
+        return self.caller.role in RULES[action].roles
+
+    def must_match(self, aggregate: Aggregate) -> None:
+        """Refuse where the request named versions, and the aggregate is at another."""
+        if self._versions is not None and aggregate.version not in self._versions:
+            named = ", ".join(str(version) for version in sorted(self._versions)) or "none"
+            raise PreconditionFailed(expected=named, actual=aggregate.version)
+
+    async def new_number(self, kind: type[Aggregate]) -> int:
+        """A number for a new aggregate."""
+        return await self.services.ledger.next_id(kind.TOPIC)
+
+    def add(self, aggregate: A) -> A:
+        """Take up a new aggregate."""
+        self._loaded[aggregate.id] = aggregate
+        self.expected[aggregate.id] = 0
+        return aggregate
+
+    async def reserve(self, name: str, holder: Aggregate, taken: type[Conflict]) -> None:
+        """Reserve a value for the holder; refused with `taken` while another has it."""
+        reservation = await self.find(Reservation, name)
+        if reservation is None:
+            self.add(Reservation.make(name, holder.id, self.at))
+        else:
+            reservation.take(holder.id, self.at, taken)
+
+    async def release(self, name: str, holder: Aggregate) -> None:
+        """Give a reserved value back."""
+        reservation = await self.find(Reservation, name)
+        if reservation is not None:
+            reservation.release(holder.id, self.at)
+
+    async def referring(self, reference: str, number: int) -> tuple[int, ...]:
+        """Who refers to this number; the decision then rests on nobody joining them."""
+        seen: Seen = await self.services.read_side.referring(reference, number)
+        self.conditions.append(seen.condition)
+        return seen.numbers
+
+    # --- recording -------------------------------------------------------------------------
+
+    def collect(self) -> list[Event]:
+        """The events that happened since the last call, with the command they came from."""
+        happened = [
+            cast("Event", event)
+            for aggregate in self._loaded.values()
+            if aggregate is not None and aggregate.pending_events
+            for event in aggregate.collect_events()
+        ]
+        self.recordings += [Recording(e, self._command, self._causation_id) for e in happened]
+        return happened
+
+    def follow(self, command: str, cause: Event) -> None:
+        """From here on a policy is at work: the club itself answers `cause` with `command`."""
+        self.caller = THE_CLUB
+        self._versions = None
+        self._command = command
+        self._causation_id = cause.event_id
+
+    def committed(self) -> None:
+        """Everything decided here is in the ledger now."""
+        for aggregate in self._loaded.values():
+            if aggregate is not None:
+                self._repository.keep(aggregate)
+
+    def stale(self) -> None:
+        """Something here was not what the ledger holds."""
+        self._repository.forget(list(self._loaded))
+
+
+def shown(aggregate: Aggregate) -> Result:
+    """The aggregate as its row shows it."""
+    return Result(aggregate.shown(), aggregate.version)
+
+
+def missing(kind: type[Aggregate], number: int | str) -> NotFound:
+    """The refusal for an aggregate that is not there."""
+    return NotFound(what=spoken(kind), id=number)
+
+
+def unknown(kind: type[Aggregate], number: int, field: str) -> UnknownReference:
+    """The refusal for a reference to an aggregate that is not there."""
+    return UnknownReference(field=field, what=spoken(kind), id=number)
+
+
+def spoken(kind: type[Aggregate]) -> str:
+    """What people call it: `training plan`."""
+    return kind.TOPIC.replace("-", " ")
