@@ -1,0 +1,1 @@
+"""The ledger: one table of events in Postgres, written by group commit."""

@@ -1,0 +1,104 @@
+"""The application's ledger, in Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+import orjson
+
+from application.ports import Receipt, ReceiptKey, Submission
+from domain.aggregate import Event
+from infra.ledger.mapper import to_event, to_stored
+from infra.ledger.schema import SEQUENCES
+from infra.ledger.writer import Entry, Writer
+from infra.postgres import Postgres
+from projections.batching import Batcher
+
+NUMBERS_AT_ONCE = 32
+"""Numbers fetched from a sequence together; those not used by a process are gaps."""
+
+# Whole streams, each in order.
+_STREAMS = """
+SELECT originator_id, originator_version, topic, state FROM ledger_events
+WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version
+"""
+_RECEIPT = "SELECT fingerprint, outcome FROM ledger_receipts WHERE source = %s AND key = %s"
+_NUMBERS = "SELECT nextval(%s::regclass) FROM generate_series(1, %s)"
+_HEAD = "SELECT coalesce(max(notification_id), 0) FROM ledger_events"
+# Receipts are kept for a while; what they stood for stays in the ledger.
+_FORGET_RECEIPTS = (
+    "DELETE FROM ledger_receipts WHERE recorded_at < now() - make_interval(hours => %s)"
+)
+
+
+class PostgresLedger:
+    """Appends by group commit, reads streams in batches."""
+
+    def __init__(self, postgres: Postgres, on_batch: Callable[[int, int], None]) -> None:
+        self._postgres = postgres
+        self._writer = Writer(postgres.connect, on_batch)
+        self._numbers: dict[str, list[int]] = {kind: [] for kind in SEQUENCES}
+        self._number_locks = {kind: asyncio.Lock() for kind in SEQUENCES}
+        self._streams = Batcher(self._read_streams)
+
+    async def run(self) -> None:
+        """Write until `close` was called and everything taken is answered."""
+        await self._writer.run()
+
+    def close(self) -> None:
+        """Take no more commands."""
+        self._writer.close()
+
+    async def append(self, submission: Submission) -> int:
+        """Record the submission; see the port."""
+        recordings = submission.recordings
+        return await self._writer.append(
+            Entry(
+                command_id=submission.command_id,
+                actor=submission.actor,
+                correlation_id=submission.correlation_id,
+                events=[to_stored(recording.event) for recording in recordings],
+                commands=[recording.command for recording in recordings],
+                causations=[recording.causation_id for recording in recordings],
+                expected=submission.expected,
+                conditions=submission.conditions,
+                receipt=submission.receipt,
+            )
+        )
+
+    async def streams(self, ids: Sequence[str]) -> Mapping[str, Sequence[Event]]:
+        """The events of these aggregates; loads under way at the same time share a query."""
+        return await self._streams.get_all(ids)
+
+    async def _read_streams(self, ids: Sequence[str]) -> dict[str, list[Event]]:
+        rows = await self._postgres.rows(_STREAMS, [list(ids)])
+        found = {
+            stream: [to_event(*row) for row in group]
+            for stream, group in groupby(rows, key=lambda row: row[0])
+        }
+        return {stream: found.get(stream, []) for stream in ids}
+
+    async def receipt(self, key: ReceiptKey) -> Receipt | None:
+        """What became of the command of this key."""
+        rows = await self._postgres.rows(_RECEIPT, [key.source, key.key])
+        return Receipt(key, bytes(rows[0][0]), orjson.loads(rows[0][1])) if rows else None
+
+    async def next_id(self, kind: str) -> int:
+        """A number from the kind's sequence."""
+        async with self._number_locks[kind]:
+            numbers = self._numbers[kind]
+            if not numbers:
+                rows = await self._postgres.rows(_NUMBERS, [SEQUENCES[kind], NUMBERS_AT_ONCE])
+                numbers.extend(row[0] for row in reversed(rows))
+            return numbers.pop()
+
+    async def head(self) -> int:
+        """The last position."""
+        rows = await self._postgres.rows(_HEAD)
+        return int(rows[0][0])
+
+    async def forget_receipts(self, after_hours: int) -> None:
+        """Throw away receipts that are older."""
+        await self._postgres.rows(_FORGET_RECEIPTS, [after_hours])

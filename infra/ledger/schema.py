@@ -1,0 +1,86 @@
+"""The ledger's tables.
+
+`ledger_events` has the layout of the `eventsourcing` library's own recorder (the first five
+columns), so that the stock library opens it; the columns after them say who, when and why.
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+from domain.clients import Client
+from domain.exercises import Exercise
+from domain.memberships import Membership
+from domain.payments import Payment
+from domain.reports import Report
+from domain.training_plans import TrainingPlan
+from domain.trainings import Training
+from domain.users import User
+
+LOCK = 0x6C6564676572
+"""The advisory lock under which a batch is appended: positions are in commit order."""
+
+SCHEMA_LOCK = LOCK + 1
+"""The advisory lock under which tables are made, so that two processes may start at once."""
+
+CHANNEL = "ledger"
+"""The channel on which each batch is announced, with the position it ended at."""
+
+SEQUENCES = {
+    User.TOPIC: "users_id_seq",
+    Membership.TOPIC: "memberships_id_seq",
+    Client.TOPIC: "clients_id_seq",
+    Exercise.TOPIC: "exercises_id_seq",
+    Training.TOPIC: "trainings_id_seq",
+    TrainingPlan.TOPIC: "training_plans_id_seq",
+    Payment.TOPIC: "payments_id_seq",
+    Report.TOPIC: "simple_report_id_seq",
+}
+"""Where the numbers of each kind come from: the sequence of its documented SERIAL column."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS ledger_events (
+    originator_id text COLLATE "C" NOT NULL,
+    originator_version bigint NOT NULL,
+    topic text NOT NULL,
+    state bytea NOT NULL,
+    notification_id bigint NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor text NOT NULL,
+    command text NOT NULL,
+    command_id text NOT NULL,
+    correlation_id text NOT NULL,
+    causation_id text NOT NULL,
+    PRIMARY KEY (originator_id, originator_version)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS ledger_events_notification_id_idx
+    ON ledger_events (notification_id);
+
+CREATE TABLE IF NOT EXISTS ledger_receipts (
+    source text NOT NULL,
+    key text NOT NULL,
+    fingerprint bytea NOT NULL,
+    outcome json NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (source, key)
+);
+CREATE INDEX IF NOT EXISTS ledger_receipts_recorded_at_idx ON ledger_receipts (recorded_at);
+
+CREATE OR REPLACE FUNCTION ledger_is_immutable() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the ledger is never changed: % refused', TG_OP;
+END $$;
+CREATE OR REPLACE TRIGGER ledger_is_immutable
+    BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_events
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_immutable();
+"""
+
+
+async def create_ledger(connection: psycopg.AsyncConnection[object]) -> None:
+    """Make the ledger's tables and sequences where they are not there yet."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEMA_LOCK])
+        await connection.execute("SET LOCAL client_min_messages = warning")
+        await connection.execute(_TABLES)
+        for sequence in SEQUENCES.values():
+            await connection.execute(f"CREATE SEQUENCE IF NOT EXISTS {sequence} AS integer")
