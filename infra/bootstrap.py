@@ -1,0 +1,165 @@
+"""The one place that wires the club: a context manager that closes what it opened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from application.bus import Bus
+from application.housekeeping import expire_what_is_due
+from application.ports import LedgerUnavailable, Overloaded, ReadSide, Services
+from domain.refusals import Busy
+from infra.callers import Callers
+from infra.embedded_postgres import embedded_postgres
+from infra.health import Health, examine
+from infra.ledger.ledger import PostgresLedger
+from infra.ledger.schema import create_ledger
+from infra.metrics import Metrics
+from infra.passwords import Argon2Hasher
+from infra.postgres import Postgres
+from infra.projecting import Tail
+from infra.read_side import PostgresReadSide
+from infra.rebuilding import Progress, Rebuilt, prepare, rebuild
+from infra.settings import Settings
+from infra.tokens import AccessTokens, Keys
+from projections.catalogue import tables
+from projections.reads import Reads
+from projections.watch import Watch
+
+logger = structlog.get_logger(__name__)
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """This moment, in UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Club:
+    """The running club, as interfaces see it."""
+
+    settings: Settings
+    bus: Bus
+    services: Services
+    reads: Reads
+    tokens: AccessTokens
+    keys: Keys
+    callers: Callers
+    metrics: Metrics
+    ledger: PostgresLedger
+    postgres: Postgres
+    tail: Tail
+    watch: Watch
+
+    @property
+    def read_side(self) -> ReadSide:
+        """How far the read tables are, and who refers to what."""
+        return self.services.read_side
+
+    @property
+    def timezone(self) -> str:
+        """What "a day" means in reports."""
+        return self.settings.timezone
+
+    async def health(self) -> Health:
+        """How every part of the club is doing."""
+        return await examine(self.postgres, self.tail, self.watch, self.metrics)
+
+    async def rebuild(self, progress: Progress) -> Rebuilt:
+        """Build all read tables again from the ledger, and swap them in."""
+        shared = self.settings.shared_memberships
+        return await rebuild(self.postgres, tables(shared_memberships=shared), progress)
+
+
+@asynccontextmanager
+async def open_club(
+    settings: Settings, *, projecting: bool = True, housekeeping: bool = False
+) -> AsyncIterator[Club]:
+    """The club, with its database prepared; everything is closed at the end.
+
+    A part that dies of a fault of ours takes the whole club with it, rather than leave callers
+    without an answer.
+
+    `projecting` follows the ledger in this process; `housekeeping` does what time does.
+    """
+    async with AsyncExitStack() as stack:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = (
+            embedded_postgres(settings.home)
+            if settings.database_url is None
+            else nullcontext(settings.database_url)
+        )
+        postgres = Postgres(stack.enter_context(database))
+        async with await postgres.connect(autocommit=True) as connection:
+            await create_ledger(connection)
+        await prepare(postgres, tables(shared_memberships=settings.shared_memberships))
+        await stack.enter_async_context(postgres.open())
+        club = _wire(settings, postgres)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(club.ledger.run(), name="ledger-writer")
+            running = [tasks.create_task(club.tail.run(), name="tail")] if projecting else []
+            if housekeeping:
+                running.append(tasks.create_task(_keep_house(club), name="housekeeping"))
+            try:
+                yield club
+            finally:
+                for task in running:
+                    task.cancel()
+                club.ledger.close()
+
+
+def _wire(settings: Settings, postgres: Postgres) -> Club:
+    metrics, watch = Metrics(), Watch()
+    tail = Tail(postgres, watch)
+    ledger = PostgresLedger(postgres, partial(_appended, tail, metrics))
+    services = Services(
+        ledger=ledger,
+        read_side=PostgresReadSide(postgres, ledger, watch),
+        passwords=Argon2Hasher(),
+        clock=SystemClock(),
+        rules=settings.rules,
+    )
+    keys = Keys.kept_in(settings.home)
+    tokens = AccessTokens(keys, settings.issuer)
+    return Club(
+        settings=settings,
+        bus=Bus(services),
+        services=services,
+        reads=Reads(postgres.rows),
+        tokens=tokens,
+        keys=keys,
+        callers=Callers(tokens, postgres.rows),
+        metrics=metrics,
+        ledger=ledger,
+        postgres=postgres,
+        tail=tail,
+        watch=watch,
+    )
+
+
+def _appended(tail: Tail, metrics: Metrics, head: int, commands: int) -> None:
+    tail.wake(head)
+    metrics.ledger_head.set(head)
+    metrics.append_batch.observe(commands)
+
+
+async def _keep_house(club: Club) -> None:
+    """Do what time does, every now and then."""
+    while True:
+        try:
+            done = await expire_what_is_due(club.bus, club.services)
+            await club.ledger.forget_receipts(club.settings.receipt_hours)
+            if done:
+                logger.info("housekeeping.expired", commands=done)
+        except (LedgerUnavailable, Overloaded, Busy) as later:
+            logger.warning("housekeeping.postponed", reason=type(later).__name__)
+        await asyncio.sleep(club.settings.housekeeping_seconds)

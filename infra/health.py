@@ -1,0 +1,70 @@
+"""How the parts of a running club are doing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from application.ports import LedgerUnavailable
+from infra.metrics import Metrics
+from infra.postgres import Postgres
+from infra.projecting import Tail
+from projections.catalogue import PROJECTORS
+from projections.watch import Watch
+
+MOST_LAG = 10_000
+"""Events behind which the read tables count as behind, not as current."""
+
+# The head, whether this server takes writes, and how far the read tables are.
+_LOOK = """
+SELECT coalesce((SELECT max(notification_id) FROM ledger_events), 0),
+       NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
+       (SELECT position FROM projection_positions WHERE name = 'read tables')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The state of each part; `able` is whether the ledger can be written."""
+
+    able: bool
+    report: dict[str, Any]
+
+
+async def examine(postgres: Postgres, tail: Tail, watch: Watch, metrics: Metrics) -> Health:
+    """Ask the database, and the projector of this process."""
+    try:
+        ((head, writable, position),) = await postgres.rows(_LOOK)
+    except LedgerUnavailable as lost:
+        return Health(
+            able=False,
+            report={
+                "status": "unavailable",
+                "ledger": {"writable": False, "head": None},
+                "projectors": _projectors(None, None),
+                "components": {"postgres": {"status": "unavailable", "detail": str(lost)}},
+            },
+        )
+    watch.advance(position)
+    lag = max(0, head - position)
+    metrics.ledger_head.set(head)
+    metrics.projection_lag.set(lag)
+    projector = "behind" if tail.fault or lag > MOST_LAG else "running"
+    status = "running" if writable and projector == "running" else "degraded"
+    return Health(
+        able=writable,
+        report={
+            "status": status if writable else "unavailable",
+            "ledger": {"writable": writable, "head": head},
+            "projectors": _projectors(position, lag),
+            "components": {
+                "postgres": {"status": "running" if writable else "read-only"},
+                "projector": {"status": projector} | ({"detail": tail.fault} if tail.fault else {}),
+            },
+        },
+    )
+
+
+def _projectors(position: int | None, lag: int | None) -> dict[str, Any]:
+    """All read models advance in one transaction, so they are equally far."""
+    return {kind: {"position": position, "lag": lag} for kind in PROJECTORS}

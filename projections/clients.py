@@ -1,0 +1,127 @@
+"""The table of clients, and until when each is let in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from domain.aggregate import Event
+from domain.clients import (
+    STATUS_AFTER,
+    AdmissionWithdrawn,
+    Admitted,
+    Deleted,
+    DetailsChanged,
+    MembershipChanged,
+    Registered,
+    StatusEvent,
+    Transferred,
+)
+from projections.lists import Listing
+from projections.table import Operations, Patch, Put, Remove, Table, deferred
+
+CLIENTS = Table(
+    "clients",
+    key=("id",),
+    columns="""
+        id integer NOT NULL DEFAULT nextval('clients_id_seq'),
+        user_id integer NOT NULL,
+        membership_id integer NOT NULL,
+        first_name varchar(50) NOT NULL,
+        last_name varchar(80) NOT NULL,
+        phone_number varchar(20) NOT NULL,
+        gender gender,
+        date_of_birth date NOT NULL,
+        weight_kg numeric(5, 2),
+        height_sm numeric(5, 2),
+        status client_status DEFAULT 'ACTIVE'
+    """,
+    constraints=(
+        deferred("UNIQUE (user_id)"),
+        deferred("UNIQUE (membership_id)"),
+        deferred("FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE NO ACTION"),
+        deferred("FOREIGN KEY (membership_id) REFERENCES memberships (id) ON DELETE SET DEFAULT"),
+    ),
+)
+
+CLIENT_ADMISSIONS = Table(
+    "client_admissions",
+    key=("client_id",),
+    columns="client_id integer NOT NULL, until timestamptz NOT NULL",
+    constraints=(deferred("FOREIGN KEY (client_id) REFERENCES clients (id) ON DELETE CASCADE"),),
+    indexes=("(until)",),
+)
+"""Not documented: when the time that a client paid for ends, for the club to know whom it ends."""
+
+TABLES = (CLIENTS, CLIENT_ADMISSIONS)
+
+
+def project(event: Event) -> Operations:
+    """What an event of a client means for the tables."""
+    key = (event.number,)
+    match event:
+        case Registered():
+            row = {
+                "id": event.number,
+                "user_id": event.user_id,
+                "membership_id": event.membership_id,
+                "first_name": event.first_name,
+                "last_name": event.last_name,
+                "phone_number": event.phone_number,
+                "gender": event.gender,
+                "date_of_birth": event.date_of_birth,
+                "weight_kg": event.weight_kg,
+                "height_sm": event.height_sm,
+                "status": event.status,
+            }
+            yield Put(CLIENTS, row)
+        case DetailsChanged(changes=changes):
+            yield Patch(CLIENTS, key, changes)
+        case Transferred(user_id=user_id):
+            yield Patch(CLIENTS, key, {"user_id": user_id})
+        case MembershipChanged(membership_id=membership_id):
+            yield Patch(CLIENTS, key, {"membership_id": membership_id})
+        case StatusEvent():
+            yield Patch(CLIENTS, key, {"status": STATUS_AFTER[type(event)].value})
+        case Admitted(until=until) | AdmissionWithdrawn(until=until):
+            yield Remove(CLIENT_ADMISSIONS, key)
+            if until is not None:
+                yield Put(CLIENT_ADMISSIONS, {"client_id": event.number, "until": until})
+        case Deleted():
+            yield Remove(CLIENT_ADMISSIONS, key)
+            yield Remove(CLIENTS, key)
+        case _:
+            return
+
+
+LISTING = Listing(
+    kind="client",
+    table="clients AS c",
+    shown="""
+        c.id, c.user_id, c.membership_id, c.first_name, c.last_name, c.phone_number, c.gender,
+        c.date_of_birth, c.weight_kg::text AS weight_kg, c.height_sm::text AS height_sm, c.status
+    """,
+    owner="c.user_id",
+    columns={
+        "id": "c.id",
+        "user_id": "c.user_id",
+        "membership_id": "c.membership_id",
+        "first_name": "c.first_name",
+        "last_name": "c.last_name",
+        "phone_number": "c.phone_number",
+        "gender": "c.gender",
+        "date_of_birth": "c.date_of_birth",
+        "status": "c.status",
+    },
+)
+
+# ACTIVE clients whose time ended by a moment, in the order in which it ended.
+LAPSED = """
+SELECT a.client_id FROM client_admissions AS a JOIN clients AS c ON c.id = a.client_id
+WHERE a.until <= %s AND c.status = 'ACTIVE' ORDER BY a.until LIMIT %s
+"""
+
+
+def sharing_memberships(table: Table) -> Table:
+    """The table for a club whose memberships may have several holders."""
+    constraints = tuple(c for c in table.constraints if "UNIQUE (membership_id)" not in c)
+    return replace(table, constraints=constraints, indexes=(*table.indexes, "(membership_id)"))

@@ -1,0 +1,149 @@
+"""One way to read every table: a row by its key, and pages of rows.
+
+A listing names what is shown; the SQL around it is the same for all. Rows become JSON in the
+database and are passed on as bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+
+class UnreadableCursor(ValueError):
+    """This is not the `after` of a page of this list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is shown of a table, and what it can be filtered and sorted by."""
+
+    kind: str
+    """The aggregate behind a row; its number is the first column of the key."""
+    table: str
+    """What follows FROM."""
+    shown: str
+    """The columns of the answer, each in the form of answers."""
+    columns: Mapping[str, str]
+    """Names to filter and sort by, and the column behind each."""
+    owner: str = "NULL::integer"
+    """The column with the number of the user to whom a row belongs."""
+    key: tuple[str, ...] = ()
+    comparisons: Mapping[str, str] = field(default_factory=dict)
+    """How a name is compared, where it is not by `=`."""
+    only: str = "TRUE"
+    """What every row that is shown fulfils."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns of the key."""
+        return self.key or (self.columns["id"],)
+
+    def by_key(self) -> str:
+        """SQL for the rows of some keys: key, owner, version, JSON."""
+        keys = ", ".join(self.keys)
+        slots = ", ".join(["%s::integer[]"] * len(self.keys))
+        return (
+            f"SELECT ARRAY[{keys}], {self.owner}, v.version, row_to_json(shown) "
+            f"FROM {self.table} "
+            f"JOIN aggregate_versions AS v ON v.aggregate_id = '{self.kind}-' || {self.keys[0]} "
+            f"CROSS JOIN LATERAL (SELECT {self.shown}) AS shown "
+            f"WHERE ({keys}) IN (SELECT * FROM unnest({slots})) AND {self.only}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which page of a list."""
+
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    sort: str = ""
+    """A name of the listing's columns, with a `-` in front for the greatest first."""
+    after: str | None = None
+    """The cursor that the page before gave."""
+    limit: int = 50
+    owner: int | None = None
+    """Only rows of this user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with its parameters; equal ones, asked for at once, are run once."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+
+def page(listing: Listing, asked: Asked) -> Statement:
+    """The rows of a page and one more, each as sort value, key and JSON."""
+    conditions, params = _conditions(listing, asked)
+    descending = asked.sort.startswith("-")
+    sort = listing.columns[asked.sort.removeprefix("-")] if asked.sort else listing.keys[0]
+    if asked.after is not None:
+        condition, values = _after(listing, sort, asked.after, descending=descending)
+        conditions.append(condition)
+        params += values
+    keys = ", ".join(listing.keys)
+    direction = "DESC" if descending else "ASC"
+    sql = (
+        f"SELECT {sort}::text, ARRAY[{keys}], row_to_json(shown) FROM {listing.table} "
+        f"CROSS JOIN LATERAL (SELECT {listing.shown}) AS shown "
+        f"WHERE {' AND '.join(conditions)} "
+        f"ORDER BY {sort} {direction} NULLS LAST, {keys} LIMIT %s"
+    )
+    return Statement(sql, (*params, asked.limit + 1))
+
+
+def total(listing: Listing, asked: Asked) -> Statement:
+    """How many rows the whole list has."""
+    conditions, params = _conditions(listing, asked)
+    sql = f"SELECT count(*) FROM {listing.table} WHERE {' AND '.join(conditions)}"
+    return Statement(sql, tuple(params))
+
+
+def _conditions(listing: Listing, asked: Asked) -> tuple[list[str], list[Any]]:
+    conditions, params = [listing.only], []
+    for name, value in asked.filters.items():
+        conditions.append(f"{listing.columns[name]} {listing.comparisons.get(name, '=')} %s")
+        params.append(value)
+    if asked.owner is not None:
+        conditions.append(f"{listing.owner} = %s")
+        params.append(asked.owner)
+    return conditions, params
+
+
+def _after(listing: Listing, sort: str, cursor: str, *, descending: bool) -> tuple[str, list[Any]]:
+    """What the rows after a cursor fulfil; rows without a value come last."""
+    value, *key = read_cursor(cursor, len(listing.keys))
+    further = f"({', '.join(listing.keys)}) > ({', '.join(['%s'] * len(key))})"
+    if value is None:
+        return f"({sort} IS NULL AND {further})", key
+    beyond = f"{sort} {'<' if descending else '>'} %s"
+    return f"({beyond} OR {sort} IS NULL OR ({sort} = %s AND {further}))", [value, value, *key]
+
+
+def write_cursor(value: str | None, key: Sequence[int]) -> str:
+    """An opaque name of the place after a row."""
+    return base64.urlsafe_b64encode(orjson.dumps([value, *key])).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, keys: int) -> list[Any]:
+    """The sort value and the key of the row before the place."""
+    try:
+        place = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", True))
+    except (binascii.Error, ValueError) as unreadable:
+        raise UnreadableCursor from unreadable
+    well_formed = (
+        isinstance(place, list)
+        and len(place) == keys + 1
+        and (place[0] is None or (isinstance(place[0], str) and "\0" not in place[0]))
+        and all(isinstance(k, int) and abs(k) < 2**31 for k in place[1:])
+    )
+    if not well_formed:
+        raise UnreadableCursor
+    return list(place)

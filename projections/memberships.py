@@ -1,0 +1,50 @@
+"""The table of memberships."""
+
+from __future__ import annotations
+
+from domain.aggregate import Event
+from domain.memberships import Added, Deleted, DetailsChanged, Repriced
+from projections.lists import Listing
+from projections.table import Operations, Patch, Put, Remove, Table
+
+MEMBERSHIPS = Table(
+    "memberships",
+    key=("id",),
+    columns="""
+        id integer NOT NULL DEFAULT nextval('memberships_id_seq'),
+        access_level access_level,
+        description text,
+        price numeric NOT NULL
+    """,
+)
+TABLES = (MEMBERSHIPS,)
+
+
+def project(event: Event) -> Operations:
+    """What an event of a membership means for the table."""
+    key = (event.number,)
+    match event:
+        case Added():
+            row = {
+                "id": event.number,
+                "access_level": event.access_level,
+                "description": event.description,
+                "price": event.price,
+            }
+            yield Put(MEMBERSHIPS, row)
+        case Repriced(price=price):
+            yield Patch(MEMBERSHIPS, key, {"price": price})
+        case DetailsChanged(changes=changes):
+            yield Patch(MEMBERSHIPS, key, changes)
+        case Deleted():
+            yield Remove(MEMBERSHIPS, key)
+        case _:
+            return
+
+
+LISTING = Listing(
+    kind="membership",
+    table="memberships AS m",
+    shown="m.id, m.access_level, m.description, m.price::text AS price",
+    columns={"id": "m.id", "access_level": "m.access_level", "price": "m.price"},
+)

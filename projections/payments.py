@@ -1,0 +1,67 @@
+"""The table of payments: accounts, which reference nothing and outlive everything."""
+
+from __future__ import annotations
+
+from domain.aggregate import Event, time_text
+from domain.payments import STATUS_AFTER, Deleted, DetailsChanged, Requested, StepEvent
+from projections.lists import Listing
+from projections.table import Operations, Patch, Put, Remove, Table, utc
+
+PAYMENTS = Table(
+    "payments",
+    key=("id",),
+    columns="""
+        id integer NOT NULL DEFAULT nextval('payments_id_seq'),
+        client_id integer NOT NULL,
+        membership_id integer NOT NULL,
+        payment_status payment_status DEFAULT NULL,
+        timestamp timestamptz
+    """,
+    indexes=("(client_id)", "(timestamp) WHERE payment_status = 'PENDING'"),
+)
+TABLES = (PAYMENTS,)
+
+
+def project(event: Event) -> Operations:
+    """What an event of a payment means for the table."""
+    key = (event.number,)
+    match event:
+        case Requested():
+            row = {
+                "id": event.number,
+                "client_id": event.client_id,
+                "membership_id": event.membership_id,
+                "payment_status": "PENDING",
+                "timestamp": time_text(event.timestamp),
+            }
+            yield Put(PAYMENTS, row)
+        case DetailsChanged(changes=changes):
+            yield Patch(PAYMENTS, key, changes)
+        case StepEvent(occurred_at=occurred_at):
+            status = STATUS_AFTER[type(event)].value
+            yield Patch(PAYMENTS, key, {"payment_status": status, "timestamp": occurred_at})
+        case Deleted():
+            yield Remove(PAYMENTS, key)
+        case _:
+            return
+
+
+LISTING = Listing(
+    kind="payment",
+    table="payments AS p LEFT JOIN clients AS c ON c.id = p.client_id",
+    shown=f"p.id, p.client_id, p.membership_id, p.payment_status, {utc('p.timestamp')}",
+    owner="c.user_id",
+    columns={
+        "id": "p.id",
+        "client_id": "p.client_id",
+        "membership_id": "p.membership_id",
+        "payment_status": "p.payment_status",
+        "timestamp": "p.timestamp",
+    },
+)
+
+# PENDING payments whose status is from before a moment, oldest first.
+OVERDUE = """
+SELECT id FROM payments WHERE payment_status = 'PENDING' AND timestamp < %s
+ORDER BY timestamp LIMIT %s
+"""

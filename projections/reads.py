@@ -1,0 +1,84 @@
+"""The read tables, as REST and the command line ask them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+
+from projections.batching import Batcher
+from projections.lists import Asked, Listing, Statement, UnreadableCursor, page, total, write_cursor
+
+Rows = Callable[[str, Sequence[Any]], Awaitable[list[tuple[Any, ...]]]]
+"""Runs one query."""
+
+
+class Shown(NamedTuple):
+    """One row: whose it is, at which version, and its JSON."""
+
+    owner: int | None
+    version: int
+    body: bytes
+
+
+class Page(NamedTuple):
+    """Some rows of a list, as a JSON array, and the cursor of the next page."""
+
+    body: bytes
+    after: str | None
+
+
+class Reads:
+    """Look-ups by key are collected into one query; equal lists asked for at once run once."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._by_key: dict[int, Batcher[tuple[int, ...], Shown | None]] = {}
+        self._statements: Batcher[Statement, list[tuple[Any, ...]]] = Batcher(
+            self._run, most_keys=1, most_fetches=4
+        )
+
+    async def one(self, listing: Listing, *key: int) -> Shown | None:
+        """The row with this key."""
+        batcher = self._by_key.get(id(listing))
+        if batcher is None:
+            batcher = self._by_key[id(listing)] = Batcher(lambda keys: self._fetch(listing, keys))
+        return await batcher.get(key)
+
+    async def _fetch(
+        self, listing: Listing, keys: Sequence[tuple[int, ...]]
+    ) -> Mapping[tuple[int, ...], Shown | None]:
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        found: dict[tuple[int, ...], Shown | None] = dict.fromkeys(keys)
+        for key, owner, version, body in await self._rows(listing.by_key(), columns):
+            found[tuple(key)] = Shown(owner, version, body)
+        return found
+
+    async def page(self, listing: Listing, asked: Asked) -> Page:
+        """A page of a list; raises UnreadableCursor."""
+        try:
+            rows = await self._statements.get(page(listing, asked))
+        except psycopg.DataError as unreadable:
+            # The filters were checked; what does not fit its column is in the cursor.
+            raise UnreadableCursor from unreadable
+        more = len(rows) > asked.limit
+        rows = rows[: asked.limit]
+        body = b"[" + b",".join([row[2] for row in rows]) + b"]"
+        return Page(body, write_cursor(rows[-1][0], rows[-1][1]) if more else None)
+
+    async def total(self, listing: Listing, asked: Asked) -> int:
+        """How many rows the list has; it costs a scan."""
+        rows = await self._statements.get(total(listing, asked))
+        return int(rows[0][0])
+
+    async def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query of a read model."""
+        return await self._statements.get(Statement(sql, params))
+
+    async def _run(
+        self, statements: Sequence[Statement]
+    ) -> Mapping[Statement, list[tuple[Any, ...]]]:
+        answers = await asyncio.gather(*(self._rows(s.sql, s.params) for s in statements))
+        return dict(zip(statements, answers, strict=True))

@@ -1,0 +1,61 @@
+"""Who refers to what, for decisions that depend on everybody who does.
+
+Each reference says how to find them in the read tables, and which events would add another one:
+the ledger refuses a decision when such an event came after what the tables showed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from domain import clients, training_plans, trainings
+
+
+class Reference(NamedTuple):
+    """A way to refer to a number."""
+
+    sql: str
+    """The numbers of those who refer to `%(number)s`, as a column `id`."""
+    topics: tuple[str, ...]
+    field: str
+
+
+_NOW = """
+SELECT (SELECT position FROM projection_positions WHERE name = 'read tables'),
+       ARRAY(SELECT id FROM ({sql}) AS referring ORDER BY id)
+"""
+
+
+def seen(reference: Reference) -> str:
+    """SQL for the position of the read tables and all who refer to the number at it."""
+    return _NOW.format(sql=reference.sql)
+
+
+REFERENCES: Mapping[str, Reference] = {
+    "clients on membership": Reference(
+        "SELECT id FROM clients WHERE membership_id = %s",
+        (clients.Registered.TOPIC, clients.MembershipChanged.TOPIC),
+        "membership_id",
+    ),
+    "trainings of client": Reference(
+        "SELECT id FROM trainings WHERE client_id = %s",
+        (trainings.Planned.TOPIC, trainings.Reassigned.TOPIC),
+        "client_id",
+    ),
+    "trainings with exercise": Reference(
+        "SELECT training_id AS id FROM trainings_exercises WHERE exercise_id = %s",
+        (trainings.ExerciseAdded.TOPIC,),
+        "exercise_id",
+    ),
+    "plans with training": Reference(
+        "SELECT training_plan_id AS id FROM training_plan_trainings WHERE training_id = %s",
+        (training_plans.TrainingAdded.TOPIC,),
+        "training_id",
+    ),
+    "plans of client": Reference(
+        "SELECT training_plan_id AS id FROM clients_training_plan WHERE client_id = %s",
+        (training_plans.PinnedToClient.TOPIC,),
+        "client_id",
+    ),
+}

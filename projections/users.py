@@ -1,0 +1,99 @@
+"""The table of users."""
+
+from __future__ import annotations
+
+from domain.aggregate import Event, time_text
+from domain.users import (
+    Deleted,
+    EmailChanged,
+    PasswordChanged,
+    Registered,
+    Renamed,
+    RoleChanged,
+)
+from projections.lists import Listing
+from projections.table import Operations, Patch, Put, Table, deferred, utc
+
+USERS = Table(
+    "users",
+    key=("id",),
+    columns="""
+        id integer NOT NULL DEFAULT nextval('users_id_seq'),
+        username varchar(50) NOT NULL,
+        password_hash varchar(255) NOT NULL,
+        email varchar(100) NOT NULL,
+        role user_role DEFAULT 'USER',
+        created_at timestamptz DEFAULT now(),
+        last_login timestamptz DEFAULT NULL,
+        deleted_at timestamptz DEFAULT NULL
+    """,
+    constraints=(deferred("UNIQUE (username)"), deferred("UNIQUE (email)")),
+    indexes=("(created_at)",),
+)
+TABLES = (USERS,)
+
+
+def project(event: Event) -> Operations:
+    """What an event of a user means for the table."""
+    key = (event.number,)
+    match event:
+        case Registered():
+            row = {
+                "id": event.number,
+                "username": event.username,
+                "password_hash": event.password_hash,
+                "email": event.email,
+                "role": event.role,
+                "created_at": time_text(event.timestamp),
+            }
+            yield Put(USERS, row)
+        case Renamed(username=username):
+            yield Patch(USERS, key, {"username": username})
+        case EmailChanged(email=email):
+            yield Patch(USERS, key, {"email": email})
+        case PasswordChanged(password_hash=password_hash):
+            yield Patch(USERS, key, {"password_hash": password_hash})
+        case RoleChanged(role=role):
+            yield Patch(USERS, key, {"role": role})
+        case Deleted():
+            yield Patch(USERS, key, {"deleted_at": time_text(event.timestamp)})
+        case _:
+            return
+
+
+SHOWN = f"""
+    u.id, u.username, u.email, u.role,
+    {utc("u.created_at")}, {utc("u.last_login")}, {utc("u.deleted_at")}
+"""
+"""Every column but the password's hash, which never leaves the service."""
+
+LISTING = Listing(
+    kind="user",
+    table="users AS u",
+    shown=SHOWN,
+    owner="u.id",
+    columns={
+        "id": "u.id",
+        "username": "u.username",
+        "email": "u.email",
+        "role": "u.role",
+        "created_at": "u.created_at",
+        "last_login": "u.last_login",
+    },
+    only="u.deleted_at IS NULL",
+)
+
+FOR_REPORT = Listing(
+    kind="user",
+    table="users AS u",
+    shown=SHOWN,
+    owner="u.id",
+    columns={"id": "u.id", "from_date": "u.created_at", "to_date": "u.created_at"},
+    comparisons={"from_date": ">=", "to_date": "<"},
+)
+
+# Who a token or a command line means: the number and the role of a user who is not deleted.
+BY_ID = "SELECT id, role::text FROM users WHERE id = ANY(%s) AND deleted_at IS NULL"
+BY_USERNAME = """
+SELECT id, role::text FROM users WHERE lower(username) = lower(%s) AND deleted_at IS NULL
+"""
