@@ -1,0 +1,1 @@
+"""How the club is reached: each folder translates one channel, and decides nothing."""

@@ -1,0 +1,1 @@
+"""The command line, `club`: one file for each group of commands."""

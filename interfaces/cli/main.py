@@ -1,0 +1,21 @@
+"""The command line of the club."""
+
+from __future__ import annotations
+
+import typer
+
+from interfaces.cli import projections, run, tokens, users
+
+app = typer.Typer(
+    name="club",
+    help="The training API service of a fitness club.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.add_typer(users.app, name="users")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(projections.app, name="projections")
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,62 @@
+"""How commands of the command line open the club."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import typer
+import uvloop
+from pydantic import ValidationError
+
+from application.access import THE_CLUB
+from application.bus import Asked, Outcome
+from application.command import Command
+from application.ports import LedgerUnavailable
+from domain.refusals import Refusal
+from infra.bootstrap import Club, open_club
+from infra.logs import set_up_logs
+from infra.settings import Settings
+
+T = TypeVar("T")
+
+
+def settings() -> Settings:
+    """The settings of the environment; a wrong one ends the program with its name."""
+    try:
+        found = Settings()
+    except ValidationError as wrong:
+        for error in wrong.errors():
+            variable = "CLUB_" + "_".join(str(part) for part in error["loc"]).upper()
+            complain(f"{variable}: {error['msg']}")
+        raise typer.Exit(2) from None
+    set_up_logs(found.log_level)
+    return found
+
+
+def with_club(work: Callable[[Club], Awaitable[T]]) -> T:
+    """Open the club for one piece of work, beside a running service or without one."""
+    found = settings()
+
+    async def opened() -> T:
+        async with open_club(found) as club:
+            return await work(club)
+
+    try:
+        return uvloop.run(opened())
+    except Refusal as refusal:
+        complain(refusal.detail)
+    except LedgerUnavailable as lost:
+        complain(f"The database cannot be reached: {lost}")
+    raise typer.Exit(1)
+
+
+async def ask(club: Club, command: Command) -> Outcome:
+    """Have the club do something, as whoever sits at the machine."""
+    return await club.bus.execute(command, Asked(THE_CLUB, correlation_id="command-line"))
+
+
+def complain(sentence: str) -> None:
+    """Tell the person at the machine what is wrong."""
+    print(sentence, file=sys.stderr)

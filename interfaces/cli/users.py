@@ -1,0 +1,52 @@
+"""`club users`: who may sign in."""
+
+from __future__ import annotations
+
+import sys
+from getpass import getpass
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from application.users import NewUser, RegisterUser
+from domain.values import Role
+from infra.bootstrap import Club
+from interfaces.cli.opening import ask, complain, with_club
+
+app = typer.Typer(help="Who may sign in.", no_args_is_help=True)
+
+
+@app.callback()
+def users() -> None:
+    """Who may sign in."""
+
+
+@app.command("create-admin")
+def create_admin(
+    username: Annotated[str, typer.Option(help="the name to sign in with")],
+    email: Annotated[str, typer.Option(help="the address")],
+) -> None:
+    """Make an ADMIN; the password comes from the prompt, or from standard input."""
+    try:
+        body = NewUser(username=username, email=email, password=_password(), role=Role.ADMIN)
+    except ValidationError as wrong:
+        for error in wrong.errors():
+            complain(f"{error['loc'][0]}: {error['msg']}")
+        raise typer.Exit(2) from None
+
+    async def create(club: Club) -> int:
+        outcome = await ask(club, RegisterUser(body))
+        return int((outcome.body or {})["id"])
+
+    print(f"User {with_club(create)} is ADMIN: {username}")
+
+
+def _password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass("Password: ")
+    if getpass("Again: ") != password:
+        complain("The two are not the same.")
+        raise typer.Exit(2)
+    return password

@@ -1,0 +1,1 @@
+"""The REST channel. `main.py` makes the app; one file for each group of routes."""

@@ -1,0 +1,222 @@
+"""One request: who asks, what they may reach, and how an answer is given.
+
+A route's signature says what it takes to be let in: `asking: Annotated[Asking, may("…")]`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import Depends, Request, Response
+
+from application.access import ANYBODY, Caller, reaches_all
+from application.bus import Asked, Bus, Outcome
+from application.command import Command
+from application.ports import Callers, InvalidToken, ReadSide, ReceiptKey
+from application.work import missing
+from domain.aggregate import Aggregate
+from domain.refusals import Invalid
+from interfaces.rest.lists import ListQuery
+from projections.lists import Asked as AskedPage
+from projections.lists import Listing
+from projections.reads import Reads, Shown
+
+JSON = "application/json"
+POSITION = "Ledger-Position"
+"""On answers: where in the ledger a change is. On requests: show at least this."""
+
+REQUEST_ID = "request_id"
+"""Where a request's state keeps its id, which is the correlation id of the events."""
+
+
+class BadIdempotencyKey(Invalid):
+    """An Idempotency-Key has 1 to 255 printable ASCII characters, bare or as a quoted string."""
+
+
+class BadPosition(Invalid):
+    """A Ledger-Position is a whole number."""
+
+
+class Service(Protocol):
+    """What REST needs of the running club."""
+
+    @property
+    def bus(self) -> Bus: ...
+    @property
+    def reads(self) -> Reads: ...
+    @property
+    def callers(self) -> Callers: ...
+    @property
+    def read_side(self) -> ReadSide: ...
+    @property
+    def timezone(self) -> str: ...
+
+
+class Asking:
+    """A request whose caller is known."""
+
+    __slots__ = ("caller", "everybody", "request", "service")
+
+    def __init__(
+        self, request: Request, service: Service, caller: Caller, *, everybody: bool
+    ) -> None:
+        self.request = request
+        self.service = service
+        self.caller = caller
+        self.everybody = everybody
+        """Whether the caller reaches everybody's, or only their own."""
+
+    # --- commands --------------------------------------------------------------------------
+
+    async def create(
+        self, command: Command, location: str, *, showing: Listing | None = None
+    ) -> Response:
+        """201 with the new thing; `location` is its path, `{…}` standing for its fields.
+
+        `showing` is where its row is read, if that says more than the aggregate does.
+        """
+        outcome = await self.execute(command, key=self._idempotency_key())
+        body = outcome.body or {}
+        created = answer(201, outcome, {"Location": location.format(**body)})
+        if showing is not None:
+            shown = await self.service.reads.one(showing, body["id"])
+            if shown is not None:
+                return Response(shown.body, 201, _without_length(created), JSON)
+        return created
+
+    async def change(self, command: Command) -> Response:
+        """200 with the thing as it is now."""
+        return answer(200, await self.execute(command))
+
+    async def delete(self, command: Command) -> Response:
+        """204."""
+        return answer(204, await self.execute(command))
+
+    async def execute(self, command: Command, key: ReceiptKey | None = None) -> Outcome:
+        """Have the command done, for this caller and in this conversation."""
+        asked = Asked(
+            self.caller,
+            correlation_id=self.request.scope["state"][REQUEST_ID],
+            versions=_versions(self.request.headers.get("if-match")),
+            key=key,
+        )
+        return await self.service.bus.execute(command, asked)
+
+    def _idempotency_key(self) -> ReceiptKey | None:
+        given = self.request.headers.get("idempotency-key")
+        if given is None:
+            return None
+        quoted = re.fullmatch(r'"((?:[\x20-\x7e])*)"', given)
+        key = quoted[1].replace('\\"', '"').replace("\\\\", "\\") if quoted else given
+        if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):
+            raise BadIdempotencyKey(field="Idempotency-Key")
+        return ReceiptKey(f"rest:{self.caller.actor}", key)
+
+    # --- queries ---------------------------------------------------------------------------
+
+    async def one(self, kind: type[Aggregate], listing: Listing, *key: int) -> Response:
+        """200 with the row, 304 where the caller has it; another's is not found."""
+        await self.wait_for_position()
+        shown = await self.service.reads.one(listing, *key)
+        if shown is None or not (self.everybody or shown.owner == self.caller.user_id):
+            raise missing(kind, key[-1])
+        return self.show(shown)
+
+    def show(self, shown: Shown) -> Response:
+        """The row as an answer, with its version."""
+        etag = f'"{shown.version}"'
+        known = self.request.headers.get("if-none-match")
+        if known is not None and (known.strip() == "*" or etag in known):
+            return Response(status_code=304, headers={"ETag": etag})
+        return Response(shown.body, headers={"ETag": etag}, media_type=JSON)
+
+    async def page(
+        self, listing: Listing, query: ListQuery, filters: Mapping[str, Any] | None = None
+    ) -> Response:
+        """200 with a page of rows; the next one is in the Link header."""
+        await self.wait_for_position()
+        asked = AskedPage(
+            filters=query.filters() if filters is None else filters,
+            sort=query.sort or "",
+            after=query.after,
+            limit=query.limit,
+            owner=None if self.everybody else self.caller.user_id,
+        )
+        found = await self.service.reads.page(listing, asked)
+        headers = {}
+        if found.after is not None:
+            headers["Link"] = f'<{self._next(found.after)}>; rel="next"'
+        if query.total:
+            headers["X-Total-Count"] = str(await self.service.reads.total(listing, asked))
+        return Response(found.body, headers=headers, media_type=JSON)
+
+    def _next(self, after: str) -> str:
+        params = [(k, v) for k, v in self.request.query_params.multi_items() if k != "after"]
+        return f"{self.request.url.path}?{urlencode([*params, ('after', after)])}"
+
+    async def wait_for_position(self) -> None:
+        """Let the read tables come as far as the request demands, or a short limit pass."""
+        given = self.request.headers.get(POSITION)
+        if given is None:
+            return
+        if not re.fullmatch(r"[0-9]{1,18}", given):
+            raise BadPosition(field=POSITION)
+        await self.service.read_side.reached(int(given))
+
+
+def may(action: str) -> Any:
+    """Let in whoever may do this, to everybody's or at least to their own; 401 or 403 else."""
+
+    async def let_in(request: Request) -> Asking:
+        service: Service = request.app.state.service
+        caller = await service.callers.of(_bearer(request))
+        return Asking(request, service, caller, everybody=reaches_all(caller, action))
+
+    return Depends(let_in)
+
+
+def anybody() -> Any:
+    """Let everybody in; a token, where there is one, must be valid all the same."""
+
+    async def let_in(request: Request) -> Asking:
+        service: Service = request.app.state.service
+        signed_in = "authorization" in request.headers
+        caller = await service.callers.of(_bearer(request)) if signed_in else ANYBODY
+        return Asking(request, service, caller, everybody=False)
+
+    return Depends(let_in)
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise InvalidToken
+    return token.strip()
+
+
+def answer(status: int, outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:
+    """What became of a command, as an answer."""
+    more = dict(headers or {})
+    if outcome.version is not None:
+        more["ETag"] = f'"{outcome.version}"'
+    if outcome.position:
+        more[POSITION] = str(outcome.position)
+    if outcome.body is None:
+        return Response(status_code=status, headers=more)
+    return Response(orjson.dumps(outcome.body), status, headers=more, media_type=JSON)
+
+
+def _without_length(response: Response) -> dict[str, str]:
+    return {k: v for k, v in response.headers.items() if k != "content-length"}
+
+
+def _versions(if_match: str | None) -> frozenset[int] | None:
+    """The versions that If-Match demands, by strong comparison; None for any."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tags = (tag.strip() for tag in if_match.split(","))
+    return frozenset(int(t[1:-1]) for t in tags if re.fullmatch(r'"[0-9]{1,9}"', t))

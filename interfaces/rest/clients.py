@@ -1,0 +1,152 @@
+"""Routes of clients, and of the plans they follow."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import Field
+
+from application.clients import (
+    ChangeClient,
+    ClientBody,
+    ClientChanges,
+    DeleteClient,
+    RegisterClient,
+)
+from application.fields import LARGEST_ID, Day, Id, Moment
+from application.training_plans import PinBody, PinPlan, UnpinPlan
+from domain.clients import Client
+from domain.values import ClientStatus, Gender
+from interfaces.rest.asking import Asking, may
+from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.lists import ListQuery, Number, sorting
+from projections.clients import LISTING
+from projections.training_plans import PINNED_LISTING
+
+routes = APIRouter(prefix="/clients", tags=["Clients"])
+ClientId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+PlanId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+
+
+class ClientShown(ClientBody):
+    """A client."""
+
+    id: int
+
+
+class PinShown(PinBody):
+    """A plan that a client follows."""
+
+    client_id: Id
+    pinned_at: Moment
+
+
+class ClientsQuery(ListQuery):
+    """Which clients."""
+
+    user_id: Number | None = None
+    membership_id: Number | None = None
+    first_name: str | None = Field(default=None, max_length=50, pattern=r"^[^\x00]*$")
+    last_name: str | None = Field(default=None, max_length=80, pattern=r"^[^\x00]*$")
+    phone_number: str | None = Field(default=None, max_length=20, pattern=r"^[^\x00]*$")
+    gender: Gender | None = None
+    date_of_birth: Day | None = None
+    status: ClientStatus | None = None
+    sort: str | None = sorting(LISTING)
+
+
+class PinsQuery(ListQuery):
+    """Which plans of the client."""
+
+    training_plan_id: Number | None = None
+    sort: str | None = sorting(PINNED_LISTING)
+
+
+@routes.get("/", responses=lists(ClientShown))
+async def list_clients(
+    asking: Annotated[Asking, may("clients.list")], query: Annotated[ClientsQuery, Query()]
+) -> Response:
+    """Retrieve the list of clients."""
+    return await asking.page(LISTING, query)
+
+
+@routes.get("/{client_id}/", responses=shows(ClientShown))
+async def read_client(
+    client_id: ClientId, asking: Annotated[Asking, may("clients.read")]
+) -> Response:
+    """Retrieve the client by ID."""
+    return await asking.one(Client, LISTING, client_id)
+
+
+@routes.post("/", status_code=201, responses=creates(ClientShown))
+async def register_client(
+    body: ClientBody, asking: Annotated[Asking, may("clients.keep")]
+) -> Response:
+    """Create the client."""
+    return await asking.create(RegisterClient(body), "/clients/{id}/")
+
+
+@routes.put("/{client_id}/", responses=changes(ClientShown))
+async def replace_client(
+    client_id: ClientId, body: ClientBody, asking: Annotated[Asking, may("clients.keep")]
+) -> Response:
+    """Complete update of the client record."""
+    return await asking.change(ChangeClient(client_id, body.replacement()))
+
+
+@routes.patch("/{client_id}/", responses=changes(ClientShown))
+async def change_client(
+    client_id: ClientId, body: ClientChanges, asking: Annotated[Asking, may("clients.keep")]
+) -> Response:
+    """Partial update of the client record."""
+    return await asking.change(ChangeClient(client_id, body.named()))
+
+
+@routes.delete("/{client_id}/", status_code=204, responses=deletes())
+async def delete_client(
+    client_id: ClientId, asking: Annotated[Asking, may("clients.keep")]
+) -> Response:
+    """Delete the client, with its trainings."""
+    return await asking.delete(DeleteClient(client_id))
+
+
+@routes.get("/{client_id}/training-plans/", tags=["Training plans"], responses=lists(PinShown))
+async def list_plans_of_client(
+    client_id: ClientId,
+    asking: Annotated[Asking, may("clients.read")],
+    query: Annotated[PinsQuery, Query()],
+) -> Response:
+    """Retrieve the plans that the client follows."""
+    await asking.one(Client, LISTING, client_id)
+    return await asking.page(PINNED_LISTING, query, query.filters() | {"client_id": client_id})
+
+
+@routes.post(
+    "/{client_id}/training-plans/",
+    status_code=201,
+    tags=["Training plans"],
+    responses=creates(PinShown),
+)
+async def pin_plan(
+    client_id: ClientId, body: PinBody, asking: Annotated[Asking, may("training-plans.keep")]
+) -> Response:
+    """Let the client follow a plan."""
+    return await asking.create(
+        PinPlan(client_id, body), "/clients/{client_id}/training-plans/{training_plan_id}/"
+    )
+
+
+@routes.delete(
+    "/{client_id}/training-plans/{training_plan_id}/",
+    status_code=204,
+    tags=["Training plans"],
+    responses=deletes(),
+)
+async def unpin_plan(
+    client_id: ClientId,
+    training_plan_id: PlanId,
+    asking: Annotated[Asking, may("training-plans.keep")],
+) -> Response:
+    """Let the client go their own way."""
+    return await asking.delete(UnpinPlan(client_id, training_plan_id))

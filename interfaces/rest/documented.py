@@ -1,0 +1,119 @@
+"""What the OpenAPI document says beyond the code: answers, headers and failures of each route."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from interfaces.rest.problems import MEDIA_TYPE, Problem
+
+Responses = dict[int | str, dict[str, Any]]
+
+_ETAG = {"description": "the version, quoted", "schema": {"type": "string"}}
+_POSITION = {"description": "where in the ledger the change is", "schema": {"type": "integer"}}
+_LINK = {"description": "the next page (RFC 8288)", "schema": {"type": "string"}}
+_TOTAL = {"description": "all rows, where asked for", "schema": {"type": "integer"}}
+_RETRY = {"description": "seconds", "schema": {"type": "integer"}}
+_LOCATION = {"description": "the path of the new thing", "schema": {"type": "string"}}
+
+_FAILURES = {
+    401: "without a valid access token",
+    403: "not for the caller's role",
+    404: "not there, or somebody else's",
+    409: "what holds now does not allow it",
+    412: "it has changed since the version named",
+    413: "the body is too large",
+    422: "the request does not make sense",
+    503: "cannot be taken just now",
+}
+
+
+def _failures(*statuses: int) -> Responses:
+    failures: Responses = {
+        status: {
+            "description": _FAILURES[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+    if 503 in failures:  # noqa: PLR2004 - as written above
+        failures[503]["headers"] = {"Retry-After": _RETRY}
+    return failures
+
+
+def shows(model: type[BaseModel]) -> Responses:
+    """A GET of one row."""
+    ok = {"model": model, "headers": {"ETag": _ETAG}}
+    unchanged = {"description": "the caller has this version", "headers": {"ETag": _ETAG}}
+    found: Responses = {200: ok, 304: unchanged}
+    return found | _failures(401, 403, 404, 422, 503)
+
+
+def lists(model: type[BaseModel]) -> Responses:
+    """A GET of a list."""
+    ok = {"model": list[model], "headers": {"Link": _LINK, "X-Total-Count": _TOTAL}}  # type: ignore[valid-type]
+    return {200: ok} | _failures(401, 403, 404, 422, 503)
+
+
+def creates(model: type[BaseModel]) -> Responses:
+    """A POST."""
+    headers = {"ETag": _ETAG, "Ledger-Position": _POSITION, "Location": _LOCATION}
+    return {201: {"model": model, "headers": headers}} | _failures(
+        401, 403, 404, 409, 413, 422, 503
+    )
+
+
+def changes(model: type[BaseModel]) -> Responses:
+    """A PUT or a PATCH."""
+    headers = {"ETag": _ETAG, "Ledger-Position": _POSITION}
+    return {200: {"model": model, "headers": headers}} | _failures(
+        401, 403, 404, 409, 412, 413, 422, 503
+    )
+
+
+def deletes() -> Responses:
+    """A DELETE."""
+    return {204: {"description": "gone", "headers": {"Ledger-Position": _POSITION}}} | _failures(
+        401, 403, 404, 409, 412, 422, 503
+    )
+
+
+def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": schema,
+    }
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """Add what is the same for every route of a kind: headers, security, the problem document."""
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema(
+        ref_template="#/components/schemas/{model}"
+    )
+    schemas = components["schemas"]
+    schemas.update(schemas["Problem"].pop("$defs", {}))
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    }
+    for path in document["paths"].values():
+        for method, operation in path.items():
+            parameters = operation.setdefault("parameters", [])
+            parameters += _headers(method)
+            if "401" in operation["responses"]:
+                anybody = operation.get("operationId", "").startswith("register_user")
+                operation["security"] = [{"bearer": []}, *([{}] if anybody else [])]
+    return document
+
+
+def _headers(method: str) -> list[dict[str, Any]]:
+    if method == "post":
+        key = {"type": "string", "pattern": "^[ -~]{1,255}$"}
+        return [_header("Idempotency-Key", "happens once under this key", key)]
+    if method in {"put", "patch", "delete"}:
+        return [_header("If-Match", "only at this version", {"type": "string"})]
+    return []

@@ -1,0 +1,92 @@
+"""Routes of the catalogue of exercises."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import Field
+
+from application.exercises import (
+    AddExercise,
+    ChangeExercise,
+    DeleteExercise,
+    ExerciseBody,
+    ExerciseChanges,
+)
+from application.fields import LARGEST_ID
+from domain.exercises import Exercise
+from domain.values import Complexity, MuscleGroup
+from interfaces.rest.asking import Asking, may
+from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.lists import ListQuery, sorting
+from projections.exercises import LISTING
+
+routes = APIRouter(prefix="/exercises", tags=["Exercises"])
+ExerciseId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+
+
+class ExerciseShown(ExerciseBody):
+    """An exercise."""
+
+    id: int
+
+
+class ExercisesQuery(ListQuery):
+    """Which exercises."""
+
+    title: str | None = Field(default=None, max_length=50, pattern=r"^[^\x00]*$")
+    muscle_group: MuscleGroup | None = None
+    equipment_required: bool | None = None
+    complexity_lvl: Complexity | None = None
+    sort: str | None = sorting(LISTING)
+
+
+@routes.get("/", responses=lists(ExerciseShown))
+async def list_exercises(
+    asking: Annotated[Asking, may("exercises.read")], query: Annotated[ExercisesQuery, Query()]
+) -> Response:
+    """Retrieve the catalogue."""
+    return await asking.page(LISTING, query)
+
+
+@routes.get("/{exercise_id}/", responses=shows(ExerciseShown))
+async def read_exercise(
+    exercise_id: ExerciseId, asking: Annotated[Asking, may("exercises.read")]
+) -> Response:
+    """Retrieve the exercise by ID."""
+    return await asking.one(Exercise, LISTING, exercise_id)
+
+
+@routes.post("/", status_code=201, responses=creates(ExerciseShown))
+async def add_exercise(
+    body: ExerciseBody, asking: Annotated[Asking, may("exercises.keep")]
+) -> Response:
+    """Create the exercise."""
+    return await asking.create(AddExercise(body), "/exercises/{id}/")
+
+
+@routes.put("/{exercise_id}/", responses=changes(ExerciseShown))
+async def replace_exercise(
+    exercise_id: ExerciseId, body: ExerciseBody, asking: Annotated[Asking, may("exercises.keep")]
+) -> Response:
+    """Complete update of the exercise record."""
+    return await asking.change(ChangeExercise(exercise_id, body.facts()))
+
+
+@routes.patch("/{exercise_id}/", responses=changes(ExerciseShown))
+async def change_exercise(
+    exercise_id: ExerciseId,
+    body: ExerciseChanges,
+    asking: Annotated[Asking, may("exercises.keep")],
+) -> Response:
+    """Partial update of the exercise record."""
+    return await asking.change(ChangeExercise(exercise_id, body.named()))
+
+
+@routes.delete("/{exercise_id}/", status_code=204, responses=deletes())
+async def delete_exercise(
+    exercise_id: ExerciseId, asking: Annotated[Asking, may("exercises.delete")]
+) -> Response:
+    """Delete the exercise, and take it out of every training."""
+    return await asking.delete(DeleteExercise(exercise_id))

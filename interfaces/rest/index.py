@@ -1,0 +1,104 @@
+"""The index, the health of the service, and its measures."""
+
+from __future__ import annotations
+
+from importlib.metadata import metadata
+from typing import Any, Literal
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+
+from interfaces.rest.asking import JSON
+
+routes = APIRouter(tags=["Service"])
+_ABOUT = metadata("training-api-service")
+NAME, VERSION = "Training API Service", _ABOUT["Version"]
+
+
+class Index(BaseModel):
+    """What this is, and where to go from here."""
+
+    name: str
+    version: str
+    links: dict[str, str]
+
+
+class Ledger(BaseModel):
+    """Whether the ledger takes events, and how many it has."""
+
+    writable: bool
+    head: int | None = Field(description="the position of the last event")
+
+
+class Projector(BaseModel):
+    """How far a read model is."""
+
+    position: int | None
+    lag: int | None = Field(description="events that it does not show yet")
+
+
+class Component(BaseModel):
+    """How a part is doing."""
+
+    status: Literal["running", "behind", "read-only", "unavailable"]
+    detail: str = ""
+
+
+class HealthShown(BaseModel):
+    """The running status of the service."""
+
+    status: Literal["running", "degraded", "unavailable"]
+    name: str
+    version: str
+    ledger: Ledger
+    projectors: dict[str, Projector]
+    components: dict[str, Component]
+
+
+@routes.get("/", responses={200: {"model": Index}})
+async def index() -> Response:
+    """Return base information of the service."""
+    links = {
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "health": "/health/",
+        "metrics": "/metrics",
+        "users": "/users/",
+        "memberships": "/memberships/",
+        "clients": "/clients/",
+        "exercises": "/exercises/",
+        "trainings": "/trainings/",
+        "trainings-exercises": "/trainings-exercises/",
+        "training-plans": "/training-plans/",
+        "payments": "/payments/",
+        "reports": "/reports/",
+    }
+    return _json({"name": NAME, "version": VERSION, "links": links})
+
+
+@routes.get(
+    "/health/",
+    responses={
+        200: {"model": HealthShown},
+        503: {"model": HealthShown, "description": "the ledger cannot be written"},
+    },
+)
+async def health(request: Request) -> Response:
+    """Return the running status of the service."""
+    found = await request.app.state.service.health()
+    body = {"name": NAME, "version": VERSION} | found.report
+    return _json(body, 200 if found.able else 503)
+
+
+@routes.get("/metrics", include_in_schema=False)
+async def metrics(request: Request) -> Response:
+    """Measures, for Prometheus."""
+    service = request.app.state.service
+    await service.health()
+    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _json(body: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type=JSON)

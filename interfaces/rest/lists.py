@@ -1,0 +1,41 @@
+"""What every list takes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from application.fields import LARGEST_ID
+from projections.lists import Listing
+
+Number = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+"""A number in a query, where everything is text."""
+
+
+class ListQuery(BaseModel):
+    """Which page, in which order; each list adds the columns to filter by."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=50, ge=1, le=500, description="the most rows to answer")
+    after: str | None = Field(
+        default=None, max_length=1000, description="from the Link of the page before"
+    )
+    sort: str | None = None
+    total: bool = Field(default=False, description="count all rows, in X-Total-Count")
+
+    def filters(self) -> dict[str, Any]:
+        """The columns to filter by, with their values."""
+        filters: dict[str, Any] = self.model_dump(
+            mode="json", exclude={"limit", "after", "sort", "total"}, exclude_none=True
+        )
+        return filters
+
+
+def sorting(listing: Listing) -> Any:
+    """The field `sort` of a list: one of its columns, the greatest first after a `-`."""
+    names = "|".join(listing.columns)
+    return Field(
+        default=None, pattern=f"^-?({names})$", description="a column; `-` for the greatest first"
+    )

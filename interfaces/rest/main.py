@@ -1,0 +1,61 @@
+"""The REST channel, put together."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+
+from infra.bootstrap import Club
+from interfaces.rest import (
+    clients,
+    exercises,
+    index,
+    memberships,
+    payments,
+    problems,
+    reports,
+    training_plans,
+    trainings,
+    trainings_exercises,
+    users,
+)
+from interfaces.rest.documented import complete
+from interfaces.rest.middleware import Around
+
+GROUPS = (
+    index,
+    users,
+    memberships,
+    clients,
+    exercises,
+    trainings,
+    trainings_exercises,
+    training_plans,
+    payments,
+    reports,
+)
+"""Every group of routes, in the order of the documentation."""
+
+
+def create_app(club: Club) -> FastAPI:
+    """The app that serves this club."""
+    app: FastAPI = FastAPIOffline(
+        title=index.NAME,
+        version=index.VERSION,
+        description="Everything a fitness club runs on.",
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.service = club
+    for group in GROUPS:
+        app.include_router(group.routes)
+    problems.install(app)
+    app.add_middleware(Around, measures=club.metrics)
+    document = complete(app.openapi())
+    app.openapi = lambda: document  # type: ignore[method-assign]
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """`read_client`: the name of the route's function."""
+    return route.name

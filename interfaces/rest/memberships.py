@@ -1,0 +1,90 @@
+"""Routes of memberships."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from application.fields import LARGEST_ID
+from application.memberships import (
+    AddMembership,
+    ChangeMembership,
+    DeleteMembership,
+    MembershipBody,
+    MembershipChanges,
+)
+from domain.memberships import Membership
+from domain.values import AccessLevel
+from interfaces.rest.asking import Asking, may
+from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.lists import ListQuery, sorting
+from projections.memberships import LISTING
+
+routes = APIRouter(prefix="/memberships", tags=["Memberships"])
+MembershipId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+
+
+class MembershipShown(MembershipBody):
+    """A membership."""
+
+    id: int
+
+
+class MembershipsQuery(ListQuery):
+    """Which memberships."""
+
+    access_level: AccessLevel | None = None
+    sort: str | None = sorting(LISTING)
+
+
+@routes.get("/", responses=lists(MembershipShown))
+async def list_memberships(
+    asking: Annotated[Asking, may("memberships.list")], query: Annotated[MembershipsQuery, Query()]
+) -> Response:
+    """Retrieve the list of memberships."""
+    return await asking.page(LISTING, query)
+
+
+@routes.get("/{membership_id}/", responses=shows(MembershipShown))
+async def read_membership(
+    membership_id: MembershipId, asking: Annotated[Asking, may("memberships.read")]
+) -> Response:
+    """Retrieve the membership by ID."""
+    return await asking.one(Membership, LISTING, membership_id)
+
+
+@routes.post("/", status_code=201, responses=creates(MembershipShown))
+async def add_membership(
+    body: MembershipBody, asking: Annotated[Asking, may("memberships.keep")]
+) -> Response:
+    """Create the membership."""
+    return await asking.create(AddMembership(body), "/memberships/{id}/")
+
+
+@routes.put("/{membership_id}/", responses=changes(MembershipShown))
+async def replace_membership(
+    membership_id: MembershipId,
+    body: MembershipBody,
+    asking: Annotated[Asking, may("memberships.keep")],
+) -> Response:
+    """Complete update of the membership record."""
+    return await asking.change(ChangeMembership(membership_id, body.facts()))
+
+
+@routes.patch("/{membership_id}/", responses=changes(MembershipShown))
+async def change_membership(
+    membership_id: MembershipId,
+    body: MembershipChanges,
+    asking: Annotated[Asking, may("memberships.keep")],
+) -> Response:
+    """Partial update of the membership record."""
+    return await asking.change(ChangeMembership(membership_id, body.named()))
+
+
+@routes.delete("/{membership_id}/", status_code=204, responses=deletes())
+async def delete_membership(
+    membership_id: MembershipId, asking: Annotated[Asking, may("memberships.keep")]
+) -> Response:
+    """Delete the membership; not while a client holds it."""
+    return await asking.delete(DeleteMembership(membership_id))

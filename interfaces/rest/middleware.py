@@ -1,0 +1,95 @@
+"""Around every request: an id, a limit to its size, a measure and a line in the log."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import Any, Protocol
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LARGEST_BODY = 1_000_000
+"""Bytes; the largest documented body is a few kilobytes."""
+
+REQUEST_ID_HEADER = b"x-request-id"
+logger = structlog.get_logger("http")
+
+
+class BodyTooLarge(Exception):
+    """A body has at most a million bytes."""
+
+
+class Measures(Protocol):
+    """Where requests are counted."""
+
+    requests: Any
+    request_seconds: Any
+
+
+class Around:
+    """The outermost layer of the app."""
+
+    def __init__(self, app: ASGIApp, measures: Measures) -> None:
+        self._app = app
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(REQUEST_ID_HEADER))
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 500
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((REQUEST_ID_HEADER, request_id.encode()))
+            await send(message)
+
+        try:
+            await self._app(scope, _Limited(receive), observed)
+        finally:
+            self._note(scope, status, time.perf_counter() - started, request_id)
+
+    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        route = getattr(scope.get("route"), "path", "(none)")
+        method = scope["method"]
+        self._measures.requests.labels(method, route, status).inc()
+        self._measures.request_seconds.labels(method, route).observe(seconds)
+        logger.info(
+            "request",
+            method=method,
+            path=scope["path"],
+            status=status,
+            ms=round(seconds * 1000, 2),
+            request_id=request_id,
+        )
+
+
+class _Limited:
+    """Receives a body up to the limit."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = LARGEST_BODY
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                raise BodyTooLarge
+        return message
+
+
+def _request_id(given: bytes | None) -> str:
+    """The caller's own id for the request, where it is a sensible one."""
+    text = (given or b"").decode("latin-1")
+    return text if re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text) else uuid.uuid4().hex

@@ -1,0 +1,59 @@
+"""Routes of reports."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+
+from application.fields import LARGEST_ID, Body, Day
+from application.reports import DrawUpReport, ReportBody
+from domain.reports import Report
+from interfaces.rest.asking import Asking, may
+from interfaces.rest.documented import creates, lists, shows
+from interfaces.rest.lists import ListQuery, sorting
+from projections.reports import LISTING
+
+routes = APIRouter(prefix="/reports", tags=["Reports"])
+ReportId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+
+
+class ReportShown(Body):
+    """A report on the users who registered on some days."""
+
+    id: int
+    report_date_start: Day
+    report_date_end: Day
+    new_users: dict[str, list[dict[str, Any]]]
+
+
+class ReportsQuery(ListQuery):
+    """Which reports."""
+
+    report_date_start: Day | None = None
+    report_date_end: Day | None = None
+    sort: str | None = sorting(LISTING)
+
+
+@routes.get("/", responses=lists(ReportShown))
+async def list_reports(
+    asking: Annotated[Asking, may("reports.read")], query: Annotated[ReportsQuery, Query()]
+) -> Response:
+    """Retrieve the list of reports."""
+    return await asking.page(LISTING, query)
+
+
+@routes.get("/{report_id}/", responses=shows(ReportShown))
+async def read_report(
+    report_id: ReportId, asking: Annotated[Asking, may("reports.read")]
+) -> Response:
+    """Retrieve the report by ID."""
+    return await asking.one(Report, LISTING, report_id)
+
+
+@routes.post("/", status_code=201, responses=creates(ReportShown))
+async def draw_up_report(
+    body: ReportBody, asking: Annotated[Asking, may("reports.draw-up")]
+) -> Response:
+    """Add information for a daily report; the projector fills in who registered."""
+    return await asking.create(DrawUpReport(body), "/reports/{id}/", showing=LISTING)

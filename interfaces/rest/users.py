@@ -1,0 +1,116 @@
+"""Routes of users."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import Field
+
+from application.fields import LARGEST_ID, Day, Moment
+from application.users import (
+    ChangeUser,
+    DeleteUser,
+    NewUser,
+    RegisterUser,
+    UserBody,
+    UserChanges,
+    UserReplacement,
+)
+from domain.users import User
+from domain.values import Role
+from interfaces.rest.asking import Asking, anybody, may
+from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.lists import ListQuery, sorting
+from projections.users import FOR_REPORT, LISTING
+
+routes = APIRouter(prefix="/users", tags=["Users"])
+UserId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+
+
+class UserShown(UserBody):
+    """A user; its password's hash never leaves the service."""
+
+    id: int
+    created_at: Moment
+    last_login: Moment | None
+    deleted_at: Moment | None
+
+
+class UsersQuery(ListQuery):
+    """Which users."""
+
+    username: str | None = Field(default=None, max_length=50)
+    email: str | None = Field(default=None, max_length=100)
+    role: Role | None = None
+    sort: str | None = sorting(LISTING)
+
+
+class ForReportQuery(ListQuery):
+    """The days on which they registered, both included."""
+
+    from_date: Day | None = None
+    to_date: Day | None = None
+    sort: None = Field(default=None, exclude=True)
+
+
+@routes.get("/", responses=lists(UserShown))
+async def list_users(
+    asking: Annotated[Asking, may("users.list")], query: Annotated[UsersQuery, Query()]
+) -> Response:
+    """Retrieve the list of users."""
+    return await asking.page(LISTING, query)
+
+
+@routes.get("/for-report/", responses=lists(UserShown))
+async def list_users_for_report(
+    asking: Annotated[Asking, may("users.for-report")], query: Annotated[ForReportQuery, Query()]
+) -> Response:
+    """Retrieve the users who registered on some days, for a report."""
+    zone = ZoneInfo(asking.service.timezone)
+    filters = {}
+    if query.from_date is not None:
+        filters["from_date"] = _start_of(query.from_date, zone)
+    if query.to_date is not None:
+        filters["to_date"] = _start_of(query.to_date, zone) + timedelta(days=1)
+    return await asking.page(FOR_REPORT, query, filters)
+
+
+def _start_of(day: str, zone: ZoneInfo) -> datetime:
+    return datetime.combine(date.fromisoformat(day), time.min, zone).astimezone(UTC)
+
+
+@routes.get("/{user_id}/", responses=shows(UserShown))
+async def read_user(user_id: UserId, asking: Annotated[Asking, may("users.read")]) -> Response:
+    """Retrieve the user by ID."""
+    return await asking.one(User, LISTING, user_id)
+
+
+@routes.post("/", status_code=201, responses=creates(UserShown))
+async def register_user(body: NewUser, asking: Annotated[Asking, anybody()]) -> Response:
+    """Create the user: anybody may, with the role USER."""
+    return await asking.create(RegisterUser(body), "/users/{id}/")
+
+
+@routes.put("/{user_id}/", responses=changes(UserShown))
+async def replace_user(
+    user_id: UserId, body: UserReplacement, asking: Annotated[Asking, may("users.change")]
+) -> Response:
+    """Complete update of the user record."""
+    return await asking.change(ChangeUser(user_id, body))
+
+
+@routes.patch("/{user_id}/", responses=changes(UserShown))
+async def change_user(
+    user_id: UserId, body: UserChanges, asking: Annotated[Asking, may("users.change")]
+) -> Response:
+    """Partial update of the user record."""
+    return await asking.change(ChangeUser(user_id, body))
+
+
+@routes.delete("/{user_id}/", status_code=204, responses=deletes())
+async def delete_user(user_id: UserId, asking: Annotated[Asking, may("users.delete")]) -> Response:
+    """Delete the user, softly."""
+    return await asking.delete(DeleteUser(user_id))
