@@ -37,6 +37,9 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    def __init_subclass__(cls, *, partial: bool = False, **more: Any) -> None:
+        super().__init_subclass__(**more)
+
     @classmethod
     def __pydantic_init_subclass__(cls, *, partial: bool = False, **_: Any) -> None:
         """With `partial`, every field may be left out (and none of them emptied): a PATCH."""

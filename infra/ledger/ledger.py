@@ -16,8 +16,8 @@ from infra.ledger.writer import Entry, Writer
 from infra.postgres import Postgres
 from projections.batching import Batcher
 
-NUMBERS_AT_ONCE = 32
-"""Numbers fetched from a sequence together; those not used by a process are gaps."""
+MOST_NUMBERS = 32
+"""Numbers fetched from a sequence together, once a process needs many; unused ones are gaps."""
 
 # Whole streams, each in order.
 _STREAMS = """
@@ -40,6 +40,7 @@ class PostgresLedger:
         self._postgres = postgres
         self._writer = Writer(postgres.connect, on_batch)
         self._numbers: dict[str, list[int]] = {kind: [] for kind in SEQUENCES}
+        self._fetching = dict.fromkeys(SEQUENCES, 1)
         self._number_locks = {kind: asyncio.Lock() for kind in SEQUENCES}
         self._streams = Batcher(self._read_streams)
 
@@ -90,8 +91,10 @@ class PostgresLedger:
         async with self._number_locks[kind]:
             numbers = self._numbers[kind]
             if not numbers:
-                rows = await self._postgres.rows(_NUMBERS, [SEQUENCES[kind], NUMBERS_AT_ONCE])
+                wanted = self._fetching[kind]
+                rows = await self._postgres.rows(_NUMBERS, [SEQUENCES[kind], wanted])
                 numbers.extend(row[0] for row in reversed(rows))
+                self._fetching[kind] = min(wanted * 2, MOST_NUMBERS)
             return numbers.pop()
 
     async def head(self) -> int:

@@ -8,6 +8,7 @@ import uuid
 from typing import Any, Protocol
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_BODY = 1_000_000
@@ -17,8 +18,11 @@ REQUEST_ID_HEADER = b"x-request-id"
 logger = structlog.get_logger("http")
 
 
-class BodyTooLarge(Exception):
-    """A body has at most a million bytes."""
+class BodyTooLarge(HTTPException):
+    """The body is larger than anything that is asked here."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"A body has at most {LARGEST_BODY} bytes.")
 
 
 class Measures(Protocol):

@@ -23,7 +23,6 @@ from domain.refusals import (
     PreconditionFailed,
     Refusal,
 )
-from interfaces.rest.middleware import BodyTooLarge
 from projections.lists import UnreadableCursor
 
 MEDIA_TYPE = "application/problem+json"
@@ -42,7 +41,6 @@ STATUS: Mapping[type[Exception], int] = {
     LedgerUnavailable: 503,
     Overloaded: 503,
     UnreadableCursor: 422,
-    BodyTooLarge: 413,
 }
 """The status of each kind of no; the first that fits counts."""
 
@@ -100,7 +98,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _fault)
-    for kind in (InvalidToken, LedgerUnavailable, Overloaded, UnreadableCursor, BodyTooLarge):
+    for kind in (InvalidToken, LedgerUnavailable, Overloaded, UnreadableCursor):
         app.add_exception_handler(kind, _unable)
 
 

@@ -1,0 +1,151 @@
+"""What all tests share: one private Postgres, a fresh database for each test, an open club."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from application.access import THE_CLUB, Caller
+from application.bus import Asked, Outcome
+from application.command import Command
+from application.users import NewUser, RegisterUser
+from domain.values import Role
+from infra.bootstrap import Club, open_club
+from infra.embedded_postgres import embedded_postgres
+from infra.ledger.schema import create_ledger
+from infra.postgres import Postgres
+from infra.rebuilding import prepare
+from infra.settings import Settings
+from infra.tokens import Keys
+from interfaces.rest.main import create_app
+from projections.catalogue import tables
+
+TEMPLATE = "club_template"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Postgres for the tests: the one of CLUB_DATABASE_URL, else a private one."""
+    given = Settings().database_url
+    home = tmp_path_factory.mktemp("server")
+    with embedded_postgres(home) if given is None else nullcontext(given) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> Iterator[str]:
+    """The name of a database with all tables and no rows, to copy for each test."""
+    _admin(server, f"DROP DATABASE IF EXISTS {TEMPLATE}")
+    _admin(server, f"CREATE DATABASE {TEMPLATE}")
+
+    async def fill() -> None:
+        postgres = Postgres(make_conninfo(server, dbname=TEMPLATE))
+        async with await postgres.connect(autocommit=True) as connection:
+            await create_ledger(connection)
+        await prepare(postgres, tables(shared_memberships=False))
+
+    asyncio.run(fill())
+    yield TEMPLATE
+    _admin(server, f"DROP DATABASE {TEMPLATE} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(server: str, template: str) -> Iterator[str]:
+    """The URL of a database with all tables and no rows, of the test's own."""
+    name = f"club_test_{next(_numbers)}"
+    _admin(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    _admin(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield make_conninfo(server, dbname=name)
+    _admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_database(server: str) -> Iterator[str]:
+    """The URL of a database without any tables, of the test's own."""
+    name = f"club_empty_{next(_numbers)}"
+    _admin(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    _admin(server, f"CREATE DATABASE {name}")
+    yield make_conninfo(server, dbname=name)
+    _admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _admin(server: str, sql: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("SET client_min_messages = warning")
+        connection.execute(sql.encode())
+
+
+@pytest.fixture(scope="session")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a key pair, made once, as making one takes a while."""
+    home = tmp_path_factory.mktemp("keys")
+    Keys.kept_in(home)
+    return home
+
+
+@pytest.fixture
+def settings(database: str, tmp_path: Path, signing_key: Path) -> Settings:
+    """Settings for a club on the test's own database."""
+    home = tmp_path / "home"
+    shutil.copytree(signing_key, home)
+    return Settings(home=home, database_url=database)
+
+
+@pytest.fixture
+async def club(settings: Settings) -> AsyncIterator[Club]:
+    """An open club, projecting, without housekeeping."""
+    async with open_club(settings) as opened:
+        yield opened
+
+
+@dataclass
+class Rest:
+    """The REST API of a club, called in this process."""
+
+    club: Club
+    http: httpx.AsyncClient
+    _names: Iterator[int] = field(default_factory=lambda: count(1))
+
+    async def do(self, command: Command, caller: Caller = THE_CLUB) -> Outcome:
+        """Have a command done without HTTP, to set a scene."""
+        return await self.club.bus.execute(command, Asked(caller, "scene"))
+
+    def token(self, user_id: int) -> dict[str, str]:
+        """The header of a user who is signed in."""
+        return {"Authorization": f"Bearer {self.club.tokens.issue(user_id, 600)}"}
+
+    async def user(self, role: Role = Role.USER, **facts: Any) -> tuple[int, dict[str, str]]:
+        """A new user with a role, and the header of its token."""
+        number = next(self._names)
+        body = NewUser(
+            **{
+                "username": f"user{number}",
+                "email": f"user{number}@example.com",
+                "password": "long enough",
+                "role": role,
+                **facts,
+            }
+        )
+        outcome = await self.do(RegisterUser(body))
+        assert outcome.body is not None
+        return outcome.body["id"], self.token(outcome.body["id"])
+
+
+@pytest.fixture
+async def rest(club: Club) -> AsyncIterator[Rest]:
+    """The REST API of an open club."""
+    transport = httpx.ASGITransport(app=create_app(club), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://club") as http:
+        yield Rest(club, http)
