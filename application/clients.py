@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from application.command import Command
-from application.fields import Body, Day, Id, Line50, Line80, Measure, Phone
+from application.fields import Body, BodyMeasure, Day, Id, Line50, Line80, Phone
 from application.work import Result, Work, shown, unknown
 from domain.clients import Client
 from domain.memberships import Membership
@@ -31,8 +31,8 @@ class ClientBody(Body):
     phone_number: Phone
     gender: Gender | None = None
     date_of_birth: Day
-    weight_kg: Measure | None = None
-    height_sm: Measure | None = None
+    weight_kg: BodyMeasure | None = None
+    height_sm: BodyMeasure | None = None
     status: ClientStatus = Field(
         default=ClientStatus.ACTIVE,
         description="set by the club; a complete update that does not name it leaves it as it is",

@@ -57,7 +57,7 @@ class Body(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-def _decimal(value: object, *, most: Decimal, places: int) -> str:
+def _decimal(value: object, *, least: Decimal, most: Decimal, places: int) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise PydanticCustomError("decimal_type", "Input should be a decimal number")
     try:
@@ -65,9 +65,11 @@ def _decimal(value: object, *, most: Decimal, places: int) -> str:
         rounded = number.quantize(Decimal(1).scaleb(-places))
     except InvalidOperation:
         raise PydanticCustomError("decimal_parsing", "Input should be a decimal number") from None
-    if not 0 <= number <= most:
+    if not least <= number <= most:
         raise PydanticCustomError(
-            "decimal_range", "Input should be between 0 and {most}", {"most": str(most)}
+            "decimal_range",
+            "Input should be between {least} and {most}",
+            {"least": str(least), "most": str(most)},
         )
     if rounded != number:
         raise PydanticCustomError(
@@ -76,21 +78,25 @@ def _decimal(value: object, *, most: Decimal, places: int) -> str:
     return f"{abs(rounded):f}"
 
 
-def _numeric(digits: int, places: int) -> Any:
+def _numeric(digits: int, places: int, least: Decimal = Decimal(0)) -> Any:
     """A decimal of at most so many digits, as text with exactly `places` decimals."""
     whole = digits - places
     most = Decimal(10) ** whole - Decimal(1).scaleb(-places)
+    not_zero = r"(?!0+(\.0+)?$)" if least else ""
+    pattern = rf"^{not_zero}[0-9]{{1,{whole}}}(\.[0-9]{{1,{places}}})?$"
     return Annotated[
         str,
-        BeforeValidator(lambda value: _decimal(value, most=most, places=places)),
+        BeforeValidator(lambda value: _decimal(value, least=least, most=most, places=places)),
         WithJsonSchema(
             {
                 "anyOf": [
+                    {"type": "string", "pattern": pattern},
                     {
-                        "type": "string",
-                        "pattern": rf"^[0-9]{{1,{whole}}}(\.[0-9]{{1,{places}}})?$",
+                        "type": "number",
+                        "minimum": float(least),
+                        "maximum": float(most),
+                        "multipleOf": 0.01,
                     },
-                    {"type": "number", "minimum": 0, "maximum": float(most), "multipleOf": 0.01},
                 ],
                 "examples": ["72.50"],
             }
@@ -142,7 +148,9 @@ Moment = Annotated[
     AfterValidator(_moment),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-Measure = _numeric(5, 2)
-"""NUMERIC(5, 2): kilograms or centimetres, 0 to 999.99."""
+Weight = _numeric(5, 2)
+"""NUMERIC(5, 2): kilograms, 0 to 999.99."""
+BodyMeasure = _numeric(5, 2, least=Decimal("0.01"))
+"""NUMERIC(5, 2): a person's kilograms or centimetres, more than 0."""
 Price = _numeric(12, 2)
 """NUMERIC: money, 0 to 9999999999.99."""

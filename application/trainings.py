@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from application.command import Command
-from application.fields import Body, Count, Day, Id, Line200, Measure, Text
+from application.fields import Body, Count, Day, Id, Line200, Text, Weight
 from application.work import Result, Work, shown, unknown
 from domain.clients import Client
 from domain.exercises import Exercise
@@ -58,7 +58,7 @@ class Doing(Body):
     sets: Sets = 3
     reps: Reps = 10
     rest_time_sec: Seconds = 60
-    extra_weight: Measure | None = None
+    extra_weight: Weight | None = None
 
 
 class TrainingExerciseBody(Doing):

@@ -14,6 +14,29 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+class _Ask(Generic[K, V]):
+    """One caller, who waits for some keys; nobody else is harmed when it is cancelled."""
+
+    __slots__ = ("answer", "missing", "values")
+
+    def __init__(self, missing: int) -> None:
+        self.missing = missing
+        self.values: dict[K, V] = {}
+        self.answer: asyncio.Future[dict[K, V]] = asyncio.get_running_loop().create_future()
+
+    def take(self, key: K, value: V) -> None:
+        """One key is found."""
+        self.values[key] = value
+        self.missing -= 1
+        if not self.missing and not self.answer.done():
+            self.answer.set_result(self.values)
+
+    def fail(self, fault: Exception) -> None:
+        """One key could not be looked up."""
+        if not self.answer.done():
+            self.answer.set_exception(fault)
+
+
 class Batcher(Generic[K, V]):
     """Looks keys up, many at once."""
 
@@ -28,26 +51,23 @@ class Batcher(Generic[K, V]):
         self._fetch = fetch
         self._most_keys = most_keys
         self._free = most_fetches
-        self._wanted: dict[K, asyncio.Future[V]] = {}
+        self._wanted: dict[K, list[_Ask[K, V]]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> V:
         """The value of one key."""
-        future = self._wanted.get(key)
-        if future is None:
-            future = self._wanted[key] = asyncio.get_running_loop().create_future()
-            self._start()
-        return await asyncio.shield(future)
+        return (await self.get_all((key,)))[key]
 
     async def get_all(self, keys: Sequence[K]) -> Mapping[K, V]:
         """The values of several keys."""
-        loop = asyncio.get_running_loop()
-        futures = {}
-        for key in keys:
-            futures[key] = self._wanted.setdefault(key, loop.create_future())
+        distinct = set(keys)
+        if not distinct:
+            return {}
+        ask: _Ask[K, V] = _Ask(len(distinct))
+        for key in distinct:
+            self._wanted.setdefault(key, []).append(ask)
         self._start()
-        await asyncio.gather(*(asyncio.shield(future) for future in futures.values()))
-        return {key: future.result() for key, future in futures.items()}
+        return await ask.answer
 
     def _start(self) -> None:
         if self._wanted and self._free:
@@ -63,12 +83,13 @@ class Batcher(Generic[K, V]):
         try:
             found = await self._fetch(keys)
         except Exception as fault:  # noqa: BLE001 - handed on to everybody who asked
-            for future in wanted.values():
-                future.set_exception(fault)
-                future.exception()
+            for asks in wanted.values():
+                for ask in asks:
+                    ask.fail(fault)
         else:
-            for key, future in wanted.items():
-                future.set_result(found[key])
+            for key, asks in wanted.items():
+                for ask in asks:
+                    ask.take(key, found[key])
         finally:
             self._free += 1
             self._start()

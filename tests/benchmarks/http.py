@@ -137,10 +137,10 @@ def measure(ours: Service, theirs: Service, scale: Scale, loader: Loader) -> lis
         return replace(job, seconds=scale.get_seconds)
 
     def page(side: Side, connections: int) -> Job:
-        # `after` is the plain service's cursor; a service that pages otherwise serves page one.
+        cursor = side.service.cursor
         firsts = sorted(side.created)[:-PAGE]
         job = side.read(
-            lambda client: f"/clients/?limit={PAGE}&after={client}", firsts, connections
+            lambda client: f"/clients/?limit={PAGE}&after={cursor(client)}", firsts, connections
         )
         return replace(job, seconds=scale.get_seconds, rows=PAGE)
 

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +18,15 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from projections.lists import write_cursor
 from tests.benchmarks import baseline
 from tests.benchmarks.postgres import checkpoint, create_database, sqlalchemy_url
+from tests.benchmarks.seeding import seed
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUB = [sys.executable, "-m", "interfaces.cli.main"]
 STARTUP_SECONDS = 120
 TOKEN_SECONDS = 3600
-
-
-class NotWritten(Exception):
-    """The part of our side that a benchmark needs does not exist yet."""
 
 
 class Broken(Exception):
@@ -46,15 +44,8 @@ class Service:
     headers: bytes
     users: range
     memberships: range
-
-
-def seed_club(url: str, users: int, memberships: int) -> tuple[range, range]:
-    """TO FILL IN: append the events of so many users and memberships to the ledger at `url`.
-
-    Returns their ids. The server is started afterwards, and the bench waits until it shows the
-    last of each, so the projections need not be built here.
-    """
-    raise NotImplementedError("seed_club")
+    cursor: Callable[[int], str] = str
+    """What `?after=` takes to go on after a client."""
 
 
 @contextmanager
@@ -94,8 +85,6 @@ def baseline_service(
 @contextmanager
 def club_service(url: str, home: Path, users: int, memberships: int) -> Iterator[Service]:
     """Our service as it is run by a user, seeded, with an administrator's token."""
-    if not (ROOT / "interfaces" / "cli" / "main.py").exists():
-        raise NotWritten("interfaces/cli/main.py")
     name = f"club_{uuid.uuid4().hex[:8]}"
     database = create_database(url, name)
     port = free_port()
@@ -106,16 +95,22 @@ def club_service(url: str, home: Path, users: int, memberships: int) -> Iterator
     }
     admin = ["users", "create-admin", "--username", "bench", "--email", "bench@example.com"]
     club(admin, environment, given="correct horse battery staple\n")
-    try:
-        user_ids, membership_ids = seed_club(database, users, memberships)
-    except NotImplementedError as missing:
-        raise NotWritten(str(missing)) from missing
+    user_ids, membership_ids = asyncio.run(seed(database, users, memberships))
     checkpoint(url)
-    headers = bearer(club(["tokens", "issue", "bench"], environment).strip())
+    headers = bearer(club(["tokens", "issue", "bench", "--minutes", "60"], environment).strip())
     with process([*CLUB, "run"], environment, home / f"{name}.log") as running:
         last = [f"/users/{user_ids[-1]}/", f"/memberships/{membership_ids[-1]}/"]
         wait_until_shown(running, port, ["/health/", *last], headers)
-        yield Service(name, database, port, running.pid, headers, user_ids, membership_ids)
+        yield Service(
+            name,
+            database,
+            port,
+            running.pid,
+            headers,
+            user_ids,
+            membership_ids,
+            cursor=lambda client: write_cursor(str(client), [client]),
+        )
 
 
 def club(arguments: Sequence[str], environment: dict[str, str], given: str = "") -> str:

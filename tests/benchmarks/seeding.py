@@ -1,0 +1,169 @@
+"""Filling a ledger quickly: real aggregates and their events, appended many to a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from itertools import islice
+
+from application.clients import client_of, holder_of
+from application.ports import Recording, Submission
+from domain.aggregate import Aggregate, Facts, time_text
+from domain.clients import Client
+from domain.exercises import Exercise
+from domain.memberships import Membership
+from domain.payments import Payment
+from domain.reservations import Reservation
+from domain.trainings import Training
+from domain.users import User
+from domain.values import ClientStatus, PaymentStatus, Role
+from infra.ledger.ledger import PostgresLedger
+from infra.ledger.schema import create_ledger
+from infra.postgres import Postgres
+
+TOGETHER = 500
+"""Aggregates in one transaction."""
+
+DOING: Facts = {
+    "order_in_training": 1,
+    "sets": 3,
+    "reps": 10,
+    "rest_time_sec": 60,
+    "extra_weight": "12.50",
+}
+CLIENT: dict[str, str | int | bool | None] = {
+    "first_name": "Maria",
+    "last_name": "Fernández",
+    "phone_number": "+34 600 000000",
+    "gender": "FEMALE",
+    "date_of_birth": "1990-04-17",
+    "weight_kg": "61.50",
+    "height_sm": "170.25",
+    "status": "ACTIVE",
+}
+
+
+@asynccontextmanager
+async def open_ledger(url: str) -> AsyncIterator[PostgresLedger]:
+    """The ledger in the database at `url`, made if it is not there."""
+    postgres = Postgres(url)
+    async with await postgres.connect(autocommit=True) as connection:
+        await create_ledger(connection)
+    async with postgres.open(), asyncio.TaskGroup() as tasks:
+        ledger = PostgresLedger(postgres, lambda _head, _commands: None)
+        tasks.create_task(ledger.run())
+        yield ledger
+        ledger.close()
+
+
+async def append(ledger: PostgresLedger, aggregates: Iterator[Aggregate]) -> int:
+    """Append the pending events of all these; returns how many there were."""
+    events = 0
+    while together := list(islice(aggregates, TOGETHER)):
+        recordings = [
+            Recording(event, "seed", "seed")  # type: ignore[arg-type]
+            for aggregate in together
+            for event in aggregate.collect_events()
+        ]
+        await ledger.append(Submission(uuid.uuid4().hex, "club", "seed", recordings, expected={}))
+        events += len(recordings)
+    return events
+
+
+async def numbers(ledger: PostgresLedger, kind: type[Aggregate], many: int) -> Sequence[int]:
+    """So many new numbers of a kind, from its sequence."""
+    return [await ledger.next_id(kind.TOPIC) for _ in range(many)]
+
+
+def user(number: int, at: datetime) -> User:
+    """A user who cannot sign in."""
+    return User.register(
+        number,
+        username=f"member{number}",
+        email=f"member{number}@example.com",
+        password_hash="unusable",
+        role=Role.USER,
+        at=at,
+    )
+
+
+def membership(number: int, at: datetime) -> Membership:
+    """A membership that nobody holds yet."""
+    facts = {"access_level": "STANDARD", "description": f"membership {number}", "price": "49.90"}
+    return Membership.add(number, facts, at)
+
+
+async def seed(url: str, users: int, memberships: int) -> tuple[range, range]:
+    """Append so many users and memberships; returns their numbers, which are consecutive."""
+    at = datetime.now(UTC)
+    async with open_ledger(url) as ledger:
+        user_ids = await numbers(ledger, User, users)
+        membership_ids = await numbers(ledger, Membership, memberships)
+        await append(ledger, (user(number, at) for number in user_ids))
+        await append(ledger, (membership(number, at) for number in membership_ids))
+    return range(user_ids[0], user_ids[-1] + 1), range(membership_ids[0], membership_ids[-1] + 1)
+
+
+EVENTS_A_MEMBER = 18
+"""What `member` below makes."""
+
+
+async def fill(url: str, events: int) -> int:
+    """Append about so many events of a club's life; returns how many there are."""
+    at = datetime.now(UTC)
+    async with open_ledger(url) as ledger:
+        exercises = [
+            Exercise.add(await ledger.next_id("exercise"), _exercise(n), at) for n in range(50)
+        ]
+        done = await append(ledger, iter(exercises))
+        members = range(1, (events - done) // EVENTS_A_MEMBER + 1)
+        known = [exercise.number for exercise in exercises]
+        return done + await append(
+            ledger, (part for number in members for part in member(number, known, at))
+        )
+
+
+def _exercise(number: int) -> dict[str, str | bool | None]:
+    return {
+        "title": f"Exercise {number}",
+        "description": "Up, and down again.",
+        "muscle_group": "CORE",
+        "equipment_required": False,
+        "complexity_lvl": "BEGINNER",
+    }
+
+
+def member(number: int, exercises: Sequence[int], at: datetime) -> Iterator[Aggregate]:
+    """Somebody who joins, pays, trains, pauses and comes back; all under the same number."""
+    yield user(number, at)
+    yield membership(number, at)
+    client = Client.register(number, CLIENT | {"user_id": number, "membership_id": number}, at)
+    yield Reservation.make(client_of(number), client.id, at)
+    yield Reservation.make(holder_of(number), client.id, at)
+    payment = Payment.request(number, number, number, at)
+    payment.step(PaymentStatus.PAID, at, at)
+    yield payment
+    client.admit(number, time_text(at), 30, at)
+    client.change_details({"weight_kg": "60.00", "phone_number": "+34 600 111111"}, at)
+    client.change_status(ClientStatus.ON_HOLD, at)
+    client.change_status(ClientStatus.ACTIVE, at)
+    yield client
+    facts: Facts = {
+        "client_id": number,
+        "training_type": "STRENGTH",
+        "title": f"Strength, part {number}",
+        "intensity": "MEDIUM",
+        "duration_min": 45,
+        "date": "2026-01-31",
+        "description": None,
+    }
+    training = Training.plan(number, facts, at)
+    for exercise_id in (exercises[number % 50], exercises[(number + 7) % 50]):
+        training.add_exercise(exercise_id, DOING, at)
+    training.change({"intensity": "HIGH"}, at)
+    training.change_exercise(training.exercise_ids[0], {"reps": 12}, at)
+    training.remove_exercise(training.exercise_ids[1], at)
+    yield training
