@@ -7,8 +7,13 @@ from typing import Any, cast
 
 import orjson
 from eventsourcing.persistence import DatetimeAsISO, Mapper, StoredEvent, Transcoder
+from eventsourcing.utils import resolve_topic
 
 from domain.aggregate import Event
+
+
+class NewerThanTheCode(Exception):
+    """An event in the ledger is of a version that only a newer release of the service knows."""
 
 
 class OrjsonTranscoder(Transcoder):
@@ -45,5 +50,18 @@ def to_stored(event: Event) -> StoredEvent:
 
 
 def to_event(originator_id: str, version: int, topic: str, state: bytes) -> Event:
-    """The event that the ledger kept, upcast to its newest version."""
+    """The event that the ledger kept, upcast to its newest version.
+
+    Raises NewerThanTheCode where the code is older than the event.
+    """
+    if b'"class_version"' in state:  # only versions after the first are written down
+        _refuse_newer(topic, state)
     return cast("Event", _mapper.to_domain_event(StoredEvent(originator_id, version, topic, state)))
+
+
+def _refuse_newer(topic: str, state: bytes) -> None:
+    """The library takes such an event for one of the version that it knows."""
+    stored = orjson.loads(state).get("class_version", 1)
+    known = getattr(resolve_topic(topic), "class_version", 1)
+    if stored > known:
+        raise NewerThanTheCode(f"{topic} is stored in version {stored}, known up to {known}")

@@ -39,6 +39,9 @@ LARGEST_BATCH = 512
 LONGEST_OUTAGE = 10.0
 """Seconds that commands in flight wait for a lost database before they are told so."""
 
+MOST_ATTEMPTS = 3
+"""How often a command is tried while the database gives way under it."""
+
 Connect = Callable[[], Any]
 logger = structlog.get_logger(__name__)
 
@@ -60,6 +63,8 @@ class Entry:
     expected: Mapping[str, int]
     conditions: Sequence[NothingSince] = ()
     receipt: Receipt | None = None
+    attempts: int = 0
+    """How often it was tried and found not to be recorded."""
     answer: asyncio.Future[int] = field(default_factory=asyncio.Future)
 
 
@@ -89,13 +94,17 @@ SELECT EXISTS (
       AND (convert_from(state, 'UTF8')::json ->> %s)::bigint = %s)
 """
 
+# The events of a batch; one announcement tells where it ended.
 _INSERT_EVENTS = """
-INSERT INTO ledger_events (
-    originator_id, originator_version, topic, state, notification_id,
-    actor, command, command_id, correlation_id, causation_id)
-SELECT * FROM unnest(
-    %b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[],
-    %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
+WITH recorded AS (
+    INSERT INTO ledger_events (
+        originator_id, originator_version, topic, state, notification_id,
+        actor, command, command_id, correlation_id, causation_id)
+    SELECT * FROM unnest(
+        %b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[],
+        %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
+)
+SELECT pg_notify(%b, %b)
 """
 
 _INSERT_RECEIPTS = """
@@ -144,7 +153,8 @@ class Writer:
                 await self._write(self._batch)
         finally:
             self._closing = True
-            _refuse([*self._batch, *self._waiting], WriterStopped())
+            _refuse(self._batch, OutcomeUnknown("the writer was stopped in the middle of a batch"))
+            _refuse(self._waiting, WriterStopped())
             await self._disconnect()
 
     def close(self) -> None:
@@ -177,12 +187,18 @@ class Writer:
             logger.warning("ledger.connection-lost", reason=str(lost).strip(), commands=len(batch))
             await self._disconnect()
             await self._recover(batch)
-        except psycopg.Error as fault:
-            await connection.rollback()
+        except psycopg.InternalError as fault:
+            # For example a server that may only be read.
+            await self._disconnect()
+            _refuse(batch, LedgerUnavailable(str(fault).strip()))
+        except (psycopg.Error, ValueError, TypeError) as fault:
+            # Text or an outcome that cannot even be sent is no reason to stop for everybody.
+            await self._disconnect()
             await self._isolate(batch, fault)
 
     async def _commit(self, connection: psycopg.AsyncConnection[Any], batch: list[Entry]) -> None:
         head, passed = await self._check(connection, batch)
+        self._head = head
         if not passed:
             await connection.rollback()
             return
@@ -224,7 +240,7 @@ class Writer:
                     done.add(entry.receipt.key)
         return head, passed
 
-    async def _isolate(self, batch: list[Entry], fault: psycopg.Error) -> None:
+    async def _isolate(self, batch: list[Entry], fault: Exception) -> None:
         """One entry cannot be recorded at all: find it by recording each by itself."""
         if len(batch) == 1:
             _refuse(batch, fault)
@@ -247,10 +263,17 @@ class Writer:
         for entry in unanswered:
             if entry.command_id in recorded:
                 _answer(entry, recorded[entry.command_id])
-        again = [entry for entry in unanswered if not entry.answer.done()]
-        self._waiting.extendleft(reversed(again))
-        if again:
-            self._arrived.set()
+        self._try_again([entry for entry in unanswered if not entry.answer.done()])
+
+    def _try_again(self, entries: list[Entry]) -> None:
+        """Put what is not recorded back in front, but not for ever."""
+        for entry in reversed(entries):
+            entry.attempts += 1
+            if entry.attempts < MOST_ATTEMPTS:
+                self._waiting.appendleft(entry)
+                self._arrived.set()
+            else:
+                _refuse([entry], LedgerUnavailable("the database gives way again and again"))
 
     async def _recorded(
         self, connection: psycopg.AsyncConnection[Any], entries: list[Entry]
@@ -310,8 +333,8 @@ async def _insert(
     ]
     async with connection.pipeline():
         if rows:
-            await connection.execute(_INSERT_EVENTS, [list(c) for c in zip(*rows, strict=True)])
-            await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(head + len(rows))])
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            await connection.execute(_INSERT_EVENTS, [*columns, CHANNEL, str(head + len(rows))])
         if receipts:
             await connection.execute(
                 _INSERT_RECEIPTS, [list(c) for c in zip(*receipts, strict=True)]
