@@ -75,7 +75,7 @@ class AlreadyDone(Exception):
 
 
 class LedgerUnavailable(Exception):
-    """The database cannot be reached; nothing was recorded."""
+    """The database cannot be reached; nothing was recorded, unless it is an OutcomeUnknown."""
 
 
 class OutcomeUnknown(LedgerUnavailable):

@@ -87,6 +87,12 @@ _SETTINGS: dict[str, Any] = {
     "connect_timeout": int(LONGEST_WAIT),
     "options": "-c timezone=UTC -c jit=off -c statement_timeout=60s -c lock_timeout=30s",
     "application_name": "club",
+    # A server that vanishes without a word is noticed within seconds, not after the kernel's
+    # quarter of an hour.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
 }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -36,12 +36,18 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """A Postgres for the tests: the one of CLUB_DATABASE_URL, else a private one."""
     given = Settings().database_url
-    home = tmp_path_factory.mktemp("server")
-    with embedded_postgres(home) if given is None else nullcontext(given) as url:
+    if given is not None:
+        yield given
+        return
+    # Not below pytest's own folder: each pytest that starts closes that to other accounts, and
+    # as root, Postgres runs under another account.
+    home = Path(tempfile.mkdtemp(prefix="club-tests-"))
+    with embedded_postgres(home) as url:
         yield url
+    shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,211 @@
+"""The ports in memory, for fast tests; `test_contracts.py` holds them to what the real ones do."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import orjson
+
+from application.ports import (
+    AlreadyDone,
+    NothingSince,
+    Receipt,
+    ReceiptKey,
+    Recording,
+    Rules,
+    Seen,
+    Services,
+    StaleDecision,
+    Submission,
+)
+from domain.aggregate import Event, time_text
+from projections.engine import operations
+from projections.references import REFERENCES
+from projections.table import Compute, Patch, Put, Remove
+
+A_MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
+"""The time of tests that do not care for it."""
+
+Rows = dict[tuple[Any, ...], dict[str, Any]]
+_REFERENCE = re.compile(r"SELECT (\w+)(?: AS id)? FROM (\w+) WHERE (\w+) = %s")
+
+
+class FakeLedger:
+    """A log that forgets everything at the end of the test."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[Recording, Submission]] = []
+        """What was recorded, in order; the position is the index plus one."""
+        self._streams: defaultdict[str, list[Event]] = defaultdict(list)
+        self._receipts: dict[ReceiptKey, Receipt] = {}
+        self._numbers: Counter[str] = Counter()
+
+    @property
+    def events(self) -> list[Event]:
+        """Every event, in order."""
+        return [recording.event for recording, _ in self.log]
+
+    def given(self, *events: Event) -> None:
+        """Let these have happened before the test; ids from `next_id` come after theirs."""
+        recordings = [Recording(event, "given", "given") for event in events]
+        self._record(Submission("given", "given", "given", recordings, {}))
+        for event in events:
+            kind, _, number = event.originator_id.rpartition("-")
+            if number.isdecimal():
+                self._numbers[kind] = max(self._numbers[kind], int(number))
+
+    async def append(self, submission: Submission) -> int:
+        """Record all of it or nothing; see the port."""
+        receipt = submission.receipt
+        if receipt is not None and receipt.key in self._receipts:
+            raise AlreadyDone
+        if any(len(self._streams[s]) != v for s, v in submission.expected.items()):
+            raise StaleDecision
+        if not all(self._holds(condition) for condition in submission.conditions):
+            raise StaleDecision
+        self._record(submission)
+        return len(self.log)
+
+    async def streams(self, ids: Sequence[str]) -> Mapping[str, Sequence[Event]]:
+        """The events of each of these aggregates."""
+        return {stream: list(self._streams[stream]) for stream in ids}
+
+    async def receipt(self, key: ReceiptKey) -> Receipt | None:
+        """What became of the command of this key."""
+        return self._receipts.get(key)
+
+    async def next_id(self, kind: str) -> int:
+        """1, 2, 3 and so on, for each kind."""
+        self._numbers[kind] += 1
+        return self._numbers[kind]
+
+    def _holds(self, condition: NothingSince) -> bool:
+        return not any(
+            event.TOPIC in condition.topics and getattr(event, condition.field) == condition.value
+            for event in self.events[condition.position :]
+        )
+
+    def _record(self, submission: Submission) -> None:
+        for recording in submission.recordings:
+            self.log.append((recording, submission))
+            self._streams[recording.event.originator_id].append(recording.event)
+        receipt = submission.receipt
+        if receipt is not None:
+            outcome = orjson.loads(orjson.dumps(receipt.outcome))
+            self._receipts[receipt.key] = Receipt(receipt.key, receipt.fingerprint, outcome)
+
+
+class FakeReadSide:
+    """Read tables that are always current, folded from the log with the projectors' own words."""
+
+    def __init__(self, ledger: FakeLedger) -> None:
+        self._ledger = ledger
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of a read table, without columns that only the database fills in."""
+        return list(_folded(self._ledger.events)[table].values())
+
+    async def reached(self, position: int) -> bool:
+        """Whatever is recorded is shown."""
+        return position <= len(self._ledger.log)
+
+    async def referring(self, reference: str, number: int) -> Seen:
+        """Who refers to this number."""
+        found = REFERENCES[reference]
+        parts = _REFERENCE.fullmatch(found.sql)
+        assert parts, found.sql
+        column, table, where = parts.groups()
+        numbers = sorted(row[column] for row in self.rows(table) if row[where] == number)
+        condition = NothingSince(len(self._ledger.log), found.topics, found.field, number)
+        return Seen(tuple(numbers), condition)
+
+    async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
+        """PENDING payments whose status is from before that moment, oldest first."""
+        overdue = sorted(
+            (row["timestamp"], row["id"])
+            for row in self.rows("payments")
+            if row["payment_status"] == "PENDING" and row["timestamp"] < time_text(before)
+        )
+        return [number for _, number in overdue[:limit]]
+
+    async def lapsed_clients(self, at: datetime, limit: int) -> Sequence[int]:
+        """ACTIVE clients whose time had ended by that moment."""
+        active = {row["id"] for row in self.rows("clients") if row["status"] == "ACTIVE"}
+        lapsed = sorted(
+            (row["until"], row["client_id"])
+            for row in self.rows("client_admissions")
+            if row["until"] <= time_text(at) and row["client_id"] in active
+        )
+        return [number for _, number in lapsed[:limit]]
+
+
+def _folded(events: Iterable[Event]) -> defaultdict[str, Rows]:
+    tables: defaultdict[str, Rows] = defaultdict(dict)
+    for event in events:
+        for operation in operations(event):
+            match operation:
+                case Put(table, row):
+                    tables[table.name][tuple(row[c] for c in table.key)] = dict(row)
+                case Patch(table, key, changes):
+                    tables[table.name][key].update(changes)
+                case Remove(table, key):
+                    tables[table.name].pop(key, None)
+                case Compute():
+                    pass  # statements over real tables: reports, which no decision rests on
+    return tables
+
+
+class FakeHasher:
+    """Salted, and of the form of the real one, but fast."""
+
+    def __init__(self) -> None:
+        self._salts = count(1)
+
+    async def hash(self, password: str) -> str:
+        """A digest; not for keeping."""
+        salt = next(self._salts)
+        return f"$argon2id$fake${salt}${hashlib.sha256(f'{salt}{password}'.encode()).hexdigest()}"
+
+
+class FixedClock:
+    """It is always the same time, until the test lets some pass."""
+
+    def __init__(self, at: datetime = A_MORNING) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        """This moment."""
+        return self.at
+
+    def let_pass(self, time: timedelta) -> None:
+        """Be later."""
+        self.at += time
+
+
+@dataclass(frozen=True, slots=True)
+class FakeServices(Services):
+    """The ports together, each a fake."""
+
+    ledger: FakeLedger
+    read_side: FakeReadSide
+    passwords: FakeHasher
+    clock: FixedClock
+
+
+def fake_services(rules: Rules | None = None) -> FakeServices:
+    """A club in memory in which nothing has happened yet."""
+    ledger = FakeLedger()
+    return FakeServices(
+        ledger=ledger,
+        read_side=FakeReadSide(ledger),
+        passwords=FakeHasher(),
+        clock=FixedClock(),
+        rules=rules or Rules(),
+    )
