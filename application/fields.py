@@ -6,6 +6,7 @@ which the log and the answers carry them.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
@@ -30,6 +31,9 @@ LARGEST_ID = 2**31 - 1
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 """No control characters, and not blank."""
+
+PLAIN_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+"""No exponents, blanks, underscores or digits of other scripts."""
 
 
 class Body(BaseModel):
@@ -61,11 +65,14 @@ def _decimal(value: object, *, least: Decimal, most: Decimal, places: int) -> st
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise PydanticCustomError("decimal_type", "Input should be a decimal number")
     try:
+        if isinstance(value, str) and not PLAIN_DECIMAL.fullmatch(value):
+            raise InvalidOperation
         number = Decimal(str(value))
         rounded = number.quantize(Decimal(1).scaleb(-places))
+        in_range = least <= number <= most  # a NaN is not to be compared
     except InvalidOperation:
         raise PydanticCustomError("decimal_parsing", "Input should be a decimal number") from None
-    if not least <= number <= most:
+    if not in_range:
         raise PydanticCustomError(
             "decimal_range",
             "Input should be between {least} and {most}",

@@ -36,8 +36,8 @@ async def expire_what_is_due(bus: Bus, services: Services) -> int:
 
 async def _done(bus: Bus, command: Command, asked: Asked) -> bool:
     try:
-        await bus.execute(command, asked)
+        outcome = await bus.execute(command, asked)
     except (Conflict, NotFound):
         # Settled, prolonged or deleted in the meantime: there is nothing left to do.
         return False
-    return True
+    return outcome.position > 0

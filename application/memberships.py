@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from application.command import Command
 from application.fields import Body, Price, Text
 from application.work import Result, Work, shown
+from domain.clients import Client
 from domain.memberships import Membership
 from domain.reservations import MembershipHeld
 from domain.values import AccessLevel
@@ -63,12 +64,16 @@ async def change_membership(command: ChangeMembership, work: Work) -> Result:
 
 
 async def delete_membership(command: DeleteMembership, work: Work) -> Result:
-    """Refused while a client holds it."""
+    """Refused while a client holds it.
+
+    The read tables say where to look; a client may have gone, or to another membership, since.
+    """
     work.must_reach_all("memberships.keep")
     membership = await work.get(Membership, command.membership_id)
     work.must_match(membership)
-    holders = await work.referring("clients on membership", command.membership_id)
-    if holders:
-        raise MembershipHeld(holder=f"client {holders[0]}")
+    for number in await work.referring("clients on membership", command.membership_id):
+        client = await work.find(Client, number)
+        if client is not None and client.membership_id == command.membership_id:
+            raise MembershipHeld(holder=client.id)
     membership.delete(work.at)
     return Result(None)

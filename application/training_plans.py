@@ -185,28 +185,42 @@ async def pin_plan(command: PinPlan, work: Work) -> Result:
 
 
 async def unpin_plan(command: UnpinPlan, work: Work) -> Result:
-    """A client may always let go of a plan, whoever drew it up."""
+    """A client may always let go of a plan, whoever drew it up; the version is the plan's."""
     client = await _client_in_reach(command.client_id, work)
     plan = await work.get(TrainingPlan, command.training_plan_id)
+    if client.number not in plan.pinned:
+        # Whether there is such a plan is not for everybody to know.
+        work.allow("training-plans.keep", plan, owner=plan.user_id)
+    work.must_match(plan)
     plan.unpin_from(client.number, work.at)
     return Result(None)
 
 
 async def remove_training_from_plans(command: RemoveTrainingFromPlans, work: Work) -> Result:
-    """What goes with its training has an event of its own."""
+    """What goes with its training has an event of its own.
+
+    The read tables say where to look; a plan may have gone, or let go of it, since.
+    """
     numbers = await work.referring("plans with training", command.training_id)
     await work.look(*map(TrainingPlan.stream, numbers))
     for number in numbers:
-        (await work.get(TrainingPlan, number)).remove_training(command.training_id, work.at)
+        plan = await work.find(TrainingPlan, number)
+        if plan is not None and command.training_id in plan.training_ids:
+            plan.remove_training(command.training_id, work.at)
     return Result(None)
 
 
 async def unpin_plans_from(command: UnpinPlansFrom, work: Work) -> Result:
-    """What goes with its client has an event of its own."""
+    """What goes with its client has an event of its own.
+
+    The read tables say where to look; a plan may have gone, or let go of the client, since.
+    """
     numbers = await work.referring("plans of client", command.client_id)
     await work.look(*map(TrainingPlan.stream, numbers))
     for number in numbers:
-        (await work.get(TrainingPlan, number)).unpin_from(command.client_id, work.at)
+        plan = await work.find(TrainingPlan, number)
+        if plan is not None and command.client_id in plan.pinned:
+            plan.unpin_from(command.client_id, work.at)
     return Result(None)
 
 

@@ -207,20 +207,30 @@ async def remove_exercise_from_training(command: RemoveExerciseFromTraining, wor
 
 
 async def delete_trainings_of(command: DeleteTrainingsOf, work: Work) -> Result:
-    """What goes with its client has an event of its own."""
+    """What goes with its client has an event of its own.
+
+    The read tables say where to look; a training may have gone, or to another client, since.
+    """
     numbers = await work.referring("trainings of client", command.client_id)
     await work.look(*map(Training.stream, numbers))
     for number in numbers:
-        (await work.get(Training, number)).delete(work.at)
+        training = await work.find(Training, number)
+        if training is not None and training.client_id == command.client_id:
+            training.delete(work.at)
     return Result(None)
 
 
 async def remove_exercise_everywhere(command: RemoveExerciseEverywhere, work: Work) -> Result:
-    """What goes with its exercise has an event of its own."""
+    """What goes with its exercise has an event of its own.
+
+    The read tables say where to look; a training may have gone, or let go of it, since.
+    """
     numbers = await work.referring("trainings with exercise", command.exercise_id)
     await work.look(*map(Training.stream, numbers))
     for number in numbers:
-        (await work.get(Training, number)).remove_exercise(command.exercise_id, work.at)
+        training = await work.find(Training, number)
+        if training is not None and command.exercise_id in training.exercises:
+            training.remove_exercise(command.exercise_id, work.at)
     return Result(None)
 
 

@@ -1,0 +1,167 @@
+"""Commands about clients."""
+
+from __future__ import annotations
+
+import pytest
+
+from application.access import Caller
+from application.clients import (
+    AdmitClient,
+    ChangeClient,
+    ClientBody,
+    ClientChanges,
+    DeleteClient,
+    RegisterClient,
+    WithdrawAdmission,
+)
+from application.memberships import DeleteMembership
+from application.ports import Rules
+from domain.clients import NotBornYet
+from domain.refusals import UnknownReference
+from domain.reservations import MembershipHeld, UserHasClient
+from domain.values import Gender, Role
+from tests.application.scene import PERSON, Scene, client_body
+
+STAFFER = Caller.user(99, Role.STAFFER)
+
+
+async def registered(scene: Scene) -> ClientBody:
+    """The body of a client who was made of user 1 on membership 1."""
+    body = client_body(
+        user_id=(await scene.user()).user_id,
+        membership_id=await scene.membership(),
+        gender=Gender.FEMALE,
+        weight_kg="61.5",
+    )
+    await scene.do(RegisterClient(body))
+    return body
+
+
+async def test_a_client_is_shown_as_it_was_registered(scene: Scene) -> None:
+    body = client_body(user_id=(await scene.user()).user_id, membership_id=await scene.membership())
+    assert await scene.body(RegisterClient(body)) == {
+        "id": 1,
+        "user_id": 1,
+        "membership_id": 1,
+        **PERSON,
+        "gender": None,
+        "weight_kg": None,
+        "height_sm": None,
+        "status": "ACTIVE",
+    }
+
+
+async def test_a_user_is_one_client(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    with pytest.raises(UserHasClient, match=rf"^This user is already a client: client-{client_id}"):
+        await scene.client(owner)
+
+
+async def test_a_membership_is_issued_to_one_client(scene: Scene) -> None:
+    membership_id = await scene.membership()
+    first, second = await scene.client(membership_id=membership_id), await scene.client()
+    words = rf"^This membership is issued to client-{first}\.$"
+    with pytest.raises(MembershipHeld, match=words):
+        await scene.client(membership_id=membership_id)
+    with pytest.raises(MembershipHeld, match=words):
+        await scene.do(ChangeClient(second, {"membership_id": membership_id}))
+
+
+async def test_a_club_that_sells_tiers_issues_a_membership_to_many() -> None:
+    scene = Scene(Rules(shared_memberships=True))
+    membership_id, other = await scene.membership(), await scene.membership()
+    clients = [await scene.client(membership_id=membership_id) for _ in range(3)]
+    await scene.do(ChangeClient(clients[0], {"membership_id": other}))
+    await scene.do(ChangeClient(clients[0], {"membership_id": membership_id}))
+    await scene.do(DeleteClient(clients[1]))
+    assert [row["membership_id"] for row in scene.rows("clients")] == [membership_id] * 2
+
+
+async def test_who_is_not_there_is_not_referred_to(scene: Scene) -> None:
+    owner, membership_id = await scene.user(), await scene.membership()
+    client_id = await scene.client(await scene.user())
+    for field, body in {
+        "user_id": client_body(user_id=999, membership_id=membership_id),
+        "membership_id": client_body(user_id=owner.user_id, membership_id=999),
+    }.items():
+        with pytest.raises(UnknownReference, match=r" 999 to refer to\.$") as refused:
+            await scene.do(RegisterClient(body))
+        assert refused.value.field == field
+        with pytest.raises(UnknownReference) as refused:
+            await scene.do(ChangeClient(client_id, {field: 999}))
+        assert refused.value.field == field
+    await scene.do(DeleteMembership(membership_id))
+    with pytest.raises(UnknownReference):
+        await scene.client(owner, membership_id=membership_id)
+
+
+async def test_user_and_membership_of_a_client_who_left_are_free(scene: Scene) -> None:
+    owner, membership_id = await scene.user(), await scene.membership()
+    client_id = await scene.client(owner, membership_id=membership_id)
+    await scene.do(DeleteClient(client_id))
+    again = await scene.client(owner, membership_id=membership_id)
+    assert again != client_id
+    assert [row["id"] for row in scene.rows("clients")] == [again]
+
+
+async def test_user_and_membership_that_a_client_changed_away_from_are_free(scene: Scene) -> None:
+    owner, other = await scene.user(), await scene.user()
+    old, new = await scene.membership(), await scene.membership()
+    client_id = await scene.client(owner, membership_id=old)
+    await scene.do(ChangeClient(client_id, {"user_id": other.user_id, "membership_id": new}))
+    assert await scene.client(owner, membership_id=old) != client_id
+    with pytest.raises(UserHasClient):
+        await scene.do(ChangeClient(client_id, {"user_id": owner.user_id}))
+
+
+async def test_a_complete_update_replaces_all_but_a_status_that_is_not_named(scene: Scene) -> None:
+    body = await registered(scene)
+    await scene.do(ChangeClient(1, {"status": "ON_HOLD"}))
+    whole = client_body(user_id=body.user_id, membership_id=body.membership_id, last_name="Byron")
+    shown = await scene.body(ChangeClient(1, whole.replacement()), STAFFER)
+    assert shown == {
+        "id": 1,
+        **whole.facts(),
+        "gender": None,
+        "weight_kg": None,
+        "status": "ON_HOLD",
+    }
+    named = client_body(**{**whole.model_dump(), "status": "ACTIVE"})
+    shown = await scene.body(ChangeClient(1, named.replacement()), STAFFER)
+    assert shown["status"] == "ACTIVE"
+
+
+async def test_a_client_replaces_itself_though_the_club_has_put_it_on_hold(scene: Scene) -> None:
+    body = await registered(scene)
+    await scene.do(ChangeClient(1, {"status": "ON_HOLD"}))
+    owner = Caller.user(body.user_id, Role.USER)
+    whole = client_body(user_id=body.user_id, membership_id=body.membership_id)
+    shown = await scene.body(ChangeClient(1, whole.replacement()), owner)
+    assert (shown["gender"], shown["status"]) == (None, "ON_HOLD")
+
+
+async def test_a_partial_update_leaves_the_rest(scene: Scene) -> None:
+    body = await registered(scene)
+    changes = ClientChanges.model_validate({"gender": None, "height_sm": 170})
+    shown = await scene.body(ChangeClient(1, changes.named()))
+    assert shown == {"id": 1, **body.facts(), "gender": None, "height_sm": "170.00"}
+
+
+async def test_nobody_is_born_tomorrow(scene: Scene) -> None:
+    owner, membership_id = await scene.user(), await scene.membership()
+    for born in ("2026-03-03", "2199-12-31"):
+        with pytest.raises(NotBornYet):
+            await scene.client(owner, membership_id=membership_id, date_of_birth=born)
+    client_id = await scene.client(owner, date_of_birth="2026-03-02")
+    with pytest.raises(NotBornYet):
+        await scene.do(ChangeClient(client_id, {"date_of_birth": "2026-03-03"}))
+
+
+async def test_nothing_follows_for_a_client_who_is_gone(scene: Scene) -> None:
+    client_id = await scene.client()
+    await scene.do(DeleteClient(client_id))
+    head = scene.head
+    await scene.do(AdmitClient(client_id, 1, "2026-03-02T09:00:00.000000Z"))
+    await scene.do(WithdrawAdmission(client_id, 1))
+    assert scene.head == head

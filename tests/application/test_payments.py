@@ -1,0 +1,236 @@
+"""Commands about payments, and what they do for the client."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from application.access import Caller
+from application.clients import DeleteClient
+from application.payments import (
+    ChangePayment,
+    DeletePayment,
+    NotYet,
+    RequestPayment,
+)
+from application.ports import Rules
+from domain.aggregate import time_text
+from domain.payments import ImpossibleStep, PaymentSettled
+from domain.refusals import Forbidden, NotFound, UnknownReference
+from domain.values import PaymentStatus, Role
+from tests.application.fakes import A_MORNING
+from tests.application.scene import Scene, payment_body
+
+PENDING, PAID, FAILED, CANCELLED, EXPIRED, REFUNDED = PaymentStatus
+CASHIER = Caller.user(99, Role.SYSTEM)
+
+
+def day(days: float) -> str:
+    """So many days after the morning on which nothing has happened yet."""
+    return time_text(A_MORNING + timedelta(days=days))
+
+
+async def step(scene: Scene, number: int, status: PaymentStatus, **facts: Any) -> dict[str, Any]:
+    """A cashier reports a step of the payment; how it is shown then."""
+    row = scene.row("payments", number)
+    body = payment_body(row["client_id"], row["membership_id"], payment_status=status, **facts)
+    return dict(await scene.body(ChangePayment(number, body), CASHIER))
+
+
+async def test_a_payment_is_pending_when_it_is_created(scene: Scene) -> None:
+    client_id, membership_id = await scene.client(), await scene.membership()
+    for status in (None, PENDING):
+        body = payment_body(client_id, membership_id, payment_status=status)
+        shown = dict(await scene.body(RequestPayment(body), CASHIER))
+        shown.pop("id")
+        assert shown == {
+            "client_id": client_id,
+            "membership_id": membership_id,
+            "payment_status": "PENDING",
+            "timestamp": day(0),
+        }
+
+
+async def test_who_settles_may_record_at_once_how_far_it_has_come(scene: Scene) -> None:
+    client_id, membership_id = await scene.client(status="UPCOMING"), await scene.membership()
+    body = payment_body(client_id, membership_id, payment_status=PAID, timestamp=day(-1))
+    shown = await scene.body(RequestPayment(body), CASHIER)
+    assert (shown["payment_status"], shown["timestamp"]) == ("PAID", day(-1))
+    assert (scene.status(client_id), scene.until(client_id)) == ("ACTIVE", day(29))
+
+
+async def test_a_payment_does_not_begin_with_an_impossible_step(scene: Scene) -> None:
+    body = payment_body(await scene.client(), await scene.membership(), payment_status=REFUNDED)
+    head = scene.head
+    with pytest.raises(ImpossibleStep):
+        await scene.do(RequestPayment(body), CASHIER)
+    assert scene.head == head
+
+
+@pytest.mark.parametrize("field", ["client_id", "membership_id"])
+async def test_a_payment_is_of_a_client_for_a_membership_that_are_there(
+    scene: Scene, field: str
+) -> None:
+    refers = {"client_id": await scene.client(), "membership_id": await scene.membership()}
+    payment_id = await scene.payment(refers["client_id"])
+    body = payment_body(**{**refers, field: 999})
+    for command in (RequestPayment(body), ChangePayment(payment_id, body)):
+        with pytest.raises(UnknownReference) as refused:
+            await scene.do(command, CASHIER)
+        assert refused.value.field == field
+
+
+async def test_paid_makes_the_client_active_until_30_days_after_it_was_paid(scene: Scene) -> None:
+    client_id = await scene.client(status="EXPIRED")
+    payment_id = await scene.payment(client_id)
+    shown = await step(scene, payment_id, PAID, timestamp=day(-2))
+    assert shown["timestamp"] == day(-2)
+    assert (scene.status(client_id), scene.until(client_id)) == ("ACTIVE", day(28))
+
+
+async def test_paid_again_while_time_is_left_gives_30_days_more(scene: Scene) -> None:
+    client_id = await scene.client()
+    await scene.payment(client_id, PAID)
+    scene.services.clock.let_pass(timedelta(days=10))
+    await scene.payment(client_id, PAID)
+    assert scene.until(client_id) == day(60)
+
+
+async def test_paid_after_the_time_has_ended_begins_anew(scene: Scene) -> None:
+    client_id = await scene.client()
+    await scene.payment(client_id, PAID)
+    scene.services.clock.let_pass(timedelta(days=40))
+    await scene.payment(client_id, PAID)
+    assert scene.until(client_id) == day(70)
+
+
+async def test_the_days_that_a_payment_buys_are_a_setting() -> None:
+    scene = Scene(Rules(paid_days=7))
+    client_id = await scene.client()
+    await scene.payment(client_id, PAID)
+    assert scene.until(client_id) == day(7)
+
+
+@pytest.mark.parametrize("order", list(permutations([0, 1, 2])), ids=str)
+async def test_the_order_of_messages_does_not_matter(scene: Scene, order: tuple[int, ...]) -> None:
+    client_id = await scene.client()
+    paid = [day(0), day(20), day(75)]
+    payments = [await scene.payment(client_id) for _ in paid]
+    scene.services.clock.let_pass(timedelta(days=80))
+    for n in order:
+        await step(scene, payments[n], PAID, timestamp=paid[n])
+    assert (scene.status(client_id), scene.until(client_id)) == ("ACTIVE", day(105))
+
+
+async def test_the_same_message_twice_changes_nothing(scene: Scene) -> None:
+    client_id = await scene.client()
+    payment_id = await scene.payment(client_id, PAID)
+    head = scene.head
+    await step(scene, payment_id, PAID)
+    assert scene.head == head
+    assert scene.until(client_id) == day(30)
+
+
+async def test_refunded_takes_the_time_that_it_had_bought_away(scene: Scene) -> None:
+    client_id = await scene.client()
+    first, _ = await scene.payment(client_id, PAID), await scene.payment(client_id, PAID)
+    await step(scene, first, REFUNDED)
+    assert (scene.status(client_id), scene.until(client_id)) == ("ACTIVE", day(30))
+
+
+async def test_a_client_whose_only_payment_is_refunded_becomes_expired(scene: Scene) -> None:
+    client_id = await scene.client()
+    await step(scene, await scene.payment(client_id, PAID), REFUNDED)
+    assert (scene.status(client_id), scene.until(client_id)) == ("EXPIRED", None)
+
+
+@pytest.mark.parametrize("late", [FAILED, CANCELLED, EXPIRED, PAID, PENDING])
+async def test_an_impossible_step_changes_nothing(scene: Scene, late: PaymentStatus) -> None:
+    client_id = await scene.client()
+    payment_id = await scene.payment(client_id, PAID, REFUNDED)
+    head = scene.head
+    with pytest.raises(ImpossibleStep):
+        await step(scene, payment_id, late)
+    assert scene.head == head
+
+
+@pytest.mark.parametrize("first", [FAILED, EXPIRED])
+async def test_money_that_arrives_late_is_money_all_the_same(
+    scene: Scene, first: PaymentStatus
+) -> None:
+    client_id = await scene.client(status="EXPIRED")
+    payment_id = await scene.payment(client_id, first)
+    await step(scene, payment_id, PAID)
+    assert (scene.status(client_id), scene.until(client_id)) == ("ACTIVE", day(30))
+
+
+async def test_another_clock_may_run_a_little_ahead_but_nobody_pays_tomorrow(
+    scene: Scene,
+) -> None:
+    client_id, membership_id = await scene.client(), await scene.membership()
+    payment_id = await scene.payment(client_id, membership_id=membership_id)
+    tomorrow = payment_body(client_id, membership_id, payment_status=PAID, timestamp=day(1))
+    for command in (ChangePayment(payment_id, tomorrow), RequestPayment(tomorrow)):
+        with pytest.raises(NotYet) as refused:
+            await scene.do(command, CASHIER)
+        assert refused.value.field == "timestamp"
+    await step(scene, payment_id, PAID, timestamp=time_text(A_MORNING + timedelta(minutes=5)))
+    assert scene.row("payments", payment_id)["payment_status"] == "PAID"
+
+
+async def test_a_payment_that_changed_hands_lets_its_new_client_in(scene: Scene) -> None:
+    first, second = await scene.client(), await scene.client(status="EXPIRED")
+    payment_id = await scene.payment(first)
+    membership_id = scene.row("payments", payment_id)["membership_id"]
+    body = payment_body(second, membership_id, payment_status=PAID)
+    await scene.do(ChangePayment(payment_id, body), CASHIER)
+    assert (scene.until(first), scene.until(second)) == (None, day(30))
+    with pytest.raises(PaymentSettled):
+        await scene.do(ChangePayment(payment_id, payment_body(first, membership_id)), CASHIER)
+
+
+@pytest.mark.parametrize("field", ["client_id", "membership_id"])
+async def test_who_pays_does_not_change_who_pays_or_for_what(scene: Scene, field: str) -> None:
+    owner = await scene.user()
+    facts = {"client_id": await scene.client(owner), "membership_id": await scene.membership()}
+    other = {"client_id": await scene.client(), "membership_id": await scene.membership()}
+    payment_id = await scene.payment(**facts)
+    with pytest.raises(Forbidden) as refused:
+        await scene.do(
+            ChangePayment(payment_id, payment_body(**{**facts, field: other[field]})), owner
+        )
+    assert refused.value.field == field
+
+
+async def test_a_complete_update_that_names_no_status_leaves_it(scene: Scene) -> None:
+    client_id, membership_id = await scene.client(), await scene.membership()
+    payment_id = await scene.payment(client_id, FAILED, membership_id=membership_id)
+    other = await scene.membership()
+    shown = await scene.body(ChangePayment(payment_id, payment_body(client_id, other)), CASHIER)
+    assert (shown["membership_id"], shown["payment_status"]) == (other, "FAILED")
+
+
+async def test_payments_outlive_their_client(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    payment_id = await scene.payment(client_id)
+    await scene.do(DeleteClient(client_id))
+    assert (await step(scene, payment_id, PAID))["payment_status"] == "PAID"
+    assert (await step(scene, payment_id, REFUNDED))["payment_status"] == "REFUNDED"
+    with pytest.raises(NotFound):
+        await scene.do(DeletePayment(payment_id), owner)
+    assert scene.rows("client_admissions") == []
+
+
+@pytest.mark.parametrize("status", [PAID, REFUNDED])
+async def test_accounts_are_not_deleted_not_even_by_an_admin(
+    scene: Scene, status: PaymentStatus
+) -> None:
+    steps = [PAID] if status is PAID else [PAID, REFUNDED]
+    payment_id = await scene.payment(await scene.client(), *steps)
+    with pytest.raises(PaymentSettled):
+        await scene.do(DeletePayment(payment_id))
+    assert len(scene.rows("payments")) == 1
