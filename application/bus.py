@@ -6,6 +6,7 @@ fresh facts. A command that names a key happens once, over any channel, and answ
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 MOST_DECISIONS = 200
 """How often a command may find its facts changed under it before it gives way."""
+
+LONGEST_DECISION = 15.0
+"""Seconds after which it gives way in any case."""
 
 
 class KeyReused(Invalid):
@@ -112,7 +116,10 @@ class Bus:
     async def _decide(self, command: Command, asked: Asked) -> Outcome:
         command_id = uuid.uuid4().hex
         use_known = True
+        give_way = time.monotonic() + LONGEST_DECISION
         for _ in range(MOST_DECISIONS):
+            if time.monotonic() > give_way:
+                break
             work = Work(
                 self._services,
                 self._repository,

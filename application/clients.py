@@ -10,7 +10,7 @@ from pydantic import Field
 from application.command import Command
 from application.fields import Body, BodyMeasure, Day, Id, Line50, Line80, Phone
 from application.work import Result, Work, shown, unknown
-from domain.clients import Client
+from domain.clients import Admission, Client
 from domain.memberships import Membership
 from domain.refusals import Forbidden
 from domain.reservations import MembershipHeld, Reservation, UserHasClient
@@ -19,6 +19,10 @@ from domain.values import ClientStatus, Gender
 
 NOBODY_GRANTS_THEMSELVES = ("user_id", "membership_id", "status")
 """What a client cannot change about itself; `status` not even at the start."""
+
+
+class ComesBack(Forbidden):
+    """Who has been a client before is taken back by the club."""
 
 
 class ClientBody(Body):
@@ -117,11 +121,19 @@ async def register_client(command: RegisterClient, work: Work) -> Result:
         raise Forbidden(field="status")
     await work.refer(User, body.user_id, "user_id")
     await work.refer(Membership, body.membership_id, "membership_id")
+    if not everybody:
+        await _refuse_return(body.user_id, work)
     number = await work.new_number(Client)
     client = work.add(Client.register(number, body.facts(), work.at))
     await work.reserve(client_of(body.user_id), client, UserHasClient)
     await _hold(client, body.membership_id, work)
     return shown(client)
+
+
+async def _refuse_return(user_id: int, work: Work) -> None:
+    reservation = await work.find(Reservation, client_of(user_id))
+    if reservation is not None and reservation.holder is None:
+        raise ComesBack(field="user_id")
 
 
 async def change_client(command: ChangeClient, work: Work) -> Result:
@@ -155,13 +167,36 @@ async def _change_membership(client: Client, membership_id: int, work: Work) -> 
         return
     await work.refer(Membership, membership_id, "membership_id")
     await _hold(client, membership_id, work)
-    await work.release(holder_of(client.membership_id), client)
+    await _let_go(client, work)
     client.change_membership(membership_id, work.at)
 
 
 async def _hold(client: Client, membership_id: int, work: Work) -> None:
-    if not work.rules.shared_memberships:
-        await work.reserve(holder_of(membership_id), client, MembershipHeld)
+    name = holder_of(membership_id)
+    held = await work.find(Reservation, name)
+    if work.rules.shared_memberships and held is not None:
+        held.join(client.id, work.at)
+    else:
+        await work.reserve(name, client, MembershipHeld)
+
+
+async def _let_go(client: Client, work: Work) -> None:
+    """A shared membership stays reserved as long as anybody holds it.
+
+    So it has one holder at most from the day on which it is not to be shared any more.
+    """
+    reservation = await work.find(Reservation, holder_of(client.membership_id))
+    if reservation is None:
+        return
+    if work.rules.shared_memberships:
+        for number in await work.referring("clients on membership", client.membership_id):
+            other = await work.find(Client, number)
+            if other is None or other is client:
+                continue
+            if other.membership_id == client.membership_id:
+                reservation.pass_on(client.id, other.id, work.at)
+                return
+    reservation.release(client.id, work.at)
 
 
 async def delete_client(command: DeleteClient, work: Work) -> Result:
@@ -170,7 +205,7 @@ async def delete_client(command: DeleteClient, work: Work) -> Result:
     work.allow("clients.keep", client, owner=client.user_id)
     work.must_match(client)
     await work.release(client_of(client.user_id), client)
-    await work.release(holder_of(client.membership_id), client)
+    await _let_go(client, work)
     client.delete(work.at)
     return Result(None)
 
@@ -187,10 +222,15 @@ async def deactivate_client_of(command: DeactivateClientOf, work: Work) -> Resul
 
 
 async def admit_client(command: AdmitClient, work: Work) -> Result:
-    """A payment outlives its client: nobody is let in where the client is gone."""
+    """A payment outlives its client: nobody is let in where the client is gone.
+
+    The time counts for the client of a user who left, too, but does not bring the client back.
+    """
     client = await work.find(Client, command.client_id)
     if client is not None:
-        client.admit(command.payment_id, command.paid_at, work.rules.paid_days, work.at)
+        welcome = await work.find(User, client.user_id) is not None
+        bought = Admission(command.payment_id, command.paid_at, work.rules.paid_days)
+        client.admit(bought, work.at, welcome=welcome)
     return Result(None)
 
 

@@ -76,9 +76,11 @@ async def request_payment(command: RequestPayment, work: Work) -> Result:
     if not work.may("payments.keep") and client.user_id != work.caller.user_id:
         raise unknown(Client, body.client_id, "client_id")
     await work.refer(Membership, body.membership_id, "membership_id")
-    occurred_at = _occurred_at(body, work)
+    occurred_at = _occurred_at(body.timestamp, work)
     number = await work.new_number(Payment)
-    payment = work.add(Payment.request(number, body.client_id, body.membership_id, work.at))
+    payment = work.add(
+        Payment.request(number, body.client_id, body.membership_id, occurred_at, work.at)
+    )
     _step(payment, body.payment_status, occurred_at, work)
     return shown(payment)
 
@@ -88,15 +90,20 @@ async def change_payment(command: ChangePayment, work: Work) -> Result:
     body = command.body
     payment = await _payment_in_reach(command.payment_id, work)
     work.must_match(payment)
-    facts = {"client_id": body.client_id, "membership_id": body.membership_id}
-    changes: dict[str, Any] = payment.changed(facts)
+    facts: dict[str, Any] = {"client_id": body.client_id, "membership_id": body.membership_id}
+    told = body.timestamp
+    if told == payment.facts["timestamp"] and not work.may("payments.settle"):
+        told = None  # An owner may send back what it read.
+    if told is not None and body.payment_status in {None, payment.status}:
+        facts["timestamp"] = told
+    changes = payment.changed(facts)
     if changes and not work.may("payments.settle"):
         raise Forbidden(field=next(iter(changes)))
     if "client_id" in changes:
         await work.refer(Client, body.client_id, "client_id")
     if "membership_id" in changes:
         await work.refer(Membership, body.membership_id, "membership_id")
-    occurred_at = _occurred_at(body, work)
+    occurred_at = _occurred_at(told, work)
     payment.change_details(changes, work.at)
     _step(payment, body.payment_status, occurred_at, work)
     return shown(payment)
@@ -127,13 +134,13 @@ def _step(
     payment.step(status, occurred_at, work.at)
 
 
-def _occurred_at(body: PaymentBody, work: Work) -> datetime:
+def _occurred_at(told: str | None, work: Work) -> datetime:
     """When the step was taken: only those who settle may say so."""
-    if body.timestamp is None:
+    if told is None:
         return work.at
     if not work.may("payments.settle"):
         raise Forbidden(field="timestamp")
-    occurred_at = text_time(body.timestamp)
+    occurred_at = text_time(told)
     if occurred_at > work.at + LATEST_CLOCK:
         raise NotYet(field="timestamp")
     return occurred_at

@@ -16,7 +16,9 @@ from domain.reports import Report
 class ReportBody(Body):
     """The days that a report covers; today, unless they are told."""
 
-    report_date_start: Day | None = Field(default=None, description="today, unless it is told")
+    report_date_start: Day | None = Field(
+        default=None, description="the day of the end, or today, unless it is told"
+    )
     report_date_end: Day | None = Field(
         default=None, description="the day of the start, unless it is told"
     )
@@ -34,7 +36,7 @@ async def draw_up_report(command: DrawUpReport, work: Work) -> Result:
     work.must_reach_all("reports.draw-up")
     zone = work.rules.timezone
     today = work.at.astimezone(ZoneInfo(zone)).date().isoformat()
-    start = command.body.report_date_start or today
+    start = command.body.report_date_start or command.body.report_date_end or today
     end = command.body.report_date_end or start
     number = await work.new_number(Report)
     return shown(work.add(Report.draw_up(number, start, end, zone, work.at)))

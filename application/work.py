@@ -47,7 +47,10 @@ class Repository:
         return {stream: replay(events) for stream, events in found.items() if events}
 
     def keep(self, aggregate: Aggregate) -> None:
-        """Remember an aggregate as it is committed now."""
+        """Remember an aggregate as it is committed now, unless a newer one is known."""
+        known = self._known.get(aggregate.id)
+        if known is not None and known.version > aggregate.version:
+            return
         self._known[aggregate.id] = _working_copy(aggregate)
         self._known.move_to_end(aggregate.id)
         if len(self._known) > self._size:

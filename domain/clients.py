@@ -260,14 +260,16 @@ class Client(Aggregate):
         if status is not self.status:
             self.happen(EVENT_FOR[status], at=at)
 
-    def admit(self, payment_id: int, paid_at: str, days: int, at: datetime) -> None:
-        """Let the client in for the days that the payment bought; once for each payment."""
-        if any(a.payment_id == payment_id for a in self.admissions):
+    def admit(self, bought: Admission, at: datetime, *, welcome: bool = True) -> None:
+        """Let the client in for the days that a payment bought; once for each payment.
+
+        The days count in any case; whoever is not `welcome` stays as they are.
+        """
+        if any(a.payment_id == bought.payment_id for a in self.admissions):
             return
-        bought = Admission(payment_id, paid_at, days)
         until = admitted_until((*self.admissions, bought))
         self.happen(Admitted, at=at, **bought._asdict(), until=until)
-        if self._time_left(at):
+        if welcome and self._time_left(at):
             self.change_status(ClientStatus.ACTIVE, at)
 
     def withdraw_admission(self, payment_id: int, at: datetime) -> None:

@@ -28,19 +28,20 @@ class Requested(CreatedEvent):
     TOPIC = "payment.requested"
     client_id: int
     membership_id: int
+    occurred_at: str
 
     def apply(self, aggregate: Payment) -> None:
-        """It is PENDING since now."""
+        """It is PENDING since that moment."""
         aggregate.facts = {
             "client_id": self.client_id,
             "membership_id": self.membership_id,
             "payment_status": PaymentStatus.PENDING.value,
-            "timestamp": time_text(self.timestamp),
+            "timestamp": self.occurred_at,
         }
 
 
 class DetailsChanged(Event):
-    """Who pays, or for which membership, changed before it was settled."""
+    """Who pays, for which membership or since when changed before it was settled."""
 
     TOPIC = "payment.details-changed"
     changes: dict[str, Any]
@@ -140,9 +141,18 @@ class Payment(Aggregate):
     TOPIC = "payment"
 
     @classmethod
-    def request(cls, number: int, client_id: int, membership_id: int, at: datetime) -> Self:
-        """Ask a client to pay for a membership."""
-        return cls.begin(number, Requested, at=at, client_id=client_id, membership_id=membership_id)
+    def request(
+        cls, number: int, client_id: int, membership_id: int, occurred_at: datetime, at: datetime
+    ) -> Self:
+        """Ask a client to pay for a membership, since `occurred_at`."""
+        return cls.begin(
+            number,
+            Requested,
+            at=at,
+            client_id=client_id,
+            membership_id=membership_id,
+            occurred_at=time_text(occurred_at),
+        )
 
     @property
     def client_id(self) -> int:
@@ -160,7 +170,7 @@ class Payment(Aggregate):
         return text_time(str(self.facts["timestamp"]))
 
     def change_details(self, facts: Facts, at: datetime) -> None:
-        """Change who pays or for what; not once money has moved."""
+        """Change who pays, for what or since when; not once money has moved."""
         changes = self.changed(facts)
         if not changes:
             return

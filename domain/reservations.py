@@ -62,6 +62,17 @@ class Retaken(Event):
         aggregate.holder = self.holder
 
 
+class PassedOn(Event):
+    """The holder left, and another of those who share the value stands in."""
+
+    TOPIC = "reservation.passed-on"
+    holder: str
+
+    def apply(self, aggregate: Reservation) -> None:
+        """The other has it."""
+        aggregate.holder = self.holder
+
+
 class Reservation(Aggregate):
     """One value of which there may be one holder, for example a username."""
 
@@ -92,6 +103,16 @@ class Reservation(Aggregate):
         if self.holder is not None:
             raise taken(holder=self.holder)
         self.happen(Retaken, at=at, holder=holder)
+
+    def join(self, holder: str, at: datetime) -> None:
+        """Reserve the value for `holder`, or share it with whoever has it."""
+        if self.holder is None:
+            self.happen(Retaken, at=at, holder=holder)
+
+    def pass_on(self, holder: str, other: str, at: datetime) -> None:
+        """Let another of those who share the value stand in for `holder`, if `holder` has it."""
+        if self.holder == holder:
+            self.happen(PassedOn, at=at, holder=other)
 
     def release(self, holder: str, at: datetime) -> None:
         """Give the value back, if `holder` has it."""

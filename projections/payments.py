@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.aggregate import Event, time_text
+from domain.aggregate import Event
 from domain.payments import STATUS_AFTER, Deleted, DetailsChanged, Requested, StepEvent
 from projections.lists import Listing
 from projections.table import Operations, Patch, Put, Remove, Table, utc
@@ -32,7 +32,7 @@ def project(event: Event) -> Operations:
                 "client_id": event.client_id,
                 "membership_id": event.membership_id,
                 "payment_status": "PENDING",
-                "timestamp": time_text(event.timestamp),
+                "timestamp": event.occurred_at,
             }
             yield Put(PAYMENTS, row)
         case DetailsChanged(changes=changes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from application.access import Caller
@@ -10,16 +12,19 @@ from application.clients import (
     ChangeClient,
     ClientBody,
     ClientChanges,
+    ComesBack,
     DeleteClient,
     RegisterClient,
     WithdrawAdmission,
 )
 from application.memberships import DeleteMembership
+from application.payments import ChangePayment, PaymentBody
 from application.ports import Rules
+from application.users import DeleteUser
 from domain.clients import NotBornYet
 from domain.refusals import UnknownReference
 from domain.reservations import MembershipHeld, UserHasClient
-from domain.values import Gender, Role
+from domain.values import Gender, PaymentStatus, Role
 from tests.application.scene import PERSON, Scene, client_body
 
 STAFFER = Caller.user(99, Role.STAFFER)
@@ -165,3 +170,46 @@ async def test_nothing_follows_for_a_client_who_is_gone(scene: Scene) -> None:
     await scene.do(AdmitClient(client_id, 1, "2026-03-02T09:00:00.000000Z"))
     await scene.do(WithdrawAdmission(client_id, 1))
     assert scene.head == head
+
+
+async def test_a_membership_that_was_shared_has_one_holder_when_it_is_not_shared_any_more() -> None:
+    sharing = Scene(Rules(shared_memberships=True))
+    membership_id = await sharing.membership()
+    first = await sharing.client(membership_id=membership_id)
+    second = await sharing.client(membership_id=membership_id)
+    await sharing.do(DeleteClient(first))
+    services = replace(sharing.services, rules=Rules(shared_memberships=False))
+    strict = Scene(services=services)
+    newcomer = (await sharing.user()).user_id
+    with pytest.raises(MembershipHeld, match=rf"client-{second}[.]$"):
+        await strict.do(RegisterClient(client_body(user_id=newcomer, membership_id=membership_id)))
+    await strict.do(DeleteClient(second))
+    await strict.do(RegisterClient(client_body(user_id=newcomer, membership_id=membership_id)))
+
+
+async def test_who_has_been_a_client_is_taken_back_by_the_club_only(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    await scene.do(DeleteClient(client_id), owner)
+    again = client_body(user_id=owner.user_id, membership_id=await scene.membership())
+    with pytest.raises(ComesBack):
+        await scene.do(RegisterClient(again), owner)
+    assert await scene.made(RegisterClient(again), STAFFER) != client_id
+
+
+async def test_a_late_payment_does_not_bring_back_the_client_of_a_user_who_left(
+    scene: Scene,
+) -> None:
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    payment_id = await scene.payment(client_id)
+    assert owner.user_id is not None
+    await scene.do(DeleteUser(owner.user_id))
+    await scene.do(
+        ChangePayment(
+            payment_id,
+            PaymentBody(client_id=client_id, membership_id=1, payment_status=PaymentStatus.PAID),
+        )
+    )
+    assert scene.status(client_id) == "INACTIVE"
+    assert scene.until(client_id) is not None

@@ -14,6 +14,7 @@ from application.payments import (
     ChangePayment,
     DeletePayment,
     NotYet,
+    PaymentBody,
     RequestPayment,
 )
 from application.ports import Rules
@@ -234,3 +235,41 @@ async def test_accounts_are_not_deleted_not_even_by_an_admin(
     with pytest.raises(PaymentSettled):
         await scene.do(DeletePayment(payment_id))
     assert len(scene.rows("payments")) == 1
+
+
+async def test_since_when_a_payment_is_pending_may_be_told(scene: Scene) -> None:
+    client_id = await scene.client()
+    body = PaymentBody(client_id=client_id, membership_id=1, timestamp=day(-1))
+    payment_id = await scene.made(RequestPayment(body))
+    assert scene.row("payments", payment_id)["timestamp"] == day(-1)
+    await scene.do(ChangePayment(payment_id, body.model_copy(update={"timestamp": day(-2)})))
+    assert scene.row("payments", payment_id)["timestamp"] == day(-2)
+
+
+async def test_when_money_moved_is_part_of_the_accounts(scene: Scene) -> None:
+    client_id = await scene.client()
+    payment_id = await scene.payment(client_id, PAID)
+    shown = scene.row("payments", payment_id)
+    body = PaymentBody(
+        client_id=client_id, membership_id=shown["membership_id"], payment_status=PAID
+    )
+    with pytest.raises(PaymentSettled):
+        await scene.do(ChangePayment(payment_id, body.model_copy(update={"timestamp": day(-2)})))
+    same = body.model_copy(update={"timestamp": shown["timestamp"]})
+    assert (await scene.do(ChangePayment(payment_id, same))).position == 0
+
+
+async def test_an_owner_may_send_back_the_time_that_it_read(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    payment_id = await scene.payment(client_id)
+    shown = scene.row("payments", payment_id)
+    body = PaymentBody(
+        client_id=client_id,
+        membership_id=shown["membership_id"],
+        payment_status=PaymentStatus.CANCELLED,
+        timestamp=shown["timestamp"],
+    )
+    assert (await scene.body(ChangePayment(payment_id, body), owner))["payment_status"] == (
+        "CANCELLED"
+    )

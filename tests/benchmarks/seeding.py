@@ -12,7 +12,7 @@ from itertools import islice
 from application.clients import client_of, holder_of
 from application.ports import Recording, Submission
 from domain.aggregate import Aggregate, Facts, time_text
-from domain.clients import Client
+from domain.clients import Admission, Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.payments import Payment
@@ -143,10 +143,10 @@ def member(number: int, exercises: Sequence[int], at: datetime) -> Iterator[Aggr
     client = Client.register(number, CLIENT | {"user_id": number, "membership_id": number}, at)
     yield Reservation.make(client_of(number), client.id, at)
     yield Reservation.make(holder_of(number), client.id, at)
-    payment = Payment.request(number, number, number, at)
+    payment = Payment.request(number, number, number, at, at)
     payment.step(PaymentStatus.PAID, at, at)
     yield payment
-    client.admit(number, time_text(at), 30, at)
+    client.admit(Admission(number, time_text(at), 30), at)
     client.change_details({"weight_kg": "60.00", "phone_number": "+34 600 111111"}, at)
     client.change_status(ClientStatus.ON_HOLD, at)
     client.change_status(ClientStatus.ACTIVE, at)

@@ -11,6 +11,7 @@ import pytest
 from domain.clients import (
     STATUS_AFTER,
     Activated,
+    Admission,
     AdmissionWithdrawn,
     Admitted,
     Cancelled,
@@ -64,7 +65,7 @@ def admitted(payment_id: int, *, paid: float, until: float, days: int = 30) -> T
 
 
 def admit(client: Client, payment_id: int, *, paid: float, now: float, days: int = 30) -> None:
-    client.admit(payment_id, text(after(days=paid)), days, after(days=now))
+    client.admit(Admission(payment_id, text(after(days=paid)), days), after(days=now))
 
 
 # --- who they are ------------------------------------------------------------------------------

@@ -179,7 +179,11 @@ KINDS: dict[str, Kind] = {
             move("transfer", user_id=ids),
             move("change_membership", membership_id=ids),
             move("change_status", status=st.sampled_from(ClientStatus)),
-            move("admit", payment_id=few, paid_at=moments.map(time_text), days=st.integers(1, 365)),
+            move(
+                "admit",
+                bought=st.builds(Admission, few, moments.map(time_text), st.integers(1, 365)),
+                welcome=st.booleans(),
+            ),
             move("withdraw_admission", payment_id=few),
             move("lapse"),
             move("delete"),
@@ -406,7 +410,7 @@ def test_a_client_is_let_in_as_if_refunded_payments_had_never_been_made(
     refunded = {a.payment_id for a in made if data.draw(st.booleans())}
     client = Client.register(1, PERSON_WITHOUT_TIME, START)
     for a in made:
-        client.admit(a.payment_id, a.paid_at, a.days, START)
+        client.admit(a, START)
         if data.draw(st.booleans()) and a.payment_id in refunded:
             client.withdraw_admission(a.payment_id, START)
     for payment_id in refunded:

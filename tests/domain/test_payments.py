@@ -29,8 +29,8 @@ PENDING, PAID, FAILED, CANCELLED, EXPIRED, REFUNDED = PaymentStatus
 NOW = after(days=1)
 A_DAY = timedelta(hours=24)
 
-REQUESTED = told(Requested, client_id=42, membership_id=3)
 STARTED = {"occurred_at": text(START)}
+REQUESTED = told(Requested, client_id=42, membership_id=3, **STARTED)
 SETTLED = told(Settled, **STARTED, client_id=42)
 HISTORIES: dict[PaymentStatus, tuple[Told, ...]] = {
     PENDING: (REQUESTED,),
@@ -63,7 +63,7 @@ ACCOUNTED = [PAID, REFUNDED]
 
 
 def test_a_new_payment_is_pending_since_it_was_asked_for() -> None:
-    payment = Payment.request(1, 42, 3, START)
+    payment = Payment.request(1, 42, 3, START, START)
     assert news(payment) == [REQUESTED]
     assert payment.shown() == {
         "id": 1,
