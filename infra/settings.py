@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -15,7 +18,7 @@ from application.ports import Rules
 class Settings(BaseSettings):
     """Everything that may be set; the README lists it."""
 
-    model_config = SettingsConfigDict(env_prefix="CLUB_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CLUB_", extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default=Path(".club"), description="data, keys and logs of this club")
     database_url: str | None = Field(
@@ -50,6 +53,23 @@ class Settings(BaseSettings):
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError) as unknown:
             raise ValueError(f"there is no time zone {name!r}") from unknown
+        return name
+
+    @field_validator("database_url")
+    @classmethod
+    def _readable_url(cls, url: str | None) -> str | None:
+        try:
+            conninfo_to_dict(url or "")
+        except ProgrammingError:
+            # What is wrong with it may quote the password.
+            raise ValueError("this is not the URL of a Postgres") from None
+        return url
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, name: str) -> str:
+        if name.upper() not in logging.getLevelNamesMapping():
+            raise ValueError(f"there is no log level {name!r}")
         return name
 
     @property

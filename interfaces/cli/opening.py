@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
+import psycopg
 import typer
 import uvloop
 from pydantic import ValidationError
@@ -17,6 +19,8 @@ from application.ports import LedgerUnavailable
 from domain.refusals import Refusal
 from infra.bootstrap import Club, open_club
 from infra.logs import set_up_logs
+from infra.postgres_server import EmbeddedPostgresError
+from infra.rebuilding import ReadTablesError
 from infra.settings import Settings
 
 T = TypeVar("T")
@@ -29,7 +33,7 @@ def settings() -> Settings:
     except ValidationError as wrong:
         for error in wrong.errors():
             variable = "CLUB_" + "_".join(str(part) for part in error["loc"]).upper()
-            complain(f"{variable}: {error['msg']}")
+            complain(f"{variable}: {error['msg'].removeprefix('Value error, ')}")
         raise typer.Exit(2) from None
     set_up_logs(found.log_level)
     return found
@@ -41,14 +45,32 @@ def with_club(work: Callable[[Club], Awaitable[T]]) -> T:
 
     async def opened() -> T:
         async with open_club(found) as club:
-            return await work(club)
+            try:
+                return await work(club)
+            except Exception as why:  # noqa: BLE001 - raised again below
+                fault = why
+        # Out here, as the club's task group would wrap it.
+        raise fault
 
-    try:
+    with in_plain_words():
         return uvloop.run(opened())
+
+
+@contextmanager
+def in_plain_words() -> Iterator[None]:
+    """End the program with a sentence, not a traceback, where the club says no or cannot open."""
+    try:
+        yield
     except Refusal as refusal:
         complain(refusal.detail)
-    except LedgerUnavailable as lost:
-        complain(f"The database cannot be reached: {lost}")
+    except (LedgerUnavailable, psycopg.OperationalError) as lost:
+        complain(f"The database cannot be reached: {str(lost).strip()}")
+    except (EmbeddedPostgresError, ReadTablesError) as missing:
+        complain(str(missing))
+    except OSError as unusable:
+        complain(f"{unusable.filename}: {unusable.strerror}.")
+    else:
+        return
     raise typer.Exit(1)
 
 

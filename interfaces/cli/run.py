@@ -7,8 +7,8 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import typer
 import uvicorn
@@ -26,12 +26,15 @@ LAST_REQUESTS = 10
 def run() -> None:
     """Run the whole service: the API, the projector and what time does."""
     found = settings()
-    with in_plain_words():
+    with in_plain_words(), suppress(asyncio.CancelledError):
         uvloop.run(_run(found))
 
 
 async def _run(found: Settings) -> None:
     listening = _listen(found)
+    starting = asyncio.current_task()
+    assert starting is not None  # noqa: S101 - a coroutine runs in a task
+    _on_signal(starting.cancel)
     _spare_the_collector()
     async with open_club(found, housekeeping=True) as club:
         config = uvicorn.Config(
@@ -46,11 +49,15 @@ async def _run(found: Settings) -> None:
             timeout_graceful_shutdown=LAST_REQUESTS,
         )
         server = _Server(config)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, server.stop)
+        _on_signal(server.stop)
         _banner(found, listening.getsockname()[1])
         await server.serve(sockets=[listening])
+
+
+def _on_signal(end: Callable[[], object]) -> None:
+    """What Ctrl-C and SIGTERM do from here on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 def _spare_the_collector() -> None:
@@ -84,7 +91,8 @@ def _listen(found: Settings) -> socket.socket:
             (found.http_host, found.http_port), reuse_port=False, backlog=2048
         )
     except OSError as taken:
-        complain(f"Cannot listen on {found.http_host}:{found.http_port}: {taken.strerror}.")
+        reason = str(taken.strerror).partition(" (")[0]
+        complain(f"Cannot listen on {found.http_host}:{found.http_port}: {reason}.")
         complain("CLUB_HTTP_PORT chooses another port.")
         raise typer.Exit(1) from None
     return listening

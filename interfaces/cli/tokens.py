@@ -23,7 +23,15 @@ def tokens() -> None:
 @app.command("issue")
 def issue(
     username: Annotated[str, typer.Argument(help="whose token")],
-    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+    minutes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1440,
+            help="how long it is good for",
+            show_default="CLUB_ACCESS_TOKEN_MINUTES",
+        ),
+    ] = None,
 ) -> None:
     """Print an access token of a user, and nothing else."""
 
@@ -32,6 +40,7 @@ def issue(
         found = await club.reads.rows(BY_USERNAME, username)
         if not found:
             raise NotFound(what="user", id=username)
-        return club.tokens.issue(found[0][0], minutes * MINUTE)
+        lifetime = minutes or club.settings.access_token_minutes
+        return club.tokens.issue(found[0][0], lifetime * MINUTE)
 
     print(with_club(issued))

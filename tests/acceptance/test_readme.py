@@ -1,0 +1,145 @@
+"""The README keeps its word: its session runs as it is printed, and its tables say what is."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from application.access import RULES
+from domain.values import Role
+from infra.settings import Settings
+from interfaces.rest.main import GROUPS
+from tests.acceptance.service import CHECKOUT, PATIENCE, Service
+
+README = (CHECKOUT / "README.md").read_text()
+MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z")
+
+
+def section(title: str) -> str:
+    _, _, after = README.partition(f"\n## {title}\n")
+    assert after, f"the README has no section {title!r}"
+    return after.split("\n## ")[0]
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks: the language and the content of each."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+# --- the session ---------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README's session asks with curl")
+def test_the_quick_start_runs_as_it_is_printed(services: Callable[..., Service]) -> None:
+    shown = blocks(section("Quick start"))
+    assert [language for language, _ in shown] == ["sh", "text"] * (len(shown) // 2)
+    steps = [step for language, step in shown if language == "sh"]
+    answers = [answer for language, answer in shown if language == "text"]
+    service = services()
+    service.start()
+    end_of_step = "=== end of a step ==="
+    # Any status but 2xx ends curl with a status of its own, and so ends the shell.
+    script = "".join(f"{step}echo '{end_of_step}'\n" for step in steps)
+    script = script.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    pasted = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=CHECKOUT,
+        env=service.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE * 2,
+    )
+    assert pasted.returncode == 0, f"{pasted.stdout}\n{pasted.stderr}"
+    said = pasted.stdout.replace("\r", "").split(f"{end_of_step}\n")[:-1]
+    assert [timeless(answer) for answer in said] == [timeless(answer) for answer in answers]
+
+
+def timeless(text: str) -> str:
+    return MOMENT.sub("(a moment)", text)
+
+
+# --- the tables ----------------------------------------------------------------------------
+
+
+def test_the_table_of_settings_is_complete() -> None:
+    expected = "\n".join(settings_table())
+    assert expected in section("Settings"), f"it should be:\n{expected}"
+
+
+def settings_table() -> Iterator[str]:
+    yield "| variable | default | what it sets |"
+    yield "| --- | --- | --- |"
+    for name, found in Settings.model_fields.items():
+        default = "" if found.default in {None, ""} else f"`{_written(found.default)}`"
+        yield f"| `CLUB_{name.upper()}` | {default} | {found.description} |"
+
+
+def _written(default: object) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def test_the_table_of_routes_is_complete_and_says_who_may() -> None:
+    expected = "\n".join(routes_table())
+    assert expected in section("Routes"), f"it should be:\n{expected}"
+
+
+def routes_table() -> Iterator[str]:
+    yield "| route | methods | access level | who |"
+    yield "| --- | --- | --- | --- |"
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for group in GROUPS:
+        for route in group.routes.routes:
+            assert isinstance(route, APIRoute)
+            if not route.path.startswith("/trainings/exercise-ids/"):  # a silent twin
+                key = (route.path, *_access(route))
+                rows.setdefault(key, []).extend(route.methods or ())
+    for (path, level, who), methods in rows.items():
+        yield f"| `{path}` | {', '.join(methods)} | {level} | {who} |"
+
+
+def _access(route: APIRoute) -> tuple[str, str]:
+    """The documented access level, and who that is."""
+    actions = set(_actions(route.dependant))
+    if not actions:
+        return "Unauthenticated", "anybody"
+    (action,) = actions
+    rule = RULES[action]
+    others = [role.value for role in Role if role in rule.roles - {Role.ADMIN}]
+    if rule.roles == set(Role):
+        return "Authenticated", "whoever is signed in"
+    if not others and not rule.own:
+        return "Restricted", "ADMIN"
+    return "Authenticated", ", ".join([*(["own"] if rule.own else []), *others])
+
+
+def _actions(dependant: Dependant) -> Iterator[str]:
+    """What a route asks permission for, from what it depends on."""
+    for needed in dependant.dependencies:
+        if inspect.isfunction(needed.call):
+            outer = inspect.getclosurevars(needed.call).nonlocals
+            if "action" in outer:
+                yield outer["action"]
+        yield from _actions(needed)
+
+
+# --- what it points at ---------------------------------------------------------------------
+
+
+def test_every_file_that_it_points_at_is_there() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (CHECKOUT / link).exists()] == []
+
+
+def test_every_decision_is_listed() -> None:
+    decisions = sorted(path.name for path in (CHECKOUT / "docs/decisions").glob("*.md"))
+    assert decisions == sorted(re.findall(r"docs/decisions/([0-9]{4}-[a-z0-9-]+\.md)", README))

@@ -1,0 +1,91 @@
+"""The containers cannot be run here: what can be checked of them without is checked."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def check(file: Path) -> subprocess.CompletedProcess[str]:
+    """Check a file against the compose specification's own schema, which the checker ships."""
+    checker = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    return subprocess.run([*checker, str(file)], capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    services: dict[str, Any] = document["services"]
+    return services
+
+
+def test_the_compose_file_fits_the_schema() -> None:
+    checked = check(COMPOSE)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_schema_would_notice_a_slip(tmp_path: Path) -> None:
+    slipped = tmp_path / "docker-compose.yml"
+    slipped.write_text(COMPOSE.read_text().replace("healthcheck:", "healthchek:"))
+    assert check(slipped).returncode == 1
+
+
+def test_the_service_waits_for_a_healthy_postgres_on_a_volume(services: dict[str, Any]) -> None:
+    assert services["club"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert services["postgres"]["image"] == "postgres:18"
+    assert "pg_isready" in services["postgres"]["healthcheck"]["test"]
+    # Where the images from 18 on keep their data.
+    assert services["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
+
+
+def test_the_health_of_the_service_is_what_its_health_route_says(services: dict[str, Any]) -> None:
+    *_, look = services["club"]["healthcheck"]["test"]
+    compile(look, "healthcheck", "exec")
+    assert "http://127.0.0.1:8000/health/" in look
+
+
+def test_no_password_is_written_down_and_a_missing_one_is_named(services: dict[str, Any]) -> None:
+    given = services["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert re.fullmatch(r"\$\{CLUB_POSTGRES_PASSWORD:\?[a-z ]+\}", given)
+    assert services["club"]["environment"]["PGPASSWORD"] == given
+    assert services["club"]["environment"]["CLUB_DATABASE_URL"].count(":") == 2
+
+
+def test_every_setting_in_a_container_is_one_that_there_is(services: dict[str, Any]) -> None:
+    known = {f"CLUB_{name.upper()}" for name in Settings.model_fields}
+    in_image = set(re.findall(r"(CLUB_[A-Z_]+)=", DOCKERFILE))
+    in_compose = {name for name in services["club"]["environment"] if name.startswith("CLUB_")}
+    assert in_image | in_compose <= known
+    assert in_image == {"CLUB_HOME", "CLUB_HTTP_HOST"}
+
+
+def test_the_image_installs_by_hash_and_does_not_run_as_root() -> None:
+    assert DOCKERFILE.count("FROM ") == 1
+    assert "--require-hashes --requirement requirements.lock" in DOCKERFILE
+    before, after = DOCKERFILE.split("\nUSER club\n")
+    assert "useradd" in before
+    assert 'CMD ["club", "run"]' in after
+
+
+def test_the_image_gets_every_package_of_the_service_and_nothing_else() -> None:
+    copied = set(re.findall(r"^COPY (\S+?)/? ", DOCKERFILE, re.MULTILINE))
+    packages = {folder.parent.name for folder in ROOT.glob("*/__init__.py")} - {"tests"}
+    assert copied == packages | {"requirements.lock", "pyproject.toml"}
+    let_in = {line[1:].rstrip("/") for line in _lines(".dockerignore") if line.startswith("!")}
+    assert let_in == copied
+
+
+def _lines(name: str) -> list[str]:
+    return (ROOT / name).read_text().splitlines()
