@@ -7,7 +7,6 @@ that the ledger makes at commit. So a decision is recorded only if all it rests 
 from __future__ import annotations
 
 from collections import OrderedDict
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
@@ -47,11 +46,11 @@ class Repository:
         return {stream: replay(events) for stream, events in found.items() if events}
 
     def keep(self, aggregate: Aggregate) -> None:
-        """Remember an aggregate as it is committed now, unless a newer one is known."""
+        """Take an aggregate as it is committed now, unless this version or a newer is known."""
         known = self._known.get(aggregate.id)
-        if known is not None and known.version > aggregate.version:
+        if known is not None and known.version >= aggregate.version:
             return
-        self._known[aggregate.id] = _working_copy(aggregate)
+        self._known[aggregate.id] = aggregate
         self._known.move_to_end(aggregate.id)
         if len(self._known) > self._size:
             self._known.popitem(last=False)
@@ -63,7 +62,9 @@ class Repository:
 
 
 def _working_copy(aggregate: A) -> A:
-    twin = copy(aggregate)
+    kind = type(aggregate)
+    twin = kind.__new__(kind)
+    twin.__dict__.update(aggregate.__dict__)
     # The pending list is the one thing that is changed in place.
     twin._pending_events = []
     return twin
@@ -234,7 +235,7 @@ class Work:
         self._causation_id = cause.event_id
 
     def committed(self) -> None:
-        """Everything decided here is in the ledger now."""
+        """Everything decided here is in the ledger now; nothing here is worked on any more."""
         for aggregate in self._loaded.values():
             if aggregate is not None:
                 self._repository.keep(aggregate)

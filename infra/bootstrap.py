@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+import psycopg
 import structlog
 
 from application.bus import Bus
@@ -16,14 +17,15 @@ from application.housekeeping import expire_what_is_due
 from application.ports import LedgerUnavailable, Overloaded, ReadSide, Services
 from domain.refusals import Busy
 from infra.callers import Callers
-from infra.embedded_postgres import embedded_postgres
+from infra.embedded_postgres import embedded_postgres, start_again
 from infra.health import Health, examine
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.schema import create_ledger
 from infra.metrics import Metrics
 from infra.passwords import Argon2Hasher
 from infra.postgres import Postgres
-from infra.projecting import Tail
+from infra.postgres_server import EmbeddedPostgresError
+from infra.projecting import RETRY, Tail
 from infra.read_side import PostgresReadSide
 from infra.rebuilding import Progress, Rebuilt, prepare, rebuild
 from infra.settings import Settings
@@ -107,6 +109,8 @@ async def open_club(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
             running = [tasks.create_task(club.tail.run(), name="tail")] if projecting else []
+            if settings.database_url is None:
+                running.append(tasks.create_task(_keep_up(club), name="embedded-postgres"))
             if housekeeping:
                 running.append(tasks.create_task(_keep_house(club), name="housekeeping"))
             try:
@@ -150,6 +154,22 @@ def _appended(tail: Tail, metrics: Metrics, head: int, commands: int) -> None:
     tail.wake(head)
     metrics.ledger_head.set(head)
     metrics.append_batch.observe(commands)
+
+
+async def _keep_up(club: Club) -> None:
+    """Start the embedded Postgres again whenever it goes without being told to."""
+    while True:
+        try:
+            async with await club.postgres.connect(autocommit=True) as connection:
+                async for _ in connection.notifies():
+                    pass  # It listens to nothing: this ends when Postgres does.
+        except psycopg.OperationalError as lost:
+            logger.warning("postgres.lost", reason=str(lost).strip())
+        try:
+            await asyncio.to_thread(start_again, club.settings.home)
+        except (EmbeddedPostgresError, psycopg.Error, OSError) as fault:
+            logger.warning("postgres.down", reason=str(fault).strip())
+            await asyncio.sleep(RETRY)
 
 
 async def _keep_house(club: Club) -> None:

@@ -55,6 +55,12 @@ def embedded_postgres(home: Path) -> Iterator[str]:
                     server.stop()
 
 
+def start_again(home: Path) -> None:
+    """Return when the Postgres that this process holds runs again, in case it was killed."""
+    with embedded_postgres(home):
+        pass
+
+
 @contextmanager
 def _lock_file(path: Path) -> Iterator[int]:
     # Opened to read, so that an account can share a lock that root made in its folder.

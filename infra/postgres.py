@@ -16,7 +16,7 @@ from application.ports import LedgerUnavailable
 READERS = 4
 """Connections that queries share."""
 
-LONGEST_WAIT = 5.0
+LONGEST_WAIT = 2.0
 """Seconds to wait for one of them, or for a connection to be made."""
 
 
@@ -62,10 +62,12 @@ class Postgres:
     async def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one query, each statement a transaction of its own.
 
-        Raises LedgerUnavailable while the database cannot be reached.
+        Raises LedgerUnavailable while the database cannot be reached, or not be written.
         """
         try:
             return await self._rows(sql, params)
+        except psycopg.errors.ReadOnlySqlTransaction as closed:
+            raise LedgerUnavailable(str(closed).strip()) from closed
         except psycopg.OperationalError:
             # The server may have been restarted under an idle pool: replace what is broken.
             await self._pool.check()
@@ -80,12 +82,12 @@ class Postgres:
                 cursor = await connection.execute(sql.encode(), params or None)
                 return await cursor.fetchall() if cursor.description else []
         except PoolTimeout as waited:
-            raise psycopg.OperationalError(str(waited)) from waited
+            raise LedgerUnavailable(str(waited)) from waited
 
 
 _SETTINGS: dict[str, Any] = {
     "connect_timeout": int(LONGEST_WAIT),
-    "options": "-c timezone=UTC -c jit=off -c statement_timeout=60s -c lock_timeout=30s",
+    "options": "-c timezone=UTC -c search_path=public -c jit=off -c statement_timeout=60s -c lock_timeout=30s",
     "application_name": "club",
     # A server that vanishes without a word is noticed within seconds, not after the kernel's
     # quarter of an hour.

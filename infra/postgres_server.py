@@ -105,7 +105,7 @@ class PostgresServer:
         if not self.data.exists():
             self._initialise()
         deadline = time.monotonic() + PATIENCE
-        while (status := self._status()) != "ready":
+        while (status := self._status()) != "ready" or not self._lets_in():
             if time.monotonic() > deadline:
                 raise PostgresDidNotStart(log=self.log, end=self._end_of_log())
             if status is None:
@@ -114,13 +114,11 @@ class PostgresServer:
                 time.sleep(0.05)
             else:
                 self._launch()
-        self._create_database()
 
     def stop(self) -> None:
         """Return when Postgres has written everything and is gone."""
         if self._status() is not None:
-            # A second Ctrl-C must not reach the program that waits for the end.
-            self._pg_ctl("stop", "--mode=fast", start_new_session=True)
+            self._pg_ctl("stop", "--mode=fast")
 
     def _initialise(self) -> None:
         self._make_password()
@@ -170,11 +168,21 @@ class PostgresServer:
             with suppress(psutil.NoSuchProcess):
                 orphan.send_signal(signal.SIGQUIT)
 
-    def _create_database(self) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'club'")
-            if not found.fetchone():
-                connection.execute("CREATE DATABASE club")
+    def _lets_in(self) -> bool:
+        """Whether the database `club` can be used; made where it is not there.
+
+        A server that has just been killed, or is recovering, says that it is ready, too.
+        """
+        try:
+            with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+                found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'club'")
+                if not found.fetchone():
+                    connection.execute("CREATE DATABASE club")
+        except psycopg.OperationalError as closed:
+            if "authentication failed" in str(closed):
+                raise
+            return False
+        return True
 
     def _status(self) -> str | None:
         """What Postgres says of itself (`starting`, `ready`, `stopping`); None if it is gone."""
@@ -193,11 +201,11 @@ class PostgresServer:
     def _end_of_log(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
 
-    def _pg_ctl(self, action: str, *options: str, start_new_session: bool = False) -> None:
+    def _pg_ctl(self, action: str, *options: str) -> None:
         wait = ("--wait", f"--timeout={PATIENCE}", f"--pgdata={self.data}")
-        self._run("pg_ctl", action, *wait, *options, start_new_session=start_new_session)
+        self._run("pg_ctl", action, *wait, *options)
 
-    def _run(self, program: str, *arguments: str, start_new_session: bool = False) -> None:
+    def _run(self, program: str, *arguments: str) -> None:
         account = self.account
         try:
             subprocess.run(
@@ -213,7 +221,8 @@ class PostgresServer:
                 user=account.uid if account else None,
                 group=account.gid if account else None,
                 extra_groups=[] if account else None,
-                start_new_session=start_new_session,
+                # Ctrl-C is for the service, which ends when Postgres is in order.
+                start_new_session=True,
             )
         except subprocess.CalledProcessError as failure:
             raise ProgramFailed(program=program, output=failure.stdout.strip()) from failure

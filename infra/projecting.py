@@ -8,6 +8,7 @@ it is shown: what a crash of Postgres takes away, position included, is projecte
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -49,15 +50,13 @@ class Tail:
     def __init__(self, postgres: Postgres, watch: Watch) -> None:
         self._postgres = postgres
         self._watch = watch
-        self._wanted = 0
         self._woken = asyncio.Event()
         self.fault: str | None = None
         """Why the tables stand still, while they do."""
 
     def wake(self, position: int) -> None:
         """The ledger has come this far."""
-        if position > self._wanted:
-            self._wanted = position
+        if position > self._watch.position:
             self._woken.set()
 
     async def run(self) -> None:
@@ -83,7 +82,7 @@ class Tail:
             self._woken.clear()
             events = await self.step(connection)
             self.fault = None
-            if events < BATCH and self._watch.position >= self._wanted:
+            if events < BATCH:
                 try:
                     async with asyncio.timeout(POLL):
                         await self._woken.wait()
@@ -117,7 +116,9 @@ class Tail:
                 async with await self._postgres.connect(autocommit=True) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}".encode())
                     async for notification in connection.notifies():
-                        self.wake(int(notification.payload))
+                        # Whoever shares the database may use the channel's name, too.
+                        with suppress(ValueError):
+                            self.wake(int(notification.payload))
             except psycopg.Error as lost:
                 logger.warning("listener.lost", reason=str(lost).strip())
                 await asyncio.sleep(RETRY)

@@ -7,6 +7,7 @@ and the swap itself takes a moment. Memory is bounded by a few batches.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from typing import Any
 
 import psycopg
 import structlog
+from psycopg.errors import DeadlockDetected, DependentObjectsStillExist, LockNotAvailable
 
 from infra.ledger.schema import SCHEMA_LOCK
 from infra.postgres import Postgres
 from infra.projecting import events_of
+from projections.catalogue import ENUMS
 from projections.engine import Changes, Computation, fold
 from projections.schema import (
     GROUP,
@@ -29,7 +32,7 @@ from projections.schema import (
 )
 from projections.table import Table
 
-BATCH = 10_000
+BATCH = 2500
 """Events read, folded and written together."""
 
 NEAR = 2000
@@ -39,8 +42,13 @@ REBUILD_LOCK = SCHEMA_LOCK + 1
 """The advisory lock of whoever rebuilds."""
 
 BESIDE = "club_rebuild"
-BEFORE = "club_before"
-"""The schemas in which new tables grow, and old ones end."""
+"""The schema in which new tables grow."""
+
+PAUSE = 0.5
+"""Seconds between attempts, where others are in the way."""
+
+MOST_TRIES = 40
+"""Attempts to exchange the tables while others read them."""
 
 Connection = psycopg.AsyncConnection[Any]
 Progress = Callable[[int], None]
@@ -57,12 +65,45 @@ INSERT INTO projection_positions (name, position, definition, tables) VALUES (%s
 ON CONFLICT (name) DO UPDATE SET
     position = excluded.position, definition = excluded.definition, tables = excluded.tables
 """
+_TAKEN = """
+SELECT name FROM unnest(%s::text[]) AS name
+WHERE to_regclass(name) IS NOT NULL OR to_regtype(name) IS NOT NULL
+"""
 # A table's rows in one number, whatever their order.
 _CHECKSUM = "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)::text FROM {name} AS t"
 
 
-class RebuildRunning(Exception):
+class ReadTablesError(Exception):
+    """The read tables cannot be made, or not be exchanged."""
+
+    def __init__(self, **case: object) -> None:
+        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**case))
+
+
+class RebuildRunning(ReadTablesError):
     """Another process is rebuilding the read tables."""
+
+
+class NamesTaken(ReadTablesError):
+    """The database has its own {names}: give the club a database of its own."""
+
+
+class TablesBuiltUpon(ReadTablesError):
+    """Something in the database that is not the club's builds on the read tables.
+
+    {detail}
+    """
+
+
+class TablesTooStrict(ReadTablesError):
+    """The ledger holds what the tables, as they are set now, do not allow.
+
+    {detail}
+    """
+
+
+class TablesBusy(ReadTablesError):
+    """Somebody has been reading the read tables all the time: they could not be exchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +118,34 @@ class Rebuilt:
 
 async def prepare(postgres: Postgres, tables: Sequence[Table]) -> None:
     """See to it that the read tables are there and are what the code says; rebuild if not."""
-    async with await postgres.connect(autocommit=True) as connection:
-        await connection.execute("SET client_min_messages = warning")
-        await connection.execute("SELECT pg_advisory_lock(%s)", [SCHEMA_LOCK])
+    while not await _as_defined(postgres, tables):
+        logger.info("projections.changed", doing="building the read tables again")
+        try:
+            await rebuild(postgres, tables)
+        except RebuildRunning:
+            await asyncio.sleep(PAUSE)
+
+
+async def _as_defined(postgres: Postgres, tables: Sequence[Table]) -> bool:
+    """Whether the read tables in use are what the code says; made where there are none."""
+    async with await postgres.connect() as connection, connection.transaction():
+        await connection.execute("SET LOCAL client_min_messages = warning")
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEMA_LOCK])
         await connection.execute(POSITIONS)
         cursor = await connection.execute(
             "SELECT definition FROM projection_positions WHERE name = %s", [GROUP]
         )
         found = await cursor.fetchone()
-        if found is None:
-            await create_types(connection)
-            async with connection.transaction():
-                await create_tables(connection, tables)
-                await add_constraints(connection, tables)
-                await _set_position(connection, 0, tables)
-        await connection.execute("SELECT pg_advisory_unlock(%s)", [SCHEMA_LOCK])
-    if found is not None and found[0] != definition(tables):
-        logger.info("projections.changed", doing="building the read tables again")
-        await rebuild(postgres, tables)
+        if found is not None:
+            return bool(found[0] == definition(tables))
+        cursor = await connection.execute(_TAKEN, [[*ENUMS, *(table.name for table in tables)]])
+        if taken := [row[0] for row in await cursor.fetchall()]:
+            raise NamesTaken(names=", ".join(taken))
+        await create_types(connection)
+        await create_tables(connection, tables)
+        await add_constraints(connection, tables)
+        await _set_position(connection, 0, tables)
+        return True
 
 
 async def rebuild(
@@ -102,7 +153,8 @@ async def rebuild(
 ) -> Rebuilt:
     """Build all read tables again and swap them in.
 
-    Raises RebuildRunning where another process is at it.
+    Raises RebuildRunning where another process is at it, and another ReadTablesError where the
+    tables cannot be exchanged; then those in use stay as they are.
     """
     async with (
         await postgres.connect(autocommit=True) as connection,
@@ -116,10 +168,13 @@ async def rebuild(
         while await _scalar(reader, _HEAD) - builder.position > NEAR or builder.position == 0:
             if not await builder.catch_up(await _scalar(reader, _HEAD)):
                 break
-        await add_constraints(connection, tables)
-        await connection.execute("ANALYZE")
+        try:
+            await add_constraints(connection, tables)
+        except psycopg.IntegrityError as forbidden:
+            raise TablesTooStrict(detail=forbidden.diag.message_detail) from forbidden
+        await connection.execute(f"ANALYZE {', '.join(t.name for t in tables)}".encode())
         differing = await _compare(builder, connection, reader, tables)
-        await _swap(builder, connection, tables)
+        await _swap_when_free(builder, connection, tables)
         return Rebuilt(builder.events, builder.position, differing)
 
 
@@ -152,14 +207,18 @@ class _Builder:
         done = self.events
         async with aclosing(self._batches(target)) as batches:
             upcoming = asyncio.ensure_future(anext(batches, None))
-            while (batch := await upcoming) is not None:
-                upcoming = asyncio.ensure_future(anext(batches, None))
-                position, events, steps = batch
-                async with self._connection.transaction():
-                    for step in steps:
-                        await step.write(self._connection)
-                self.position, self.events = position, self.events + events
-                self._progress(events)
+            try:
+                while (batch := await upcoming) is not None:
+                    upcoming = asyncio.ensure_future(anext(batches, None))
+                    position, events, steps = batch
+                    async with self._connection.transaction():
+                        for step in steps:
+                            await step.write(self._connection)
+                    self.position, self.events = position, self.events + events
+                    self._progress(events)
+            finally:
+                upcoming.cancel()
+                await asyncio.wait([upcoming])
         return self.events - done
 
     async def _batches(
@@ -201,21 +260,37 @@ async def _checksum(connection: Connection, name: str) -> tuple[Any, ...] | None
     return await cursor.fetchone()
 
 
+async def _swap_when_free(
+    builder: _Builder, connection: Connection, tables: Sequence[Table]
+) -> None:
+    """Try until nobody reads at that moment, rather than let everybody wait for a long query."""
+    reached = builder.position, builder.events
+    for _ in range(MOST_TRIES):
+        try:
+            await _swap(builder, connection, tables)
+        except (LockNotAvailable, DeadlockDetected):
+            builder.position, builder.events = reached
+            await asyncio.sleep(PAUSE)
+        except DependentObjectsStillExist as depending:
+            raise TablesBuiltUpon(detail=depending.diag.message_detail) from depending
+        else:
+            return
+    raise TablesBusy
+
+
 async def _swap(builder: _Builder, connection: Connection, tables: Sequence[Table]) -> None:
     """Hold the tail, take in the last events, and exchange the tables."""
     async with connection.transaction():
-        await connection.execute("SET LOCAL lock_timeout = '5s'")
+        await connection.execute("SET LOCAL lock_timeout = '1s'")
         await connection.execute(f"{_POSITION} FOR UPDATE".encode(), [GROUP])
         await builder.catch_up(await _scalar(connection, _HEAD))
-        await connection.execute(f"DROP SCHEMA IF EXISTS {BEFORE} CASCADE".encode())
-        await connection.execute(f"CREATE SCHEMA {BEFORE}".encode())
-        for name in await _in_use(connection):
-            await connection.execute(f"ALTER TABLE public.{name} SET SCHEMA {BEFORE}".encode())
+        # All at once, as they refer to each other; what is not ours is not dropped with them.
+        in_use = ", ".join(f"public.{name}" for name in await _in_use(connection))
+        await connection.execute(f"DROP TABLE IF EXISTS {in_use} RESTRICT".encode())
         for table in tables:
             await connection.execute(
                 f"ALTER TABLE {BESIDE}.{table.name} SET SCHEMA public".encode()
             )
-        await connection.execute(f"DROP SCHEMA {BEFORE} CASCADE".encode())
         await connection.execute(f"DROP SCHEMA {BESIDE}".encode())
         await _set_position(connection, builder.position, tables)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import time
 import uuid
 from collections import OrderedDict
@@ -121,11 +122,13 @@ class AccessTokens:
                 options={"require": ["exp", "iat", "sub", "jti", "iss", "aud"]},
             )
             return self._claims(decoded["header"], decoded["payload"])
-        except (jwt.PyJWTError, ValueError) as invalid:
+        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as invalid:
             raise InvalidToken from invalid
 
     def _claims(self, header: dict[str, Any], payload: dict[str, Any]) -> Claims:
         if header.get("typ") != TOKEN_TYPE or header.get("kid") != self._keys.kid:
+            raise InvalidToken
+        if not re.fullmatch(r"[1-9][0-9]{0,9}", payload["sub"]):
             raise InvalidToken
         return Claims(int(payload["sub"]), int(payload["exp"]))
 

@@ -51,6 +51,7 @@ class Batcher(Generic[K, V]):
         self._fetch = fetch
         self._most_keys = most_keys
         self._free = most_fetches
+        self._starting = False
         self._wanted: dict[K, list[_Ask[K, V]]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -70,7 +71,9 @@ class Batcher(Generic[K, V]):
         return await ask.answer
 
     def _start(self) -> None:
-        if self._wanted and self._free:
+        """Begin a fetch, unless one is about to take what is wanted."""
+        if self._wanted and self._free and not self._starting:
+            self._starting = True
             self._free -= 1
             task = asyncio.get_running_loop().create_task(self._run())
             self._running.add(task)
@@ -78,8 +81,10 @@ class Batcher(Generic[K, V]):
 
     async def _run(self) -> None:
         """Fetch what is wanted by the time it starts, then let the next begin."""
+        self._starting = False
         keys = list(self._wanted)[: self._most_keys]
         wanted = {key: self._wanted.pop(key) for key in keys}
+        self._start()
         try:
             found = await self._fetch(keys)
         except Exception as fault:  # noqa: BLE001 - handed on to everybody who asked

@@ -7,6 +7,7 @@ connection. The tables are those of the connection's search path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
@@ -14,10 +15,13 @@ import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from domain.aggregate import Event
-from projections.catalogue import PROJECTORS, VERSIONS
+from projections.catalogue import PROJECTORS, VERSIONS, tables
 from projections.table import Compute, Operation, Patch, Put, Remove, Row, Table
 
 Connection = psycopg.AsyncConnection[Any]
+
+_ORDER = tuple(table.name for table in tables(shared_memberships=False))
+"""Every table, after those that it references."""
 
 
 async def project(events: Sequence[Event], connection: Connection) -> None:
@@ -86,9 +90,16 @@ class Changes:
         changes.fold(operation)
 
     async def write(self, connection: Connection) -> None:
-        """Write them all; constraints wait for the commit, so the order of tables is free."""
+        """Write them all: first what is there, then what goes, and that before what it refers to.
+
+        Constraints wait for the commit, ON DELETE does not: a row goes with its parent only if it
+        is still the parent's when all that happened has been written.
+        """
         for changes in self._tables.values():
             await changes.write(connection)
+        for name in reversed(_ORDER):
+            if name in self._tables:
+                await self._tables[name].write_removes(connection)
 
 
 class TableChanges:
@@ -116,14 +127,21 @@ class TableChanges:
                     self._removes.add(key)
 
     async def write(self, connection: Connection) -> None:
-        """Removes first: a key may have been given to a new row."""
+        """Write what is there; a key that was given to a new row is taken from the old one."""
         table = self._table
-        if self._removes:
-            await _execute(connection, _delete(table), [self._keyed(k) for k in self._removes])
+        await self._delete(connection, self._removes & self._puts.keys())
         for columns, rows in self._patches_by_columns().items():
             await _execute(connection, _update(table, columns), rows)
         if self._puts:
             await _execute(connection, _insert(table), list(self._puts.values()))
+
+    async def write_removes(self, connection: Connection) -> None:
+        """Write what goes."""
+        await self._delete(connection, self._removes - self._puts.keys())
+
+    async def _delete(self, connection: Connection, keys: set[tuple[Any, ...]]) -> None:
+        if keys:
+            await _execute(connection, _delete(self._table), [self._keyed(key) for key in keys])
 
     def _keyed(self, key: tuple[Any, ...]) -> dict[str, Any]:
         return dict(zip(self._table.key, key, strict=True))
@@ -135,18 +153,21 @@ class TableChanges:
         return groups
 
 
-async def _execute(connection: Connection, statement: Composed, rows: Sequence[Row]) -> None:
+async def _execute(connection: Connection, statement: bytes, rows: Sequence[Row]) -> None:
     await connection.execute(statement, [orjson.dumps(rows).decode()])
 
 
-def _insert(table: Table) -> Composed:
-    return SQL("INSERT INTO {t} SELECT * FROM json_populate_recordset(NULL::{t}, %s::json)").format(
-        t=Identifier(table.name)
-    )
+@cache
+def _insert(table: Table) -> bytes:
+    statement = SQL(
+        "INSERT INTO {t} SELECT * FROM json_populate_recordset(NULL::{t}, %s::json)"
+    ).format(t=Identifier(table.name))
+    return statement.as_bytes()
 
 
-def _update(table: Table, columns: Sequence[str]) -> Composed:
-    return SQL(
+@cache
+def _update(table: Table, columns: tuple[str, ...]) -> bytes:
+    statement = SQL(
         "UPDATE {t} SET {changes} FROM json_populate_recordset(NULL::{t}, %s::json) AS new "
         "WHERE {same}"
     ).format(
@@ -156,12 +177,15 @@ def _update(table: Table, columns: Sequence[str]) -> Composed:
         ),
         same=_same(table, "new"),
     )
+    return statement.as_bytes()
 
 
-def _delete(table: Table) -> Composed:
-    return SQL(
+@cache
+def _delete(table: Table) -> bytes:
+    statement = SQL(
         "DELETE FROM {t} USING json_populate_recordset(NULL::{t}, %s::json) AS old WHERE {same}"
     ).format(t=Identifier(table.name), same=_same(table, "old"))
+    return statement.as_bytes()
 
 
 def _same(table: Table, other: str) -> Composed:

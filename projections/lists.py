@@ -142,7 +142,7 @@ def read_cursor(cursor: str, keys: int) -> list[Any]:
         isinstance(place, list)
         and len(place) == keys + 1
         and (place[0] is None or (isinstance(place[0], str) and "\0" not in place[0]))
-        and all(isinstance(k, int) and abs(k) < 2**31 for k in place[1:])
+        and all(type(k) is int and abs(k) < 2**31 for k in place[1:])
     )
     if not well_formed:
         raise UnreadableCursor

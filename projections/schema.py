@@ -41,7 +41,9 @@ async def create_types(connection: Connection) -> None:
         cursor = await connection.execute("SELECT to_regtype(%s) IS NULL", [name])
         row = await cursor.fetchone()
         if row is not None and row[0]:
-            await connection.execute(f"CREATE TYPE {name} AS ENUM ()")
+            labels = ", ".join(f"'{value.value}'" for value in values)
+            await connection.execute(f"CREATE TYPE {name} AS ENUM ({labels})".encode())
+            continue
         for value in values:
             await connection.execute(f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS '{value.value}'")
 

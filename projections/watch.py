@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
+from bisect import bisect_left, insort
 from itertools import count
 
 
@@ -13,13 +13,13 @@ class Watch:
     def __init__(self) -> None:
         self.position = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        """By position; the ticket tells those who wait for the same one apart."""
         self._tickets = count()
 
     def advance(self, position: int) -> None:
         """The tables show everything up to here."""
         self.position = max(self.position, position)
-        while self._waiting and self._waiting[0][0] <= self.position:
-            _, _, reached = heapq.heappop(self._waiting)
+        for _, _, reached in self._waiting[: bisect_left(self._waiting, (self.position + 1,))]:
             if not reached.done():
                 reached.set_result(None)
 
@@ -28,7 +28,8 @@ class Watch:
         if position <= self.position:
             return True
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (position, next(self._tickets), reached))
+        waiting = (position, next(self._tickets), reached)
+        insort(self._waiting, waiting)
         timer = asyncio.get_running_loop().call_later(limit, reached.cancel)
         try:
             await reached
@@ -38,6 +39,7 @@ class Watch:
             return False
         finally:
             timer.cancel()
+            del self._waiting[bisect_left(self._waiting, waiting)]
         return True
 
 

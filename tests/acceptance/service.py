@@ -1,0 +1,170 @@
+"""The service as its users start it: real processes, in a home of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+CHECKOUT = Path(__file__).parents[2]
+CLUB = Path(sys.executable).with_name("club")
+
+# `make run`, but for setting up .venv anew under the suite that runs in it.
+MAKE_RUN = ("make", "--no-print-directory", "--old-file=.venv/ready", "run")
+CLUB_RUN = (str(CLUB), "run")
+
+PATIENCE = 60.0
+"""Seconds after which something that should happen counts as not happening."""
+
+
+def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    """What the condition gives as soon as it gives something."""
+    deadline = time.monotonic() + patience
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {patience:.0f} s: {what}")
+        time.sleep(0.02)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def gone(process: psutil.Process) -> bool:
+    """A zombie has ended; its parent has yet to look."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+class Service:
+    """One home, the service in it, and the command line beside it."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        self.home = home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        outside = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("CLUB_", "MAKE", "MFLAGS"))
+        }
+        ours = {"CLUB_HOME": str(home), "CLUB_HTTP_PORT": str(self.port)}
+        self.environment: Mapping[str, str] = {**outside, **ours, **settings}
+        self.said = home.with_name(f"{home.name}.said")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # --- the service -----------------------------------------------------------------------
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def launch(self, command: Sequence[str] = CLUB_RUN) -> None:
+        """Start it, in a session of its own, as in a terminal of its own."""
+        with self.said.open("wb") as said:
+            self._process = subprocess.Popen(
+                command,
+                cwd=CHECKOUT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+
+    def start(self, command: Sequence[str] = CLUB_RUN) -> None:
+        """Start it and wait until it is open."""
+        self.launch(command)
+        until(self.is_open, f"the club is open; it said: {self.said.read_text()}")
+
+    def is_open(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the service ended and said: {self.said.read_text()}")
+        try:
+            return httpx.get(f"{self.url}/health/", timeout=PATIENCE).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send it the signal; the status with which it ends."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def ctrl_c(self) -> int:
+        """What Ctrl-C in its terminal does; the status with which it ends."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        """End the service, not its Postgres, without a word of warning."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def close(self) -> None:
+        """Leave nothing running, whatever became of a test."""
+        if self._process is not None and self._process.poll() is None:
+            try:
+                self.end()
+            except subprocess.TimeoutExpired:
+                self.kill()
+        if self.postgres_runs():
+            # A last holder that leaves stops it.
+            self.club("tokens", "issue", "nobody")
+
+    # --- its Postgres ----------------------------------------------------------------------
+
+    def postmaster(self) -> psutil.Process:
+        lines = (self.home / "postgres/postmaster.pid").read_text().splitlines()
+        return psutil.Process(int(lines[0]))
+
+    def postgres_runs(self) -> bool:
+        try:
+            return not gone(self.postmaster())
+        except (FileNotFoundError, NotADirectoryError, psutil.NoSuchProcess):
+            return False
+
+    # --- the command line ------------------------------------------------------------------
+
+    def club(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `club` on the same home."""
+        return subprocess.run(
+            [CLUB, *arguments],
+            cwd=CHECKOUT,
+            env=self.environment,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    def admin(self, name: str = "owner") -> dict[str, str]:
+        """The headers of a new ADMIN."""
+        made = self.club(
+            "users",
+            "create-admin",
+            f"--username={name}",
+            f"--email={name}@example.com",
+            given="correct horse battery\n",
+        )
+        assert made.returncode == 0, made.stderr
+        issued = self.club("tokens", "issue", name)
+        assert issued.returncode == 0, issued.stderr
+        return {"Authorization": f"Bearer {issued.stdout.strip()}"}
+
+    def http(self, headers: Mapping[str, str] | None = None) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE)

@@ -1,0 +1,581 @@
+"""Histories of a club, as its commands would write them, and what its tables then show.
+
+Every action is played on real aggregates and obeys the club's rules; one that makes no sense at
+its moment does nothing. So a list of actions, however it was drawn, is a legal history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from random import Random
+from typing import Any, TypeVar, cast
+
+import psycopg
+
+from domain.aggregate import Aggregate, Event, Facts, time_text
+from domain.clients import Admission, Client
+from domain.exercises import Exercise
+from domain.memberships import Membership
+from domain.payments import STEPS, Payment
+from domain.reports import Report
+from domain.training_plans import TrainingPlan
+from domain.trainings import Training
+from domain.users import User
+from domain.values import ClientStatus, PaymentStatus, PlanStatus, Role
+from infra.ledger.mapper import to_stored
+from infra.ledger.schema import SEQUENCES
+from projections import (
+    clients,
+    exercises,
+    memberships,
+    payments,
+    training_plans,
+    trainings,
+    users,
+)
+from projections.catalogue import tables
+from projections.lists import Asked, Listing, page
+
+A = TypeVar("A", bound=Aggregate)
+Choice = tuple[str, int, int]
+"""An action, and two numbers that say to what it is done."""
+
+START = datetime(2026, 1, 1, 9, tzinfo=UTC)
+DOING: Facts = {
+    "order_in_training": 1,
+    "sets": 3,
+    "reps": 10,
+    "rest_time_sec": 60,
+    "extra_weight": None,
+}
+
+
+class History:
+    """What happened in a club."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.reported: dict[int, list[dict[str, Any]]] = {}
+        """Whom each report has to show: the users as they were at its event."""
+        self._all: dict[type[Aggregate], dict[int, Aggregate]] = {}
+        self._at = START
+
+    @classmethod
+    def of(cls, choices: Iterable[Choice]) -> History:
+        """A club that starts with a little of everything, and what was done to it."""
+        history = cls()
+        for action, number in OPENING:
+            ACTIONS[action](history, number, number)
+        for action, one, other in choices:
+            history._at += timedelta(minutes=1)
+            ACTIONS[action](history, one, other)
+        return history
+
+    # --- who is there ----------------------------------------------------------------------
+
+    def everything(self) -> list[Aggregate]:
+        return [aggregate for kind in self._all.values() for aggregate in kind.values()]
+
+    def living(self, kind: type[A]) -> list[A]:
+        found = self._all.get(kind, {}).values()
+        return [cast("A", aggregate) for aggregate in found if not aggregate.deleted]
+
+    def one(self, kind: type[A], number: int) -> A | None:
+        found = self.living(kind)
+        return found[number % len(found)] if found else None
+
+    def _next(self, kind: type[Aggregate]) -> int:
+        return len(self._all.setdefault(kind, {})) + 1
+
+    def _new(self, aggregate: Aggregate) -> None:
+        self._all.setdefault(type(aggregate), {})[aggregate.number] = aggregate
+        self._record(aggregate)
+
+    def _record(self, *aggregates: Aggregate) -> None:
+        for aggregate in aggregates:
+            self.events += cast("Sequence[Event]", aggregate.collect_events())
+
+    # --- users -----------------------------------------------------------------------------
+
+    def register_user(self, one: int, other: int) -> None:
+        number = self._next(User)
+        self._new(
+            User.register(
+                number,
+                username=f"user{number}",
+                email=f"user{number}@example.com",
+                password_hash=f"hash {one}",
+                role=[*Role][other % len(Role)],
+                at=self._at,
+            )
+        )
+
+    def change_user(self, one: int, other: int) -> None:
+        user = self.one(User, one)
+        if user is None:
+            return
+        name = f"user{user.number}-{len(self.events)}"
+        user.rename(name, self._at)
+        user.change_email(f"{name}@example.com", self._at)
+        user.change_password(f"hash {other}", self._at)
+        user.change_role([*Role][other % len(Role)], self._at)
+        self._record(user)
+
+    def swap_usernames(self, one: int, other: int) -> None:
+        first, second = self.one(User, one), self.one(User, other)
+        if first is None or second is None or first is second:
+            return
+        name, its = first.username, second.username
+        for user, username in ((first, "in between"), (second, name), (first, its)):
+            user.rename(username, self._at)
+            self._record(user)
+
+    def delete_user(self, one: int, _: int) -> None:
+        user = self.one(User, one)
+        if user is None:
+            return
+        user.delete(self._at)
+        self._record(user)
+        for client in self.living(Client):
+            if client.user_id == user.number:
+                client.change_status(ClientStatus.INACTIVE, self._at)
+                self._record(client)
+
+    # --- memberships and clients -----------------------------------------------------------
+
+    def add_membership(self, one: int, other: int) -> None:
+        level = "VIP" if other % 2 else None
+        facts = {"access_level": level, "description": None, "price": f"{one}.90"}
+        self._new(Membership.add(self._next(Membership), facts, self._at))
+
+    def change_membership(self, one: int, other: int) -> None:
+        membership = self.one(Membership, one)
+        if membership is not None:
+            membership.change({"price": f"{other}.50", "description": f"{other}"}, self._at)
+            self._record(membership)
+
+    def delete_membership(self, one: int, _: int) -> None:
+        held = {client.membership_id for client in self.living(Client)}
+        free = [m for m in self.living(Membership) if m.number not in held]
+        if free:
+            membership = free[one % len(free)]
+            membership.delete(self._at)
+            self._record(membership)
+
+    def _free_user(self, number: int) -> int | None:
+        taken = {client.user_id for client in self.living(Client)}
+        free = [user.number for user in self.living(User) if user.number not in taken]
+        return free[number % len(free)] if free else None
+
+    def _free_membership(self, number: int) -> int | None:
+        held = {client.membership_id for client in self.living(Client)}
+        free = [m.number for m in self.living(Membership) if m.number not in held]
+        return free[number % len(free)] if free else None
+
+    def register_client(self, one: int, other: int) -> None:
+        user_id, membership_id = self._free_user(one), self._free_membership(other)
+        if user_id is None or membership_id is None:
+            return
+        facts: Facts = {
+            "user_id": user_id,
+            "membership_id": membership_id,
+            "first_name": f"Name {one}",
+            "last_name": 'O\'Brien "Bob" \\ Ünïcode',
+            "phone_number": "+34 600 000000",
+            "gender": None if one % 2 else "OTHER",
+            "date_of_birth": "1990-04-17",
+            "weight_kg": f"{60 + other}.50",
+            "height_sm": None,
+            "status": "ACTIVE",
+        }
+        self._new(Client.register(self._next(Client), facts, self._at))
+
+    def change_client(self, one: int, other: int) -> None:
+        client = self.one(Client, one)
+        if client is not None:
+            client.change_details({"first_name": f"Name {other}", "weight_kg": None}, self._at)
+            client.change_status([*ClientStatus][other % len(ClientStatus)], self._at)
+            self._record(client)
+
+    def transfer_client(self, one: int, other: int) -> None:
+        client, user_id = self.one(Client, one), self._free_user(other)
+        if client is not None and user_id is not None:
+            client.transfer(user_id, self._at)
+            self._record(client)
+
+    def move_client(self, one: int, other: int) -> None:
+        client, membership_id = self.one(Client, one), self._free_membership(other)
+        if client is not None and membership_id is not None:
+            client.change_membership(membership_id, self._at)
+            self._record(client)
+
+    def swap_memberships(self, one: int, other: int) -> None:
+        first, second = self.one(Client, one), self.one(Client, other)
+        between = self._free_membership(one)
+        if first is None or second is None or first is second or between is None:
+            return
+        held, its = first.membership_id, second.membership_id
+        for client, membership_id in ((first, between), (second, held), (first, its)):
+            client.change_membership(membership_id, self._at)
+            self._record(client)
+
+    def delete_client(self, one: int, _: int) -> None:
+        client = self.one(Client, one)
+        if client is None:
+            return
+        client.delete(self._at)
+        self._record(client)
+        for training in self.living(Training):
+            if training.client_id == client.number:
+                self._delete(training)
+        for plan in self.living(TrainingPlan):
+            if client.number in plan.pinned:
+                plan.unpin_from(client.number, self._at)
+                self._record(plan)
+
+    # --- exercises and trainings -----------------------------------------------------------
+
+    def add_exercise(self, one: int, other: int) -> None:
+        number = self._next(Exercise)
+        facts: Facts = {
+            "title": f"Exercise {number}",
+            "description": None,
+            "muscle_group": "CORE" if one % 2 else None,
+            "equipment_required": bool(other % 2),
+            "complexity_lvl": "MASTER",
+        }
+        self._new(Exercise.add(number, facts, self._at))
+
+    def change_exercise(self, one: int, other: int) -> None:
+        exercise = self.one(Exercise, one)
+        if exercise is not None:
+            exercise.change(
+                {"title": f"Exercise {exercise.number}-{other}", "muscle_group": "HIPS"}, self._at
+            )
+            self._record(exercise)
+
+    def delete_exercise(self, one: int, _: int) -> None:
+        exercise = self.one(Exercise, one)
+        if exercise is None:
+            return
+        exercise.delete(self._at)
+        self._record(exercise)
+        for training in self.living(Training):
+            if exercise.number in training.exercises:
+                training.remove_exercise(exercise.number, self._at)
+                self._record(training)
+
+    def plan_training(self, one: int, other: int) -> None:
+        client = self.one(Client, one)
+        if client is None:
+            return
+        facts: Facts = {
+            "client_id": client.number,
+            "training_type": "YOGA",
+            "title": f"Training {other}",
+            "intensity": None,
+            "duration_min": other,
+            "date": "2026-02-28",
+            "description": None,
+        }
+        training = Training.plan(self._next(Training), facts, self._at)
+        for exercise in self.living(Exercise)[: other % 3]:
+            training.add_exercise(exercise.number, DOING, self._at)
+        self._new(training)
+
+    def change_training(self, one: int, other: int) -> None:
+        training = self.one(Training, one)
+        if training is not None:
+            training.change({"title": f"Training {other}", "date": None}, self._at)
+            self._record(training)
+
+    def reassign_training(self, one: int, other: int) -> None:
+        training, client = self.one(Training, one), self.one(Client, other)
+        if training is not None and client is not None:
+            training.change({"client_id": client.number}, self._at)
+            self._record(training)
+
+    def add_exercise_to_training(self, one: int, other: int) -> None:
+        training, exercise = self.one(Training, one), self.one(Exercise, other)
+        if training is None or exercise is None or exercise.number in training.exercises:
+            return
+        training.add_exercise(exercise.number, {**DOING, "order_in_training": one}, self._at)
+        self._record(training)
+
+    def change_exercise_in_training(self, one: int, other: int) -> None:
+        training = self.one(Training, one)
+        if training is not None and training.exercises:
+            exercise_id = training.exercise_ids[other % len(training.exercises)]
+            changes: Facts = {"sets": other, "extra_weight": f"{other}.25"}
+            training.change_exercise(exercise_id, changes, self._at)
+            self._record(training)
+
+    def remove_exercise_from_training(self, one: int, other: int) -> None:
+        training = self.one(Training, one)
+        if training is not None and training.exercises:
+            exercise_id = training.exercise_ids[other % len(training.exercises)]
+            training.remove_exercise(exercise_id, self._at)
+            self._record(training)
+
+    def delete_training(self, one: int, _: int) -> None:
+        training = self.one(Training, one)
+        if training is not None:
+            self._delete(training)
+
+    def _delete(self, training: Training) -> None:
+        training.delete(self._at)
+        self._record(training)
+        for plan in self.living(TrainingPlan):
+            if training.number in plan.training_ids:
+                plan.remove_training(training.number, self._at)
+                self._record(plan)
+
+    # --- plans -----------------------------------------------------------------------------
+
+    def draw_up_plan(self, one: int, other: int) -> None:
+        user = self.one(User, one)
+        if user is not None:
+            facts: Facts = {
+                "user_id": user.number,
+                "title": f"Plan {other}",
+                "description": None,
+                "status": "PREPARED",
+            }
+            self._new(TrainingPlan.draw_up(self._next(TrainingPlan), facts, self._at))
+
+    def change_plan(self, one: int, other: int) -> None:
+        plan, user = self.one(TrainingPlan, one), self.one(User, other)
+        if plan is not None and user is not None:
+            status = [*PlanStatus][other % len(PlanStatus)]
+            facts = {"title": f"Plan {other}", "user_id": user.number, "status": status.value}
+            plan.change(facts, self._at)
+            self._record(plan)
+
+    def add_or_remove_training(self, one: int, other: int) -> None:
+        plan, training = self.one(TrainingPlan, one), self.one(Training, other)
+        if plan is None or training is None:
+            return
+        if training.number in plan.training_ids:
+            plan.remove_training(training.number, self._at)
+        else:
+            plan.add_training(training.number, self._at)
+        self._record(plan)
+
+    def pin_or_unpin(self, one: int, other: int) -> None:
+        plan, client = self.one(TrainingPlan, one), self.one(Client, other)
+        if plan is None or client is None:
+            return
+        if client.number in plan.pinned:
+            plan.unpin_from(client.number, self._at)
+        else:
+            plan.pin_to(client.number, self._at)
+        self._record(plan)
+
+    def delete_plan(self, one: int, _: int) -> None:
+        plan = self.one(TrainingPlan, one)
+        if plan is not None:
+            plan.delete(self._at)
+            self._record(plan)
+
+    # --- payments and reports --------------------------------------------------------------
+
+    def request_payment(self, one: int, _: int) -> None:
+        client = self.one(Client, one)
+        if client is not None:
+            number = self._next(Payment)
+            self._new(
+                Payment.request(number, client.number, client.membership_id, self._at, self._at)
+            )
+
+    def step_payment(self, one: int, other: int) -> None:
+        payment = self.one(Payment, one)
+        if payment is None or not STEPS[payment.status]:
+            return
+        steps = sorted(STEPS[payment.status])
+        payment.step(steps[other % len(steps)], self._at, self._at)
+        self._record(payment)
+        client = next((c for c in self.living(Client) if c.number == payment.client_id), None)
+        if client is None:
+            return
+        if payment.status is PaymentStatus.PAID:
+            client.admit(Admission(payment.number, time_text(self._at), 30), self._at)
+        if payment.status is PaymentStatus.REFUNDED:
+            client.withdraw_admission(payment.number, self._at)
+        self._record(client)
+
+    def delete_payment(self, one: int, _: int) -> None:
+        unsettled = {PaymentStatus.PAID, PaymentStatus.REFUNDED}
+        payment = self.one(Payment, one)
+        if payment is not None and payment.status not in unsettled:
+            payment.delete(self._at)
+            self._record(payment)
+
+    def draw_up_report(self, _: int, __: int) -> None:
+        number = self._next(Report)
+        self.reported[number] = [u.shown() for u in self._all[User].values() if isinstance(u, User)]
+        self._new(Report.draw_up(number, "2026-01-01", "2027-01-01", "UTC", self._at))
+
+
+ACTIONS: Mapping[str, Callable[[History, int, int], None]] = {
+    name: action
+    for name, action in vars(History).items()
+    if callable(action) and not name.startswith("_") and name not in {"everything", "living", "one"}
+}
+"""Everything that can be done, by name."""
+
+OPENING = [
+    (action, number)
+    for action in (
+        "register_user",
+        "add_membership",
+        "register_client",
+        "add_exercise",
+        "plan_training",
+        "draw_up_plan",
+        "add_or_remove_training",
+        "pin_or_unpin",
+        "request_payment",
+    )
+    for number in range(4 if action in {"register_user", "add_membership"} else 2)
+]
+
+
+def rich(actions: int, seed: int = 7) -> History:
+    """A long history, the same one for the same seed."""
+    random = Random(seed)
+    names = sorted(ACTIONS)
+    # Things come more often than they go, so that there is something to see at the end.
+    weights = [1 if name.startswith("delete") else 4 for name in names]
+    drawn = random.choices(names, weights, k=actions)
+    return History.of((name, random.randrange(1000), random.randrange(100)) for name in drawn)
+
+
+def batches(events: Sequence[Event], sizes: Iterable[int]) -> Iterable[list[Event]]:
+    """The events in batches of these sizes, the rest in a last one."""
+    left = iter(events)
+    for size in sizes:
+        yield list(islice(left, size))
+    yield list(left)
+
+
+async def record(database: str, events: Sequence[Event], *, head: int = 0) -> None:
+    """Put the events in the ledger after `head`, all in one transaction, and tell nobody."""
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        await insert(connection, events, head=head)
+
+
+async def insert(
+    connection: psycopg.AsyncConnection[Any], events: Sequence[Event], *, head: int = 0
+) -> None:
+    """Insert the events after `head`; the connection's transaction stays open."""
+    rows = [
+        (e.originator_id, e.originator_version, e.topic, e.state, position)
+        for position, e in enumerate(map(to_stored, events), start=head + 1)
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    await connection.execute(_RECORD, columns)
+    for kind, sequence in SEQUENCES.items():
+        numbers = [e.number for e in events if e.originator_id == f"{kind}-{_digits(e)}"]
+        if numbers:
+            await connection.execute("SELECT setval(%s, %s)", [sequence, max(numbers)])
+
+
+def _digits(event: Event) -> str:
+    return event.originator_id.rpartition("-")[2]
+
+
+_RECORD = """
+INSERT INTO ledger_events (
+    originator_id, originator_version, topic, state, notification_id,
+    actor, command, command_id, correlation_id, causation_id)
+SELECT *, 'club', 'test', 'test', 'test', 'test'
+FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[])
+"""
+
+
+# --- what the tables show ----------------------------------------------------------------------
+
+_ROWS = " UNION ALL ".join(
+    f"SELECT '{table.name}', t::text FROM {table.name} AS t"
+    for table in tables(shared_memberships=False)
+)
+
+
+async def every_row(connection: psycopg.AsyncConnection[Any]) -> list[tuple[str, str]]:
+    """All rows of all read tables, as text, in one order."""
+    cursor = await connection.execute(f"{_ROWS} ORDER BY 1, 2".encode())
+    return await cursor.fetchall()
+
+
+async def _shown(
+    connection: psycopg.AsyncConnection[Any], listing: Listing
+) -> list[dict[str, Any]]:
+    statement = page(listing, Asked(limit=100_000))
+    cursor = await connection.execute(statement.sql.encode(), statement.params)
+    return [row[2] for row in await cursor.fetchall()]
+
+
+async def shown_by_tables(connection: psycopg.AsyncConnection[Any]) -> dict[str, Any]:
+    """What the listings of all read models answer."""
+    found: dict[str, Any] = {
+        "users": await _shown(connection, users.FOR_REPORT),
+        "memberships": await _shown(connection, memberships.LISTING),
+        "clients": await _shown(connection, clients.LISTING),
+        "exercises": await _shown(connection, exercises.LISTING),
+        "trainings": await _shown(connection, trainings.WITH_EXERCISE_IDS),
+        "exercises of trainings": await _shown(connection, trainings.EXERCISES_LISTING),
+        "plans": await _shown(connection, training_plans.LISTING),
+        "trainings of plans": await _shown(connection, training_plans.TRAININGS_LISTING),
+        "pinned": await _shown(connection, training_plans.PINNED_LISTING),
+        "payments": await _shown(connection, payments.LISTING),
+    }
+    for name, sql in {
+        "versions": "SELECT aggregate_id, version FROM aggregate_versions",
+        "admissions": "SELECT client_id, until FROM client_admissions",
+        "passwords": "SELECT id, password_hash FROM users",
+        "reports": "SELECT id, new_users -> 'data' FROM simple_report",
+    }.items():
+        found[name] = dict(await (await connection.execute(sql)).fetchall())
+    return found
+
+
+def shown_by_aggregates(history: History) -> dict[str, Any]:
+    """What the tables have to show: the aggregates as they are."""
+    everybody = [user for user in history.everything() if isinstance(user, User)]
+    return {
+        "users": [user.shown() for user in everybody],
+        "memberships": [m.shown() for m in history.living(Membership)],
+        "clients": [client.shown() for client in history.living(Client)],
+        "exercises": [exercise.shown() for exercise in history.living(Exercise)],
+        "trainings": [
+            t.shown() | {"exercise_ids": t.exercise_ids} for t in history.living(Training)
+        ],
+        "exercises of trainings": [
+            training.shown_exercise(number)
+            for training in history.living(Training)
+            for number in sorted(training.exercises)
+        ],
+        "plans": [plan.shown() for plan in history.living(TrainingPlan)],
+        "trainings of plans": [
+            {"training_id": number, "training_plan_id": plan.number}
+            for plan in history.living(TrainingPlan)
+            for number in sorted(plan.training_ids)
+        ],
+        "pinned": sorted(
+            (
+                {"client_id": number, "training_plan_id": plan.number, "pinned_at": at}
+                for plan in history.living(TrainingPlan)
+                for number, at in plan.pinned.items()
+            ),
+            key=lambda row: (row["client_id"], row["training_plan_id"]),
+        ),
+        "payments": [payment.shown() for payment in history.living(Payment)],
+        "versions": {a.id: a.version for a in history.everything()},
+        "admissions": {
+            c.number: datetime.fromisoformat(c.until) for c in history.living(Client) if c.until
+        },
+        "passwords": {user.number: user.password_hash for user in everybody},
+        "reports": history.reported,
+    }

@@ -1,0 +1,240 @@
+"""Reading the tables: rows by key, many at once, and lists from end to end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import orjson
+import pytest
+
+from application.ports import LedgerUnavailable
+from domain.clients import Client
+from domain.exercises import Exercise
+from domain.memberships import Membership
+from domain.training_plans import TrainingPlan
+from infra.postgres import Postgres
+from infra.projecting import Tail
+from projections import (
+    clients,
+    exercises,
+    memberships,
+    payments,
+    reports,
+    training_plans,
+    trainings,
+    users,
+)
+from projections.lists import Asked, Listing, UnreadableCursor, write_cursor
+from projections.reads import Reads
+from projections.watch import Watch
+from tests.projections.histories import History, record, rich
+
+LISTINGS = {
+    "users": users.LISTING,
+    "users for a report": users.FOR_REPORT,
+    "memberships": memberships.LISTING,
+    "clients": clients.LISTING,
+    "exercises": exercises.LISTING,
+    "trainings": trainings.LISTING,
+    "exercises of trainings": trainings.EXERCISES_LISTING,
+    "plans": training_plans.LISTING,
+    "trainings of plans": training_plans.TRAININGS_LISTING,
+    "pinned": training_plans.PINNED_LISTING,
+    "payments": payments.LISTING,
+    "reports": reports.LISTING,
+}
+SORTS = [
+    pytest.param(listing, direction + column, id=f"{name} by {direction}{column}")
+    for name, listing in LISTINGS.items()
+    for column in listing.columns
+    for direction in ("", "-")
+    if not listing.comparisons
+]
+
+
+class Queries:
+    """The database, with a count of what it is asked."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self.asked: list[str] = []
+
+    async def rows(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        self.asked.append(sql)
+        return await self._postgres.rows(sql, params)
+
+
+@pytest.fixture(scope="module")
+def history() -> History:
+    return rich(500)
+
+
+@pytest.fixture
+async def queries(database: str, history: History) -> AsyncIterator[Queries]:
+    """A database that shows the history."""
+    await record(database, history.events)
+    postgres = Postgres(database)
+    async with postgres.open():
+        async with await postgres.connect() as connection:
+            while await Tail(postgres, Watch()).step(connection):
+                pass
+        yield Queries(postgres)
+
+
+# --- rows by key -------------------------------------------------------------------------------
+
+
+async def test_rows_asked_for_at_once_are_one_query(queries: Queries, history: History) -> None:
+    reads = Reads(queries.rows)
+    numbers = [client.number for client in history.living(Client)]
+    assert len(numbers) > 5
+    found = await asyncio.gather(
+        *(reads.one(clients.LISTING, number) for number in (*numbers, *numbers, 999_999))
+    )
+    assert len(queries.asked) == 1
+    assert found[-1] is None
+    for client, shown in zip(history.living(Client) * 2, found[:-1], strict=True):
+        assert shown is not None
+        assert (shown.owner, shown.version) == (client.user_id, client.version)
+        assert orjson.loads(shown.body) == client.shown()
+
+
+async def test_rows_of_different_tables_are_not_mixed_up(
+    queries: Queries, history: History
+) -> None:
+    reads = Reads(queries.rows)
+    membership, exercise = await asyncio.gather(
+        reads.one(memberships.LISTING, history.living(Membership)[0].number),
+        reads.one(exercises.LISTING, history.living(Exercise)[0].number),
+    )
+    assert membership is not None
+    assert exercise is not None
+    assert b'"price"' in membership.body
+    assert b'"title"' in exercise.body
+
+
+async def test_a_row_with_a_key_of_two_numbers_is_found_by_both(
+    queries: Queries, history: History
+) -> None:
+    reads = Reads(queries.rows)
+    pinned = [
+        (client_id, plan.number)
+        for plan in history.living(TrainingPlan)
+        for client_id in plan.pinned
+    ]
+    assert pinned
+    found = await asyncio.gather(*(reads.one(training_plans.PINNED_LISTING, *k) for k in pinned))
+    assert all(shown is not None for shown in found)
+    assert len(queries.asked) == 1
+
+
+async def test_no_row_shows_a_password(queries: Queries) -> None:
+    reads = Reads(queries.rows)
+    for listing in LISTINGS.values():
+        assert b"hash" not in (await reads.page(listing, Asked(limit=500))).body
+
+
+async def test_a_lost_database_is_told_to_all_who_asked() -> None:
+    async def lost(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        raise LedgerUnavailable
+
+    reads = Reads(lost)
+    answers = await asyncio.gather(
+        reads.one(users.LISTING, 1),
+        reads.one(users.LISTING, 2),
+        reads.page(users.LISTING, Asked()),
+        reads.total(users.LISTING, Asked()),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [LedgerUnavailable] * 4
+
+
+# --- lists -------------------------------------------------------------------------------------
+
+
+async def walk(reads: Reads, listing: Listing, asked: Asked) -> list[list[dict[str, Any]]]:
+    """All pages of a list."""
+    pages, after = [], asked.after
+    while True:
+        found = await reads.page(listing, Asked(asked.filters, asked.sort, after, asked.limit))
+        pages.append(orjson.loads(found.body))
+        after = found.after
+        if after is None:
+            return pages
+
+
+async def test_every_list_in_every_order_is_walked_from_end_to_end(queries: Queries) -> None:
+    """Page by page, each row comes once, and in the order that the whole list has."""
+    reads = Reads(queries.rows)
+    for case in SORTS:
+        listing, sort = case.values
+        assert isinstance(listing, Listing)
+        whole = await walk(reads, listing, Asked(sort=str(sort), limit=500))
+        pages = await walk(reads, listing, Asked(sort=str(sort), limit=7))
+        assert len(whole) == 1, case.id
+        assert whole[0], f"{case.id}: there is something to see"
+        assert [row for page in pages for row in page] == whole[0], case.id
+        assert all(len(page) == 7 for page in pages[:-1]), case.id
+
+
+async def test_a_sort_is_by_value_and_rows_without_one_come_last(queries: Queries) -> None:
+    reads = Reads(queries.rows)
+    for sort in ("gender", "-gender"):
+        ((*rows,),) = await walk(reads, clients.LISTING, Asked(sort=sort, limit=500))
+        genders = [row["gender"] for row in rows]
+        assert None in genders
+        assert "OTHER" in genders
+        assert genders == sorted(genders, key=lambda gender: gender is None)
+    ((*newest,),) = await walk(reads, users.LISTING, Asked(sort="-created_at", limit=500))
+    created = [row["created_at"] for row in newest]
+    assert created == sorted(created, reverse=True)
+    assert len(set(created)) > 5
+
+
+async def test_equal_pages_asked_for_at_once_are_run_once(queries: Queries) -> None:
+    reads = Reads(queries.rows)
+    same = [reads.page(users.LISTING, Asked(limit=5)) for _ in range(20)]
+    other = reads.page(users.LISTING, Asked(limit=6))
+    found = await asyncio.gather(*same, other)
+    assert len(queries.asked) == 2
+    assert len({page.body for page in found[:20]}) == 1
+    assert found[20].body != found[0].body
+
+
+async def test_a_total_counts_all_that_the_filter_lets_through(queries: Queries) -> None:
+    reads = Reads(queries.rows)
+    ((*shown,),) = await walk(reads, clients.LISTING, Asked({"status": "ACTIVE"}, limit=500))
+    everybody = await reads.total(clients.LISTING, Asked())
+    active = await reads.total(clients.LISTING, Asked({"status": "ACTIVE"}, limit=1))
+    assert active == len(shown)
+    assert 0 < active < everybody
+
+
+async def test_an_owner_sees_their_own_and_nothing_else(queries: Queries) -> None:
+    reads = Reads(queries.rows)
+    ((first, *others),) = await walk(reads, clients.LISTING, Asked(limit=500))
+    assert others
+    own = await reads.page(clients.LISTING, Asked(owner=first["user_id"]))
+    assert orjson.loads(own.body) == [first]
+
+
+@pytest.mark.parametrize(
+    ("listing", "sort", "value"),
+    [
+        (clients.LISTING, "date_of_birth", "not a day"),
+        (clients.LISTING, "status", "NO SUCH STATUS"),
+        (clients.LISTING, "user_id", "99999999999999999999"),
+        (memberships.LISTING, "price", "much"),
+        (users.LISTING, "-created_at", "yesterday evening"),
+        (exercises.LISTING, "equipment_required", "perhaps"),
+    ],
+)
+async def test_a_cursor_that_does_not_fit_the_column_is_refused(
+    queries: Queries, listing: Listing, sort: str, value: str
+) -> None:
+    reads = Reads(queries.rows)
+    asked = Asked(sort=sort, after=write_cursor(value, [1]))
+    with pytest.raises(UnreadableCursor):
+        await reads.page(listing, asked)
