@@ -87,7 +87,10 @@ class Postgres:
 
 _SETTINGS: dict[str, Any] = {
     "connect_timeout": int(LONGEST_WAIT),
-    "options": "-c timezone=UTC -c search_path=public -c jit=off -c statement_timeout=60s -c lock_timeout=30s",
+    "options": (
+        "-c timezone=UTC -c search_path=public -c jit=off "
+        "-c statement_timeout=60s -c lock_timeout=30s"
+    ),
     "application_name": "club",
     # A server that vanishes without a word is noticed within seconds, not after the kernel's
     # quarter of an hour.

@@ -122,7 +122,7 @@ class AccessTokens:
                 options={"require": ["exp", "iat", "sub", "jti", "iss", "aud"]},
             )
             return self._claims(decoded["header"], decoded["payload"])
-        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as invalid:
+        except (jwt.PyJWTError, ValueError) as invalid:
             raise InvalidToken from invalid
 
     def _claims(self, header: dict[str, Any], payload: dict[str, Any]) -> Claims:

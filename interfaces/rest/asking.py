@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import orjson
 from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
 
 from application.access import ANYBODY, Caller, reaches_all
 from application.bus import Asked, Bus, Outcome
@@ -20,12 +21,12 @@ from application.ports import Callers, InvalidToken, ReadSide, ReceiptKey
 from application.work import missing
 from domain.aggregate import Aggregate
 from domain.refusals import Invalid
-from interfaces.rest.lists import ListQuery
+from interfaces.rest.lists import ListQuery, PageQuery
+from interfaces.rest.problems import JSON
 from projections.lists import Asked as AskedPage
 from projections.lists import Listing
 from projections.reads import Reads, Shown
 
-JSON = "application/json"
 POSITION = "Ledger-Position"
 """On answers: where in the ledger a change is. On requests: show at least this."""
 
@@ -101,10 +102,15 @@ class Asking:
         asked = Asked(
             self.caller,
             correlation_id=self.request.scope["state"][REQUEST_ID],
-            versions=_versions(self.request.headers.get("if-match")),
+            versions=_versions(self._every("if-match")),
             key=key,
         )
         return await self.service.bus.execute(command, asked)
+
+    def _every(self, header: str) -> str | None:
+        """All lines of a header that is a list, as one."""
+        lines = self.request.headers.getlist(header)
+        return ", ".join(lines) if lines else None
 
     def _idempotency_key(self) -> ReceiptKey | None:
         given = self.request.headers.get("idempotency-key")
@@ -129,19 +135,19 @@ class Asking:
     def show(self, shown: Shown) -> Response:
         """The row as an answer, with its version."""
         etag = f'"{shown.version}"'
-        known = self.request.headers.get("if-none-match")
-        if known is not None and (known.strip() == "*" or etag in known):
+        known = self._every("if-none-match")
+        if known is not None and (known.strip() == "*" or etag in re.findall(r'"[^"]*"', known)):
             return Response(status_code=304, headers={"ETag": etag})
         return Response(shown.body, headers={"ETag": etag}, media_type=JSON)
 
     async def page(
-        self, listing: Listing, query: ListQuery, filters: Mapping[str, Any] | None = None
+        self, listing: Listing, query: PageQuery, filters: Mapping[str, Any] | None = None
     ) -> Response:
         """200 with a page of rows; the next one is in the Link header."""
         await self.wait_for_position()
         asked = AskedPage(
             filters=query.filters() if filters is None else filters,
-            sort=query.sort or "",
+            sort=(isinstance(query, ListQuery) and query.sort) or "",
             after=query.after,
             limit=query.limit,
             owner=None if self.everybody else self.caller.user_id,
@@ -156,7 +162,7 @@ class Asking:
 
     def _next(self, after: str) -> str:
         params = [(k, v) for k, v in self.request.query_params.multi_items() if k != "after"]
-        return f"{self.request.url.path}?{urlencode([*params, ('after', after)])}"
+        return f"{self.request.scope['path']}?{urlencode([*params, ('after', after)])}"
 
     async def wait_for_position(self) -> None:
         """Let the read tables come as far as the request demands, or a short limit pass."""
@@ -174,6 +180,8 @@ def may(action: str) -> Any:
     async def let_in(request: Request) -> Asking:
         service: Service = request.app.state.service
         caller = await service.callers.of(_bearer(request))
+        if request.scope["query_string"]:
+            _refuse_unknown(request)
         return Asking(request, service, caller, everybody=reaches_all(caller, action))
 
     return Depends(let_in)
@@ -186,9 +194,28 @@ def anybody() -> Any:
         service: Service = request.app.state.service
         signed_in = "authorization" in request.headers
         caller = await service.callers.of(_bearer(request)) if signed_in else ANYBODY
+        if request.scope["query_string"]:
+            _refuse_unknown(request)
         return Asking(request, service, caller, everybody=False)
 
     return Depends(let_in)
+
+
+def _refuse_unknown(request: Request) -> None:
+    """Refuse what is not documented: `?trainingid=1` would be ignored where it matters."""
+    path = request.app.openapi()["paths"].get(request.scope["route"].path)
+    if path is None:
+        return
+    operation = path[request.method.lower()]
+    known = {p["name"] for p in operation["parameters"] if p["in"] == "query"}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError(
+            [
+                {"type": "extra_forbidden", "loc": ("query", name), "msg": "There is no such one"}
+                for name in unknown
+            ]
+        )
 
 
 def _bearer(request: Request) -> str:
@@ -218,5 +245,7 @@ def _versions(if_match: str | None) -> frozenset[int] | None:
     """The versions that If-Match demands, by strong comparison; None for any."""
     if if_match is None or if_match.strip() == "*":
         return None
-    tags = (tag.strip() for tag in if_match.split(","))
-    return frozenset(int(t[1:-1]) for t in tags if re.fullmatch(r'"[0-9]{1,9}"', t))
+    tags = re.findall(r'(W/)?"([^"]*)"', if_match)
+    return frozenset(
+        int(tag) for weak, tag in tags if not weak and re.fullmatch(r"[1-9][0-9]{0,8}", tag)
+    )

@@ -24,6 +24,7 @@ _FAILURES = {
     409: "what holds now does not allow it",
     412: "it has changed since the version named",
     413: "the body is too large",
+    415: "the body is not sent as JSON",
     422: "the request does not make sense",
     503: "cannot be taken just now",
 }
@@ -60,7 +61,7 @@ def creates(model: type[BaseModel]) -> Responses:
     """A POST."""
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION, "Location": _LOCATION}
     return {201: {"model": model, "headers": headers}} | _failures(
-        401, 403, 404, 409, 413, 422, 503
+        401, 403, 404, 409, 413, 415, 422, 503
     )
 
 
@@ -68,7 +69,7 @@ def changes(model: type[BaseModel]) -> Responses:
     """A PUT or a PATCH."""
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION}
     return {200: {"model": model, "headers": headers}} | _failures(
-        401, 403, 404, 409, 412, 413, 422, 503
+        401, 403, 404, 409, 412, 413, 415, 422, 503
     )
 
 
@@ -89,6 +90,9 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
     }
 
 
+_IF_NONE_MATCH = _header("If-None-Match", "304 at this version", {"type": "string"})
+
+
 def complete(document: dict[str, Any]) -> dict[str, Any]:
     """Add what is the same for every route of a kind: headers, security, the problem document."""
     components = document.setdefault("components", {})
@@ -104,6 +108,8 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         for method, operation in path.items():
             parameters = operation.setdefault("parameters", [])
             parameters += _headers(method)
+            if "304" in operation["responses"]:
+                parameters.append(_IF_NONE_MATCH)
             if "401" in operation["responses"]:
                 anybody = operation.get("operationId", "").startswith("register_user")
                 operation["security"] = [{"bearer": []}, *([{}] if anybody else [])]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
-from interfaces.rest.asking import JSON
+from interfaces.rest.problems import JSON
 
 routes = APIRouter(tags=["Service"])
 _ABOUT = metadata("training-api-service")

@@ -13,16 +13,15 @@ Number = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 """A number in a query, where everything is text."""
 
 
-class ListQuery(BaseModel):
-    """Which page, in which order; each list adds the columns to filter by."""
+class PageQuery(BaseModel):
+    """Which page; each list adds the columns to filter by."""
 
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(default=50, ge=1, le=500, description="the most rows to answer")
     after: str | None = Field(
-        default=None, max_length=1000, description="from the Link of the page before"
+        default=None, max_length=2000, description="from the Link of the page before"
     )
-    sort: str | None = None
     total: bool = Field(default=False, description="count all rows, in X-Total-Count")
 
     def filters(self) -> dict[str, Any]:
@@ -31,6 +30,12 @@ class ListQuery(BaseModel):
             mode="json", exclude={"limit", "after", "sort", "total"}, exclude_none=True
         )
         return filters
+
+
+class ListQuery(PageQuery):
+    """Which page, in which order."""
+
+    sort: str | None = None
 
 
 def sorting(listing: Listing) -> Any:

@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -44,6 +45,9 @@ class Around:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if not scope["query_string"].isascii():
+            # Nobody may send this, and not everybody further in can read it.
+            scope["query_string"] = quote(scope["query_string"], safe="%&+=;:/?,@").encode()
         started = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(REQUEST_ID_HEADER))
@@ -59,6 +63,9 @@ class Around:
 
         try:
             await self._app(scope, _Limited(receive), observed)
+        except Exception:
+            logger.exception("fault", request_id=request_id)
+            raise
         finally:
             self._note(scope, status, time.perf_counter() - started, request_id)
 

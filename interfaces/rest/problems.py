@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -25,6 +26,7 @@ from domain.refusals import (
 )
 from projections.lists import UnreadableCursor
 
+JSON = "application/json"
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "1"
 """Seconds after which to try again what could not be taken just now."""
@@ -79,7 +81,7 @@ def problem(
         "title": code.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
+        "instance": quote(request.scope["path"]),
     }
     if errors:
         body["errors"] = errors
@@ -117,28 +119,57 @@ async def _refused(request: Request, refusal: Exception) -> Response:
 
 async def _invalid(request: Request, invalid: Exception) -> Response:
     assert isinstance(invalid, RequestValidationError)  # noqa: S101 - registered for it
-    errors = [{"detail": e["msg"], "pointer": _pointer(e["loc"])} for e in invalid.errors()]
-    if any(e["type"] == "json_invalid" for e in invalid.errors()):
-        return problem(request, 422, "broken-json", "The body is not JSON.", errors=errors)
+    if (allowed := _allowed(request)) and request.method not in allowed:
+        # `for-report` was taken for a number of a user.
+        return await _http(request, HTTPException(HTTPStatus.METHOD_NOT_ALLOWED))
+    found = invalid.errors()
+    if found[0]["type"] == "json_invalid":
+        return _broken(request, f"{found[0]['ctx']['error']}, at character {found[0]['loc'][1]}")
+    if found[0]["type"] == "model_attributes_type" and not _says_json(request):
+        return problem(request, 415, "unsupported-media-type", f"A body has the type {JSON}.")
+    errors = [{"detail": e["msg"], "pointer": _pointer(e["loc"])} for e in found]
     return problem(request, 422, "invalid-request", _summary(errors), errors=errors)
+
+
+def _broken(request: Request, why: str) -> Response:
+    errors = [{"detail": why, "pointer": "#"}]
+    return problem(request, 422, "broken-json", "The body is not JSON.", errors=errors)
+
+
+def _says_json(request: Request) -> bool:
+    given = request.headers.get("content-type", "")
+    return re.match(r"\s*application/([^;]+\+)?json\s*(;|$)", given, re.IGNORECASE) is not None
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
     where, *path = location
     parts = path if where == "body" else location
-    return "#/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return "#" + "".join("/" + str(p).replace("~", "~0").replace("/", "~1") for p in parts)
 
 
 def _summary(errors: list[dict[str, str]]) -> str:
     first, *others = errors
     more = f" (and {len(others)} more)" if others else ""
-    return f"{first['pointer'].removeprefix('#/')}: {first['detail']}{more}"
+    return f"{first['pointer'][2:] or 'body'}: {first['detail']}{more}"
 
 
 async def _http(request: Request, raised: Exception) -> Response:
     assert isinstance(raised, HTTPException)  # noqa: S101 - registered for it
+    if raised.status_code == HTTPStatus.BAD_REQUEST:
+        # All that FastAPI says of a body that is not UTF-8, or nested too deeply to be read.
+        return _broken(request, str(raised.__cause__ or raised.detail))
     code = _kebab(HTTPStatus(raised.status_code).phrase)
-    return problem(request, raised.status_code, code, raised.detail, headers=raised.headers)
+    headers = dict(raised.headers or {})
+    if raised.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request)) or headers["Allow"]
+    return problem(request, raised.status_code, code, raised.detail, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method of the path as it is documented; a route knows only its own."""
+    paths = request.app.openapi()["paths"]
+    path = paths.get(request.scope["path"]) or paths.get(request.scope["route"].path, {})
+    return sorted(method.upper() for method in path)
 
 
 async def _unable(request: Request, raised: Exception) -> Response:
@@ -150,7 +181,9 @@ async def _unable(request: Request, raised: Exception) -> Response:
 
 async def _fault(request: Request, _: Exception) -> Response:
     """A fault of ours; the log has the rest."""
-    return problem(request, 500, "fault", "Something went wrong here; it has been logged.")
+    said = "Something went wrong here; it has been logged."
+    known_as = {"X-Request-Id": request.scope["state"]["request_id"]}
+    return problem(request, 500, "fault", said, headers=known_as)
 
 
 def _kebab(name: str) -> str:

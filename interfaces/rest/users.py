@@ -23,7 +23,7 @@ from domain.users import User
 from domain.values import Role
 from interfaces.rest.asking import Asking, anybody, may
 from interfaces.rest.documented import changes, creates, deletes, lists, shows
-from interfaces.rest.lists import ListQuery, sorting
+from interfaces.rest.lists import ListQuery, PageQuery, sorting
 from projections.users import FOR_REPORT, LISTING
 
 routes = APIRouter(prefix="/users", tags=["Users"])
@@ -42,18 +42,17 @@ class UserShown(UserBody):
 class UsersQuery(ListQuery):
     """Which users."""
 
-    username: str | None = Field(default=None, max_length=50)
-    email: str | None = Field(default=None, max_length=100)
+    username: str | None = Field(default=None, max_length=50, pattern=r"^[^\x00]*$")
+    email: str | None = Field(default=None, max_length=100, pattern=r"^[^\x00]*$")
     role: Role | None = None
     sort: str | None = sorting(LISTING)
 
 
-class ForReportQuery(ListQuery):
+class ForReportQuery(PageQuery):
     """The days on which they registered, both included."""
 
     from_date: Day | None = None
     to_date: Day | None = None
-    sort: None = Field(default=None, exclude=True)
 
 
 @routes.get("/", responses=lists(UserShown))
@@ -72,14 +71,15 @@ async def list_users_for_report(
     zone = ZoneInfo(asking.service.timezone)
     filters = {}
     if query.from_date is not None:
-        filters["from_date"] = _start_of(query.from_date, zone)
+        filters["from_date"] = _start_of(date.fromisoformat(query.from_date), zone)
     if query.to_date is not None:
-        filters["to_date"] = _start_of(query.to_date, zone) + timedelta(days=1)
+        day_after = date.fromisoformat(query.to_date) + timedelta(days=1)
+        filters["to_date"] = _start_of(day_after, zone)
     return await asking.page(FOR_REPORT, query, filters)
 
 
-def _start_of(day: str, zone: ZoneInfo) -> datetime:
-    return datetime.combine(date.fromisoformat(day), time.min, zone).astimezone(UTC)
+def _start_of(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time.min, zone).astimezone(UTC)
 
 
 @routes.get("/{user_id}/", responses=shows(UserShown))
