@@ -6,8 +6,8 @@ fresh facts. A command that names a key happens once, over any channel, and answ
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class StillInFlight(Conflict):
     """A request with this idempotency key is being worked on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """Who asks, in which conversation, and under which key."""
 
@@ -58,7 +58,7 @@ class Asked:
     key: ReceiptKey | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of a command."""
 
@@ -114,7 +114,7 @@ class Bus:
             self._in_flight.discard(key)
 
     async def _decide(self, command: Command, asked: Asked) -> Outcome:
-        command_id = uuid.uuid4().hex
+        command_id = secrets.token_hex(16)
         use_known = True
         give_way = time.monotonic() + LONGEST_DECISION
         for _ in range(MOST_DECISIONS):

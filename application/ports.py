@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from application.access import Caller
 from domain.aggregate import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(NamedTuple):
     """An event about to be recorded, with who did it and why."""
 
     event: Event
@@ -52,7 +51,7 @@ class NothingSince:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Submission:
     """All that one command leaves in the ledger, in one transaction or not at all."""
 

@@ -7,9 +7,8 @@ that the ledger makes at commit. So a decision is recorded only if all it rests 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from application.access import RULES, THE_CLUB, Caller, allow, reaches_all
 from application.ports import NothingSince, Recording, Rules, Seen, Services
@@ -80,8 +79,7 @@ def replay(events: Any) -> Aggregate:
     return aggregate
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What the caller is shown: a body, and the version of the aggregate behind it."""
 
     body: dict[str, Any] | None

@@ -88,8 +88,10 @@ class PostgresLedger:
 
     async def next_id(self, kind: str) -> int:
         """A number from the kind's sequence."""
+        numbers = self._numbers[kind]
+        if numbers:
+            return numbers.pop()
         async with self._number_locks[kind]:
-            numbers = self._numbers[kind]
             if not numbers:
                 wanted = self._fetching[kind]
                 rows = await self._postgres.rows(_NUMBERS, [SEQUENCES[kind], wanted])

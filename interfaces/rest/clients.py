@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import Field
 
 from application.clients import (
@@ -19,12 +19,12 @@ from application.training_plans import PinBody, PinPlan, UnpinPlan
 from domain.clients import Client
 from domain.values import ClientStatus, Gender
 from interfaces.rest.asking import Asking, may
-from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, Number, sorting
 from projections.clients import LISTING
 from projections.training_plans import PINNED_LISTING
 
-routes = APIRouter(prefix="/clients", tags=["Clients"])
+routes = group("/clients", "Clients")
 ClientId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 PlanId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 

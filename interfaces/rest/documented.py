@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from interfaces.rest.problems import MEDIA_TYPE, Problem
@@ -28,6 +30,16 @@ _FAILURES = {
     422: "the request does not make sense",
     503: "cannot be taken just now",
 }
+
+
+def group(prefix: str, tag: str) -> APIRouter:
+    """A group of routes under one path, and one heading of the document."""
+    return APIRouter(prefix=prefix, tags=[tag], generate_unique_id_function=_operation_id)
+
+
+def _operation_id(route: APIRoute) -> str:
+    """`read_client`: the name of the route's function."""
+    return route.name
 
 
 def _failures(*statuses: int) -> Responses:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import Field
 
 from application.exercises import (
@@ -18,11 +18,11 @@ from application.fields import LARGEST_ID
 from domain.exercises import Exercise
 from domain.values import Complexity, MuscleGroup
 from interfaces.rest.asking import Asking, may
-from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, sorting
 from projections.exercises import LISTING
 
-routes = APIRouter(prefix="/exercises", tags=["Exercises"])
+routes = group("/exercises", "Exercises")
 ExerciseId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 

@@ -6,13 +6,14 @@ from importlib.metadata import metadata
 from typing import Any, Literal
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
+from interfaces.rest.documented import group
 from interfaces.rest.problems import JSON
 
-routes = APIRouter(tags=["Service"])
+routes = group("", "Service")
 _ABOUT = metadata("training-api-service")
 NAME, VERSION = "Training API Service", _ABOUT["Version"]
 

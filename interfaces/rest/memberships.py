@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from application.fields import LARGEST_ID
 from application.memberships import (
@@ -17,11 +17,11 @@ from application.memberships import (
 from domain.memberships import Membership
 from domain.values import AccessLevel
 from interfaces.rest.asking import Asking, may
-from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, sorting
 from projections.memberships import LISTING
 
-routes = APIRouter(prefix="/memberships", tags=["Memberships"])
+routes = group("/memberships", "Memberships")
 MembershipId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 

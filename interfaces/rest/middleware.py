@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-import uuid
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -103,4 +103,4 @@ class _Limited:
 def _request_id(given: bytes | None) -> str:
     """The caller's own id for the request, where it is a sensible one."""
     text = (given or b"").decode("latin-1")
-    return text if re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text) else uuid.uuid4().hex
+    return text if re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text) else secrets.token_hex(16)

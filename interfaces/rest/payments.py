@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from application.fields import LARGEST_ID, Id, Moment
 from application.payments import ChangePayment, DeletePayment, PaymentBody, RequestPayment
 from domain.payments import Payment
 from domain.values import PaymentStatus
 from interfaces.rest.asking import Asking, may
-from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, Number, sorting
 from projections.payments import LISTING
 
-routes = APIRouter(prefix="/payments", tags=["Payments"])
+routes = group("/payments", "Payments")
 PaymentId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 

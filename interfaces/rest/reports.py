@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from application.fields import LARGEST_ID, Body, Day
 from application.reports import DrawUpReport, ReportBody
 from domain.reports import Report
 from interfaces.rest.asking import Asking, may
-from interfaces.rest.documented import creates, lists, shows
+from interfaces.rest.documented import creates, group, lists, shows
 from interfaces.rest.lists import ListQuery, sorting
 from projections.reports import LISTING
 
-routes = APIRouter(prefix="/reports", tags=["Reports"])
+routes = group("/reports", "Reports")
 ReportId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 

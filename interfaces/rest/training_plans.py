@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import Field
 
 from application.fields import LARGEST_ID, Id, Moment
@@ -21,11 +21,11 @@ from application.training_plans import (
 from domain.training_plans import TrainingPlan
 from domain.values import PlanStatus
 from interfaces.rest.asking import Asking, may
-from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, Number, sorting
 from projections.training_plans import FOLLOWED_BY, LISTING, TRAININGS_LISTING
 
-routes = APIRouter(prefix="/training-plans", tags=["Training plans"])
+routes = group("/training-plans", "Training plans")
 PlanId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 TrainingId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 Reading = Annotated[Asking, may("training-plans.read")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import Field
 
 from application.fields import LARGEST_ID, Day
@@ -19,11 +19,11 @@ from application.trainings import (
 from domain.trainings import Training
 from domain.values import Intensity, TrainingType
 from interfaces.rest.asking import Asking, may
-from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, Number, sorting
 from projections.trainings import LISTING, WITH_EXERCISE_IDS
 
-routes = APIRouter(prefix="/trainings", tags=["Trainings"])
+routes = group("/trainings", "Trainings")
 TrainingId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 

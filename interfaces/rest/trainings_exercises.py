@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 
 from application.fields import LARGEST_ID
 from application.trainings import (
@@ -22,11 +22,11 @@ from application.trainings import (
 from domain.refusals import Conflict
 from domain.trainings import ExerciseNotInTraining, Training
 from interfaces.rest.asking import Asking, may
-from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, Number, sorting
 from projections.trainings import EXERCISES_LISTING, HOLDING_EXERCISE
 
-routes = APIRouter(prefix="/trainings-exercises", tags=["Trainings-exercises"])
+routes = group("/trainings-exercises", "Trainings-exercises")
 TrainingId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 ExerciseId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 Keeping = Annotated[Asking, may("trainings.keep")]

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import Field
 
 from application.fields import LARGEST_ID, Day, Moment
@@ -22,11 +22,11 @@ from application.users import (
 from domain.users import User
 from domain.values import Role
 from interfaces.rest.asking import Asking, anybody, may
-from interfaces.rest.documented import changes, creates, deletes, lists, shows
+from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, PageQuery, sorting
 from projections.users import FOR_REPORT, LISTING
 
-routes = APIRouter(prefix="/users", tags=["Users"])
+routes = group("/users", "Users")
 UserId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
