@@ -23,7 +23,11 @@ class OrjsonTranscoder(Transcoder):
 
     def encode(self, obj: Any) -> bytes:
         """The JSON of an event's facts."""
-        return orjson.dumps(obj, default=self._tagged, option=orjson.OPT_PASSTHROUGH_DATETIME)
+        return orjson.dumps(
+            obj,
+            default=self._tagged,
+            option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS,
+        )
 
     def _tagged(self, obj: object) -> dict[str, str]:
         if isinstance(obj, datetime):

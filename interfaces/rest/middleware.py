@@ -10,10 +10,17 @@ from urllib.parse import quote
 
 import structlog
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from application.ports import Overloaded
+from interfaces.rest.problems import unable
 
 LARGEST_BODY = 1_000_000
 """Bytes; the largest documented body is a few kilobytes."""
+
+MOST_UNDER_WAY = 1000
+"""Requests that are worked on at a time; the next are refused rather than kept waiting."""
 
 REQUEST_ID_HEADER = b"x-request-id"
 logger = structlog.get_logger("http")
@@ -36,9 +43,13 @@ class Measures(Protocol):
 class Around:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, measures: Measures) -> None:
+    def __init__(
+        self, app: ASGIApp, measures: Measures, most_under_way: int = MOST_UNDER_WAY
+    ) -> None:
         self._app = app
         self._measures = measures
+        self._most_under_way = most_under_way
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -48,26 +59,25 @@ class Around:
         if not scope["query_string"].isascii():
             # Nobody may send this, and not everybody further in can read it.
             scope["query_string"] = quote(scope["query_string"], safe="%&+=;:/?,@").encode()
-        started = time.perf_counter()
-        headers = dict(scope["headers"])
-        request_id = _request_id(headers.get(REQUEST_ID_HEADER))
+        request_id = _request_id(dict(scope["headers"]).get(REQUEST_ID_HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 500
-
-        async def observed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"].append((REQUEST_ID_HEADER, request_id.encode()))
-            await send(message)
-
+        answer = _Answer(send, request_id)
+        started = time.perf_counter()
+        self._under_way += 1
         try:
-            await self._app(scope, _Limited(receive), observed)
+            await self._handle(scope, _Limited(receive), answer)
         except Exception:
             logger.exception("fault", request_id=request_id)
             raise
         finally:
-            self._note(scope, status, time.perf_counter() - started, request_id)
+            self._under_way -= 1
+            self._note(scope, answer.status, time.perf_counter() - started, request_id)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._under_way > self._most_under_way:
+            await unable(Request(scope), Overloaded())(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         route = getattr(scope.get("route"), "path", "(none)")
@@ -82,6 +92,21 @@ class Around:
             ms=round(seconds * 1000, 2),
             request_id=request_id,
         )
+
+
+class _Answer:
+    """Sends the answer, with the request's id, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id.encode()
+        self.status = 500
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"].append((REQUEST_ID_HEADER, self._request_id))
+        await self._send(message)
 
 
 class _Limited:

@@ -173,6 +173,11 @@ def _allowed(request: Request) -> list[str]:
 
 
 async def _unable(request: Request, raised: Exception) -> Response:
+    return unable(request, raised)
+
+
+def unable(request: Request, raised: Exception) -> Response:
+    """The problem of an exception that is its own explanation."""
     status = status_of(type(raised))
     headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
     code = _kebab(type(raised).__name__)
