@@ -249,6 +249,12 @@ async def lapse_client(command: LapseClient, work: Work) -> Result:
     return Result(None)
 
 
+async def owner_of(client_id: int, work: Work) -> int | None:
+    """The number of the user whose client this is; None where the client is gone."""
+    client = await work.find(Client, client_id)
+    return None if client is None else client.user_id
+
+
 def client_of(user_id: int) -> str:
     """The reservation that holds which client a user is."""
     return f"client-of-user-{user_id}"

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import Field
 
+from application.clients import owner_of
 from application.command import Command
 from application.fields import Body, Id, Moment
-from application.work import Result, Work, missing, shown, unknown
+from application.work import Result, Work, shown, unknown
 from domain.aggregate import text_time
 from domain.clients import Client
 from domain.memberships import Membership
@@ -148,8 +149,6 @@ def _occurred_at(told: str | None, work: Work) -> datetime:
 
 async def _payment_in_reach(payment_id: int, work: Work) -> Payment:
     payment = await work.get(Payment, payment_id)
-    if not work.may("payments.keep"):
-        client = await work.find(Client, payment.client_id)
-        if client is None or client.user_id != work.caller.user_id:
-            raise missing(Payment, payment_id)
+    owner = None if work.may("payments.keep") else await owner_of(payment.client_id, work)
+    work.allow("payments.keep", payment, owner=owner)
     return payment

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from application.command import Command
 from application.fields import Body, Id, Line200, Text
+from application.trainings import in_reach
 from application.work import Result, Work, missing, shown, unknown
 from domain.clients import Client
 from domain.training_plans import TrainingPlan
@@ -152,10 +153,8 @@ async def add_training_to_plan(command: AddTrainingToPlan, work: Work) -> Result
     plan = await _plan_in_reach(command.training_plan_id, work)
     training_id = command.body.training_id
     training = await work.refer(Training, training_id, "training_id")
-    if not work.may("trainings.keep"):
-        client = await work.find(Client, training.client_id)
-        if client is None or client.user_id != work.caller.user_id:
-            raise unknown(Training, training_id, "training_id")
+    if not await in_reach(training, work):
+        raise unknown(Training, training_id, "training_id")
     plan.add_training(training_id, work.at)
     return Result({"training_id": training_id, "training_plan_id": plan.number}, plan.version)
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from application.clients import owner_of
 from application.command import Command
 from application.fields import Body, Count, Day, Id, Line200, Text, Weight
-from application.work import Result, Work, shown, unknown
+from application.work import Result, Work, missing, shown, unknown
 from domain.clients import Client
 from domain.exercises import Exercise
 from domain.trainings import ClientNotTraining, Training
@@ -181,7 +182,7 @@ async def add_exercise_to_training(command: AddExerciseToTraining, work: Work) -
     """Once in each training."""
     body = command.body
     training = await work.refer(Training, body.training_id, "training_id")
-    if not await _reaches(training, work):
+    if not await in_reach(training, work):
         raise unknown(Training, body.training_id, "training_id")
     await work.refer(Exercise, body.exercise_id, "exercise_id")
     training.add_exercise(body.exercise_id, body.doing(), work.at)
@@ -254,16 +255,14 @@ async def _client_in_reach(client_id: int, work: Work) -> None:
 
 async def _training_in_reach(training_id: int, work: Work) -> Training:
     training = await work.get(Training, training_id)
-    owner = None
-    if not work.may("trainings.keep"):
-        client = await work.find(Client, training.client_id)
-        owner = None if client is None else client.user_id
-    work.allow("trainings.keep", training, owner=owner)
+    if not await in_reach(training, work):
+        raise missing(Training, training_id)
     return training
 
 
-async def _reaches(training: Training, work: Work) -> bool:
+async def in_reach(training: Training, work: Work) -> bool:
+    """Whether the caller keeps this training: a TRAINER, or the user whose client's it is."""
     if work.may("trainings.keep"):
         return True
-    client = await work.find(Client, training.client_id)
-    return client is not None and client.user_id == work.caller.user_id
+    owner = await owner_of(training.client_id, work)
+    return owner is not None and owner == work.caller.user_id

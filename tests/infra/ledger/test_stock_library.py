@@ -105,7 +105,7 @@ def environment(url: str) -> dict[str, str]:
         "POSTGRES_HOST": parts["host"],
         "POSTGRES_PORT": str(parts.get("port", 5432)),
         "POSTGRES_USER": parts["user"],
-        "POSTGRES_PASSWORD": parts["password"],
+        "POSTGRES_PASSWORD": parts.get("password", ""),
     }
 
 
