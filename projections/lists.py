@@ -89,14 +89,24 @@ def page(listing: Listing, asked: Asked) -> Statement:
         conditions.append(condition)
         params += values
     keys = ", ".join(listing.keys)
-    direction = "DESC" if descending else "ASC"
     sql = (
         f"SELECT {sort}::text, ARRAY[{keys}], row_to_json(shown) FROM {listing.table} "
         f"CROSS JOIN LATERAL (SELECT {listing.shown}) AS shown "
         f"WHERE {' AND '.join(conditions)} "
-        f"ORDER BY {sort} {direction} NULLS LAST, {keys} LIMIT %s"
+        f"ORDER BY {_order(listing, sort, descending=descending)} LIMIT %s"
     )
     return Statement(sql, (*params, asked.limit + 1))
+
+
+def _order(listing: Listing, sort: str, *, descending: bool) -> str:
+    """By the sort column, those without a value last; by the key where it is the same.
+
+    The key's own index gives its order, but not with a word about nulls, which it has none of.
+    """
+    direction = "DESC" if descending else "ASC"
+    if sort == listing.keys[0]:
+        return ", ".join([f"{sort} {direction}", *listing.keys[1:]])
+    return ", ".join([f"{sort} {direction} NULLS LAST", *listing.keys])
 
 
 def total(listing: Listing, asked: Asked) -> Statement:
@@ -121,9 +131,15 @@ def _after(listing: Listing, sort: str, cursor: str, *, descending: bool) -> tup
     """What the rows after a cursor fulfil; rows without a value come last."""
     value, *key = read_cursor(cursor, len(listing.keys))
     further = f"({', '.join(listing.keys)}) > ({', '.join(['%s'] * len(key))})"
+    beyond = f"{sort} {'<' if descending else '>'} %s"
+    if sort == listing.keys[0]:
+        # In a form that the key's index answers without looking at the pages before.
+        if not descending:
+            return further, key
+        if len(key) == 1:
+            return beyond, key
     if value is None:
         return f"({sort} IS NULL AND {further})", key
-    beyond = f"{sort} {'<' if descending else '>'} %s"
     return f"({beyond} OR {sort} IS NULL OR ({sort} = %s AND {further}))", [value, value, *key]
 
 
