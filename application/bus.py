@@ -213,14 +213,8 @@ def _recorded(refusal: Refusal) -> dict[str, Any]:
 
 def _refusal_again(recorded: Mapping[str, Any]) -> Refusal:
     """The refusal that a receipt kept, word for word."""
-    kinds = {kind.code: kind for kind in _every_refusal(Refusal)}
+    kinds = {kind.code: kind for kind in Refusal.kinds()}
     refusal = kinds[recorded["code"]].__new__(kinds[recorded["code"]])
     Exception.__init__(refusal, recorded["detail"])
     refusal.detail, refusal.field, refusal.case = recorded["detail"], recorded["field"], {}
     return refusal
-
-
-def _every_refusal(base: type[Refusal]) -> Iterator[type[Refusal]]:
-    yield base
-    for kind in base.__subclasses__():
-        yield from _every_refusal(kind)

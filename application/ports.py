@@ -74,11 +74,11 @@ class AlreadyDone(Exception):
 
 
 class LedgerUnavailable(Exception):
-    """The database cannot be reached; nothing was recorded, unless it is an OutcomeUnknown."""
+    """The database cannot be reached; nothing was recorded."""
 
 
 class OutcomeUnknown(LedgerUnavailable):
-    """The database went away in the middle of a commit and did not come back in time."""
+    """The database went away in the middle of the commit: it may have happened, or not."""
 
 
 class InvalidToken(Exception):

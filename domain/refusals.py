@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -19,6 +20,13 @@ class Refusal(Exception):
 
     def __init_subclass__(cls) -> None:
         cls.code = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+    @classmethod
+    def kinds(cls) -> Iterator[type[Refusal]]:
+        """This refusal, and every more special one."""
+        yield cls
+        for kind in cls.__subclasses__():
+            yield from kind.kinds()
 
     def __init__(self, *, field: str | None = None, **case: object) -> None:
         """`field` names the part of the request that is refused, where there is one."""

@@ -6,12 +6,12 @@ from importlib.metadata import metadata
 from typing import Any, Literal
 
 import orjson
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from interfaces.rest.documented import group
-from interfaces.rest.problems import JSON
+from interfaces.rest.problems import JSON, explained
 
 routes = group("", "Service")
 _ABOUT = metadata("training-api-service")
@@ -91,6 +91,15 @@ async def health(request: Request) -> Response:
     found = await request.app.state.service.health()
     body = {"name": NAME, "version": VERSION} | found.report
     return _json(body, 200 if found.able else 503)
+
+
+@routes.get("/problems/{code}", include_in_schema=False)
+async def problem_type(code: str) -> Response:
+    """What a type of problem means; the type in a problem document leads here."""
+    found = explained(code)
+    if found is None:
+        raise HTTPException(404, "There is no such problem.")
+    return _json(found)
 
 
 @routes.get("/metrics", include_in_schema=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -43,6 +44,7 @@ STATUS: Mapping[type[Exception], int] = {
     LedgerUnavailable: 503,
     Overloaded: 503,
     UnreadableCursor: 422,
+    Refusal: 409,
 }
 """The status of each kind of no; the first that fits counts."""
 
@@ -92,6 +94,16 @@ def problem(
         headers={**more, **(headers or {})},
         media_type=MEDIA_TYPE,
     )
+
+
+def explained(code: str) -> dict[str, Any] | None:
+    """What a type of problem means in general; None for one that there is not."""
+    for kind in (*Refusal.kinds(), *STATUS):
+        name = kind.code if issubclass(kind, Refusal) else _kebab(kind.__name__)
+        if name == code:
+            said = inspect.cleandoc(kind.__doc__ or "")
+            return {"type": f"/problems/{code}", "status": status_of(kind), "detail": said}
+    return None
 
 
 def install(app: FastAPI) -> None:

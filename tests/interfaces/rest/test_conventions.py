@@ -384,3 +384,16 @@ async def test_whoever_writes_reads_it_at_once_also_in_a_crowd(rest: Rest) -> No
     async with asyncio.TaskGroup() as tasks:
         for number in range(40):
             tasks.create_task(write_and_read(number))
+
+
+async def test_the_type_of_a_problem_leads_to_what_it_means(rest: Rest) -> None:
+    refused = await rest.http.get("/clients/1/")
+    explained = await rest.http.get(refused.json()["type"])
+    assert explained.status_code == 200
+    assert explained.json() == {
+        "type": "/problems/invalid-token",
+        "status": 401,
+        "detail": "This is not a valid access token of this service.",
+    }
+    assert (await rest.http.get("/problems/username-taken")).json()["status"] == 409
+    assert (await rest.http.get("/problems/none-of-these")).status_code == 404
