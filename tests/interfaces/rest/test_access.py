@@ -49,6 +49,7 @@ TABLE: dict[str, str] = {
     "GET /": EVERYBODY,
     "GET /health/": EVERYBODY,
     "GET /metrics": EVERYBODY,
+    "GET /problems/{code}": EVERYBODY,
     "GET /users/": ADMIN,
     "GET /users/for-report/": ANALYST,
     "GET /users/{user_id}/": OWN,
@@ -213,7 +214,7 @@ class World:
         body = self.body(method, path)
         answer = await self.rest.http.request(
             method,
-            path.format(**self.ids),
+            path.format(**self.ids, code="not-found"),
             json=body,
             headers=self.signed_in.get(caller, {}),
         )
