@@ -238,18 +238,28 @@ async def _compare(
     builder: _Builder, connection: Connection, reader: Connection, tables: Sequence[Table]
 ) -> tuple[str, ...]:
     """Which tables in use differ from the new ones, both at the same position."""
+    await _let_the_tail_pass(builder, reader)
     async with reader.transaction():
         await reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await reader.execute("SET LOCAL statement_timeout = 0")
         position = await _scalar(reader, _POSITION, GROUP)
         in_use = [await _checksum(reader, f"public.{table.name}") for table in tables]
         if builder.position > position:
+            logger.warning("rebuild.not-compared", reason="the tables in use are behind")
             return ()
         await builder.catch_up(position)
     new = [await _checksum(connection, f"{BESIDE}.{table.name}") for table in tables]
     return tuple(
         table.name for table, old, now in zip(tables, in_use, new, strict=True) if old != now
     )
+
+
+async def _let_the_tail_pass(builder: _Builder, reader: Connection) -> None:
+    """Wait until the tables in use are at least as far, or for a while."""
+    for _ in range(MOST_TRIES):
+        if await _scalar(reader, _POSITION, GROUP) >= builder.position:
+            return
+        await asyncio.sleep(PAUSE / 10)
 
 
 async def _checksum(connection: Connection, name: str) -> tuple[Any, ...] | None:
