@@ -6,20 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from application.ports import LedgerUnavailable
+from infra.ledger.schema import HEAD
 from infra.metrics import Metrics
 from infra.postgres import Postgres
 from infra.projecting import Tail
 from projections.catalogue import PROJECTORS
+from projections.schema import POSITION
 from projections.watch import Watch
 
 MOST_LAG = 10_000
 """Events behind which the read tables count as behind, not as current."""
 
 # The head, whether this server takes writes, and how far the read tables are.
-_LOOK = """
-SELECT coalesce((SELECT max(notification_id) FROM ledger_events), 0),
+_LOOK = f"""
+SELECT ({HEAD}),
        NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
-       (SELECT position FROM projection_positions WHERE name = 'read tables')
+       ({POSITION})
 """
 
 

@@ -6,7 +6,6 @@ take turns: nothing here may be done by two processes at a time.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import pwd
@@ -25,6 +24,8 @@ from urllib.parse import quote
 
 import psutil
 import psycopg
+
+from infra.faults import Fault
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +51,8 @@ SETTINGS = {
 }
 
 
-class EmbeddedPostgresError(Exception):
+class EmbeddedPostgresError(Fault):
     """The embedded Postgres cannot be had."""
-
-    def __init__(self, **case: object) -> None:
-        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**case))
 
 
 class ProgramFailed(EmbeddedPostgresError):

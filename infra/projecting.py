@@ -19,7 +19,7 @@ from infra.ledger.mapper import to_event
 from infra.ledger.schema import CHANNEL
 from infra.postgres import Postgres
 from projections.engine import project
-from projections.schema import GROUP
+from projections.schema import GROUP, POSITION
 from projections.watch import Watch
 
 BATCH = 2000
@@ -33,14 +33,14 @@ RETRY = 0.5
 
 logger = structlog.get_logger(__name__)
 
-_POSITION = "SELECT position FROM projection_positions WHERE name = %s FOR UPDATE"
+_HOLD_POSITION = f"{POSITION} FOR UPDATE"
 
 # The next events after the position, which the statement before has locked.
-_NEXT = """
+_NEXT = f"""
 SELECT notification_id, originator_id, originator_version, topic, state FROM ledger_events
-WHERE notification_id > (SELECT position FROM projection_positions WHERE name = %s)
+WHERE notification_id > ({POSITION})
 ORDER BY notification_id LIMIT %s
-"""
+"""  # noqa: S608 - made of constants
 _ADVANCE = "UPDATE projection_positions SET position = %s WHERE name = %s"
 
 
@@ -92,8 +92,8 @@ class Tail:
     async def step(self, connection: psycopg.AsyncConnection[Any]) -> int:
         """Project the next batch; returns the number of its events."""
         async with connection.pipeline():
-            held = await connection.execute(_POSITION, [GROUP])
-            cursor = await connection.execute(_NEXT, [GROUP, BATCH], binary=True)
+            held = await connection.execute(_HOLD_POSITION.encode())
+            cursor = await connection.execute(_NEXT.encode(), [BATCH], binary=True)
         row = await held.fetchone()
         assert row is not None  # noqa: S101 - the row is made with the tables
         position = int(row[0])

@@ -7,7 +7,6 @@ and the swap itself takes a moment. Memory is bounded by a few batches.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,13 +16,15 @@ import psycopg
 import structlog
 from psycopg.errors import DeadlockDetected, DependentObjectsStillExist, LockNotAvailable
 
-from infra.ledger.schema import SCHEMA_LOCK
+from infra.faults import Fault
+from infra.ledger.schema import HEAD, SCHEMA_LOCK
 from infra.postgres import Postgres
 from infra.projecting import events_of
 from projections.catalogue import ENUMS
 from projections.engine import Changes, Computation, fold
 from projections.schema import (
     GROUP,
+    POSITION,
     POSITIONS,
     add_constraints,
     create_tables,
@@ -58,8 +59,6 @@ _EVENTS = """
 SELECT notification_id, originator_id, originator_version, topic, state FROM ledger_events
 WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
 """
-_HEAD = "SELECT coalesce(max(notification_id), 0) FROM ledger_events"
-_POSITION = "SELECT position FROM projection_positions WHERE name = %s"
 _SET_POSITION = """
 INSERT INTO projection_positions (name, position, definition, tables) VALUES (%s, %s, %s, %s)
 ON CONFLICT (name) DO UPDATE SET
@@ -73,11 +72,8 @@ WHERE to_regclass(name) IS NOT NULL OR to_regtype(name) IS NOT NULL
 _CHECKSUM = "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)::text FROM {name} AS t"
 
 
-class ReadTablesError(Exception):
+class ReadTablesError(Fault):
     """The read tables cannot be made, or not be exchanged."""
-
-    def __init__(self, **case: object) -> None:
-        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**case))
 
 
 class RebuildRunning(ReadTablesError):
@@ -165,8 +161,8 @@ async def rebuild(
             raise RebuildRunning
         await _begin(connection, tables)
         builder = _Builder(connection, reader, progress)
-        while await _scalar(reader, _HEAD) - builder.position > NEAR or builder.position == 0:
-            if not await builder.catch_up(await _scalar(reader, _HEAD)):
+        while await _scalar(reader, HEAD) - builder.position > NEAR or builder.position == 0:
+            if not await builder.catch_up(await _scalar(reader, HEAD)):
                 break
         try:
             await add_constraints(connection, tables)
@@ -242,7 +238,7 @@ async def _compare(
     async with reader.transaction():
         await reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await reader.execute("SET LOCAL statement_timeout = 0")
-        position = await _scalar(reader, _POSITION, GROUP)
+        position = await _scalar(reader, POSITION)
         in_use = [await _checksum(reader, f"public.{table.name}") for table in tables]
         if builder.position > position:
             logger.warning("rebuild.not-compared", reason="the tables in use are behind")
@@ -257,7 +253,7 @@ async def _compare(
 async def _let_the_tail_pass(builder: _Builder, reader: Connection) -> None:
     """Wait until the tables in use are at least as far, or for a while."""
     for _ in range(MOST_TRIES):
-        if await _scalar(reader, _POSITION, GROUP) >= builder.position:
+        if await _scalar(reader, POSITION) >= builder.position:
             return
         await asyncio.sleep(PAUSE / 10)
 
@@ -292,8 +288,8 @@ async def _swap(builder: _Builder, connection: Connection, tables: Sequence[Tabl
     """Hold the tail, take in the last events, and exchange the tables."""
     async with connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '1s'")
-        await connection.execute(f"{_POSITION} FOR UPDATE".encode(), [GROUP])
-        await builder.catch_up(await _scalar(connection, _HEAD))
+        await connection.execute(f"{POSITION} FOR UPDATE".encode())
+        await builder.catch_up(await _scalar(connection, HEAD))
         # All at once, as they refer to each other; what is not ours is not dropped with them.
         in_use = ", ".join(f"public.{name}" for name in await _in_use(connection))
         await connection.execute(f"DROP TABLE IF EXISTS {in_use} RESTRICT".encode())
@@ -318,7 +314,7 @@ async def _set_position(connection: Connection, position: int, tables: Sequence[
     await connection.execute(_SET_POSITION, [GROUP, position, definition(tables), names])
 
 
-async def _scalar(connection: Connection, sql: str, *params: Any) -> int:
-    cursor = await connection.execute(sql.encode(), params)
+async def _scalar(connection: Connection, sql: str) -> int:
+    cursor = await connection.execute(sql.encode())
     row = await cursor.fetchone()
     return 0 if row is None else int(row[0])

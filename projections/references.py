@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from domain import clients, training_plans, trainings
+from projections.schema import POSITION
 
 
 class Reference(NamedTuple):
@@ -21,15 +22,9 @@ class Reference(NamedTuple):
     field: str
 
 
-_NOW = """
-SELECT (SELECT position FROM projection_positions WHERE name = 'read tables'),
-       ARRAY(SELECT id FROM ({sql}) AS referring ORDER BY id)
-"""
-
-
 def seen(reference: Reference) -> str:
     """SQL for the position of the read tables and all who refer to the number at it."""
-    return _NOW.format(sql=reference.sql)
+    return f"SELECT ({POSITION}), ARRAY(SELECT id FROM ({reference.sql}) AS referring ORDER BY id)"
 
 
 REFERENCES: Mapping[str, Reference] = {

@@ -16,6 +16,9 @@ Connection = psycopg.AsyncConnection[Any]
 GROUP = "read tables"
 """The name under which the position of all read tables is kept; they advance together."""
 
+POSITION = f"SELECT position FROM projection_positions WHERE name = '{GROUP}'"
+"""How far the read tables are."""
+
 POSITIONS = """
 CREATE TABLE IF NOT EXISTS projection_positions (
     name text PRIMARY KEY,

@@ -11,7 +11,7 @@ import orjson
 from application.ports import Receipt, ReceiptKey, Submission
 from domain.aggregate import Event
 from infra.ledger.mapper import to_event, to_stored
-from infra.ledger.schema import SEQUENCES
+from infra.ledger.schema import HEAD, SEQUENCES
 from infra.ledger.writer import Entry, Writer
 from infra.postgres import Postgres
 from projections.batching import Batcher
@@ -26,7 +26,6 @@ WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version
 """
 _RECEIPT = "SELECT fingerprint, outcome FROM ledger_receipts WHERE source = %s AND key = %s"
 _NUMBERS = "SELECT nextval(%s::regclass) FROM generate_series(1, %s)"
-_HEAD = "SELECT coalesce(max(notification_id), 0) FROM ledger_events"
 # Receipts are kept for a while; what they stood for stays in the ledger.
 _FORGET_RECEIPTS = (
     "DELETE FROM ledger_receipts WHERE recorded_at < now() - make_interval(hours => %s)"
@@ -101,7 +100,7 @@ class PostgresLedger:
 
     async def head(self) -> int:
         """The last position."""
-        rows = await self._postgres.rows(_HEAD)
+        rows = await self._postgres.rows(HEAD)
         return int(rows[0][0])
 
     async def forget_receipts(self, after_hours: int) -> None:

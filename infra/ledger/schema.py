@@ -38,6 +38,9 @@ SEQUENCES = {
 }
 """Where the numbers of each kind come from: the sequence of its documented SERIAL column."""
 
+HEAD = "SELECT coalesce(max(notification_id), 0) FROM ledger_events"
+"""The last position; 0 in an empty ledger."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS ledger_events (
     originator_id text COLLATE "C" NOT NULL,

@@ -18,9 +18,8 @@ from application.command import Command
 from application.ports import LedgerUnavailable
 from domain.refusals import Refusal
 from infra.bootstrap import Club, open_club
+from infra.faults import Fault
 from infra.logs import set_up_logs
-from infra.postgres_server import EmbeddedPostgresError
-from infra.rebuilding import ReadTablesError
 from infra.settings import Settings
 
 T = TypeVar("T")
@@ -65,7 +64,7 @@ def in_plain_words() -> Iterator[None]:
         complain(refusal.detail)
     except (LedgerUnavailable, psycopg.OperationalError) as lost:
         complain(f"The database cannot be reached: {str(lost).strip()}")
-    except (EmbeddedPostgresError, ReadTablesError) as missing:
+    except Fault as missing:
         complain(str(missing))
     except OSError as unusable:
         complain(f"{unusable.filename}: {unusable.strerror}.")
