@@ -21,7 +21,7 @@ from application.ports import Callers, InvalidToken, ReadSide, ReceiptKey
 from application.work import missing
 from domain.aggregate import Aggregate
 from domain.refusals import Invalid
-from interfaces.rest.lists import ListQuery, PageQuery
+from interfaces.rest.lists import PageQuery
 from interfaces.rest.problems import JSON
 from projections.lists import Asked as AskedPage
 from projections.lists import Listing
@@ -147,7 +147,7 @@ class Asking:
         await self.wait_for_position()
         asked = AskedPage(
             filters=query.filters() if filters is None else filters,
-            sort=(isinstance(query, ListQuery) and query.sort) or "",
+            sort=query.order(),
             after=query.after,
             limit=query.limit,
             owner=None if self.everybody else self.caller.user_id,

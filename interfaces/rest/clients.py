@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Path, Query, Response
-from pydantic import Field
+from fastapi import Query, Response
 
 from application.clients import (
     ChangeClient,
@@ -14,19 +13,17 @@ from application.clients import (
     DeleteClient,
     RegisterClient,
 )
-from application.fields import LARGEST_ID, Day, Id, Moment
+from application.fields import Day, Id, Moment
 from application.training_plans import PinBody, PinPlan, UnpinPlan
 from domain.clients import Client
 from domain.values import ClientStatus, Gender
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
-from interfaces.rest.lists import ListQuery, Number, sorting
+from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
 from projections.clients import LISTING
 from projections.training_plans import PINNED_LISTING
 
 routes = group("/clients", "Clients")
-ClientId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
-PlanId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 class ClientShown(ClientBody):
@@ -47,9 +44,9 @@ class ClientsQuery(ListQuery):
 
     user_id: Number | None = None
     membership_id: Number | None = None
-    first_name: str | None = Field(default=None, max_length=50, pattern=r"^[^\x00]*$")
-    last_name: str | None = Field(default=None, max_length=80, pattern=r"^[^\x00]*$")
-    phone_number: str | None = Field(default=None, max_length=20, pattern=r"^[^\x00]*$")
+    first_name: str | None = words(50)
+    last_name: str | None = words(80)
+    phone_number: str | None = words(20)
     gender: Gender | None = None
     date_of_birth: Day | None = None
     status: ClientStatus | None = None
@@ -73,7 +70,7 @@ async def list_clients(
 
 @routes.get("/{client_id}/", responses=shows(ClientShown))
 async def read_client(
-    client_id: ClientId, asking: Annotated[Asking, may("clients.read")]
+    client_id: PathNumber, asking: Annotated[Asking, may("clients.read")]
 ) -> Response:
     """Retrieve the client by ID."""
     return await asking.one(Client, LISTING, client_id)
@@ -89,7 +86,7 @@ async def register_client(
 
 @routes.put("/{client_id}/", responses=changes(ClientShown))
 async def replace_client(
-    client_id: ClientId, body: ClientBody, asking: Annotated[Asking, may("clients.keep")]
+    client_id: PathNumber, body: ClientBody, asking: Annotated[Asking, may("clients.keep")]
 ) -> Response:
     """Complete update of the client record."""
     return await asking.change(ChangeClient(client_id, body.replacement()))
@@ -97,7 +94,7 @@ async def replace_client(
 
 @routes.patch("/{client_id}/", responses=changes(ClientShown))
 async def change_client(
-    client_id: ClientId, body: ClientChanges, asking: Annotated[Asking, may("clients.keep")]
+    client_id: PathNumber, body: ClientChanges, asking: Annotated[Asking, may("clients.keep")]
 ) -> Response:
     """Partial update of the client record."""
     return await asking.change(ChangeClient(client_id, body.named()))
@@ -105,7 +102,7 @@ async def change_client(
 
 @routes.delete("/{client_id}/", status_code=204, responses=deletes())
 async def delete_client(
-    client_id: ClientId, asking: Annotated[Asking, may("clients.keep")]
+    client_id: PathNumber, asking: Annotated[Asking, may("clients.keep")]
 ) -> Response:
     """Delete the client, with its trainings."""
     return await asking.delete(DeleteClient(client_id))
@@ -113,7 +110,7 @@ async def delete_client(
 
 @routes.get("/{client_id}/training-plans/", tags=["Training plans"], responses=lists(PinShown))
 async def list_plans_of_client(
-    client_id: ClientId,
+    client_id: PathNumber,
     asking: Annotated[Asking, may("clients.read")],
     query: Annotated[PinsQuery, Query()],
 ) -> Response:
@@ -129,7 +126,7 @@ async def list_plans_of_client(
     responses=creates(PinShown),
 )
 async def pin_plan(
-    client_id: ClientId, body: PinBody, asking: Annotated[Asking, may("training-plans.keep")]
+    client_id: PathNumber, body: PinBody, asking: Annotated[Asking, may("training-plans.keep")]
 ) -> Response:
     """Let the client follow a plan."""
     return await asking.create(
@@ -144,8 +141,8 @@ async def pin_plan(
     responses=deletes(),
 )
 async def unpin_plan(
-    client_id: ClientId,
-    training_plan_id: PlanId,
+    client_id: PathNumber,
+    training_plan_id: PathNumber,
     asking: Annotated[Asking, may("training-plans.keep")],
 ) -> Response:
     """Let the client go their own way."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Path, Query, Response
-from pydantic import Field
+from fastapi import Query, Response
 
 from application.exercises import (
     AddExercise,
@@ -14,16 +13,14 @@ from application.exercises import (
     ExerciseBody,
     ExerciseChanges,
 )
-from application.fields import LARGEST_ID
 from domain.exercises import Exercise
 from domain.values import Complexity, MuscleGroup
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
-from interfaces.rest.lists import ListQuery, sorting
+from interfaces.rest.lists import ListQuery, PathNumber, sorting, words
 from projections.exercises import LISTING
 
 routes = group("/exercises", "Exercises")
-ExerciseId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 class ExerciseShown(ExerciseBody):
@@ -35,7 +32,7 @@ class ExerciseShown(ExerciseBody):
 class ExercisesQuery(ListQuery):
     """Which exercises."""
 
-    title: str | None = Field(default=None, max_length=50, pattern=r"^[^\x00]*$")
+    title: str | None = words(50)
     muscle_group: MuscleGroup | None = None
     equipment_required: bool | None = None
     complexity_lvl: Complexity | None = None
@@ -52,7 +49,7 @@ async def list_exercises(
 
 @routes.get("/{exercise_id}/", responses=shows(ExerciseShown))
 async def read_exercise(
-    exercise_id: ExerciseId, asking: Annotated[Asking, may("exercises.read")]
+    exercise_id: PathNumber, asking: Annotated[Asking, may("exercises.read")]
 ) -> Response:
     """Retrieve the exercise by ID."""
     return await asking.one(Exercise, LISTING, exercise_id)
@@ -68,7 +65,7 @@ async def add_exercise(
 
 @routes.put("/{exercise_id}/", responses=changes(ExerciseShown))
 async def replace_exercise(
-    exercise_id: ExerciseId, body: ExerciseBody, asking: Annotated[Asking, may("exercises.keep")]
+    exercise_id: PathNumber, body: ExerciseBody, asking: Annotated[Asking, may("exercises.keep")]
 ) -> Response:
     """Complete update of the exercise record."""
     return await asking.change(ChangeExercise(exercise_id, body.facts()))
@@ -76,7 +73,7 @@ async def replace_exercise(
 
 @routes.patch("/{exercise_id}/", responses=changes(ExerciseShown))
 async def change_exercise(
-    exercise_id: ExerciseId,
+    exercise_id: PathNumber,
     body: ExerciseChanges,
     asking: Annotated[Asking, may("exercises.keep")],
 ) -> Response:
@@ -86,7 +83,7 @@ async def change_exercise(
 
 @routes.delete("/{exercise_id}/", status_code=204, responses=deletes())
 async def delete_exercise(
-    exercise_id: ExerciseId, asking: Annotated[Asking, may("exercises.delete")]
+    exercise_id: PathNumber, asking: Annotated[Asking, may("exercises.delete")]
 ) -> Response:
     """Delete the exercise, and take it out of every training."""
     return await asking.delete(DeleteExercise(exercise_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from application.fields import LARGEST_ID
@@ -11,6 +12,9 @@ from projections.lists import Listing
 
 Number = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 """A number in a query, where everything is text."""
+
+PathNumber = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+"""A number in a path."""
 
 
 class PageQuery(BaseModel):
@@ -24,6 +28,10 @@ class PageQuery(BaseModel):
     )
     total: bool = Field(default=False, description="count all rows, in X-Total-Count")
 
+    def order(self) -> str:
+        """The column to sort by; none for the order of the key."""
+        return ""
+
     def filters(self) -> dict[str, Any]:
         """The columns to filter by, with their values."""
         filters: dict[str, Any] = self.model_dump(
@@ -36,6 +44,14 @@ class ListQuery(PageQuery):
     """Which page, in which order."""
 
     sort: str | None = None
+
+    def order(self) -> str:
+        return self.sort or ""
+
+
+def words(longest: int) -> Any:
+    """A text to filter by, of at most so many characters."""
+    return Field(default=None, max_length=longest, pattern=r"^[^\x00]*$")
 
 
 def sorting(listing: Listing) -> Any:

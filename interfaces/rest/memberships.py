@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Path, Query, Response
+from fastapi import Query, Response
 
-from application.fields import LARGEST_ID
 from application.memberships import (
     AddMembership,
     ChangeMembership,
@@ -18,11 +17,10 @@ from domain.memberships import Membership
 from domain.values import AccessLevel
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
-from interfaces.rest.lists import ListQuery, sorting
+from interfaces.rest.lists import ListQuery, PathNumber, sorting
 from projections.memberships import LISTING
 
 routes = group("/memberships", "Memberships")
-MembershipId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 class MembershipShown(MembershipBody):
@@ -48,7 +46,7 @@ async def list_memberships(
 
 @routes.get("/{membership_id}/", responses=shows(MembershipShown))
 async def read_membership(
-    membership_id: MembershipId, asking: Annotated[Asking, may("memberships.read")]
+    membership_id: PathNumber, asking: Annotated[Asking, may("memberships.read")]
 ) -> Response:
     """Retrieve the membership by ID."""
     return await asking.one(Membership, LISTING, membership_id)
@@ -64,7 +62,7 @@ async def add_membership(
 
 @routes.put("/{membership_id}/", responses=changes(MembershipShown))
 async def replace_membership(
-    membership_id: MembershipId,
+    membership_id: PathNumber,
     body: MembershipBody,
     asking: Annotated[Asking, may("memberships.keep")],
 ) -> Response:
@@ -74,7 +72,7 @@ async def replace_membership(
 
 @routes.patch("/{membership_id}/", responses=changes(MembershipShown))
 async def change_membership(
-    membership_id: MembershipId,
+    membership_id: PathNumber,
     body: MembershipChanges,
     asking: Annotated[Asking, may("memberships.keep")],
 ) -> Response:
@@ -84,7 +82,7 @@ async def change_membership(
 
 @routes.delete("/{membership_id}/", status_code=204, responses=deletes())
 async def delete_membership(
-    membership_id: MembershipId, asking: Annotated[Asking, may("memberships.keep")]
+    membership_id: PathNumber, asking: Annotated[Asking, may("memberships.keep")]
 ) -> Response:
     """Delete the membership; not while a client holds it."""
     return await asking.delete(DeleteMembership(membership_id))

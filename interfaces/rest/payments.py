@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Path, Query, Response
+from fastapi import Query, Response
 
-from application.fields import LARGEST_ID, Id, Moment
+from application.fields import Id, Moment
 from application.payments import ChangePayment, DeletePayment, PaymentBody, RequestPayment
 from domain.payments import Payment
 from domain.values import PaymentStatus
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
-from interfaces.rest.lists import ListQuery, Number, sorting
+from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting
 from projections.payments import LISTING
 
 routes = group("/payments", "Payments")
-PaymentId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 class PaymentShown(PaymentBody):
@@ -45,7 +44,7 @@ async def list_payments(
 
 @routes.get("/{payment_id}/", responses=shows(PaymentShown))
 async def read_payment(
-    payment_id: PaymentId, asking: Annotated[Asking, may("payments.read")]
+    payment_id: PathNumber, asking: Annotated[Asking, may("payments.read")]
 ) -> Response:
     """Retrieve the payment by ID."""
     return await asking.one(Payment, LISTING, payment_id)
@@ -61,7 +60,7 @@ async def request_payment(
 
 @routes.put("/{payment_id}/", responses=changes(PaymentShown))
 async def change_payment(
-    payment_id: PaymentId, body: PaymentBody, asking: Annotated[Asking, may("payments.keep")]
+    payment_id: PathNumber, body: PaymentBody, asking: Annotated[Asking, may("payments.keep")]
 ) -> Response:
     """Complete update of the payment record."""
     return await asking.change(ChangePayment(payment_id, body))
@@ -69,7 +68,7 @@ async def change_payment(
 
 @routes.delete("/{payment_id}/", status_code=204, responses=deletes())
 async def delete_payment(
-    payment_id: PaymentId, asking: Annotated[Asking, may("payments.keep")]
+    payment_id: PathNumber, asking: Annotated[Asking, may("payments.keep")]
 ) -> Response:
     """Delete the payment record; not once money has moved."""
     return await asking.delete(DeletePayment(payment_id))

@@ -44,9 +44,28 @@ STATUS: Mapping[type[Exception], int] = {
     LedgerUnavailable: 503,
     Overloaded: 503,
     UnreadableCursor: 422,
-    Refusal: 409,
 }
 """The status of each kind of no; the first that fits counts."""
+
+HTTP_PROBLEMS: Mapping[str, tuple[int, str]] = {
+    "invalid-request": (422, "The request does not have the form that is documented."),
+    "broken-json": (422, "The body is not JSON."),
+    "unsupported-media-type": (415, "A body is sent as JSON, and says so in its Content-Type."),
+    "request-entity-too-large": (413, "The body is larger than anything that is asked here."),
+    "method-not-allowed": (
+        405,
+        "The path does not take this method; `Allow` names those it takes.",
+    ),
+    "fault": (500, "Something went wrong here; it has been logged."),
+}
+"""Every other problem, by its code: what the club never gets to see."""
+
+CODE_OF = {
+    404: NotFound.code,
+    405: "method-not-allowed",
+    413: "request-entity-too-large",
+}
+"""The code of each status that the framework answers by itself."""
 
 
 class ProblemError(BaseModel):
@@ -98,12 +117,14 @@ def problem(
 
 def explained(code: str) -> dict[str, Any] | None:
     """What a type of problem means in general; None for one that there is not."""
-    for kind in (*Refusal.kinds(), *STATUS):
-        name = kind.code if issubclass(kind, Refusal) else _kebab(kind.__name__)
-        if name == code:
-            said = inspect.cleandoc(kind.__doc__ or "")
-            return {"type": f"/problems/{code}", "status": status_of(kind), "detail": said}
-    return None
+    meanings = dict(HTTP_PROBLEMS)
+    for base, status in STATUS.items():
+        for kind in base.kinds() if issubclass(base, Refusal) else (base,):
+            meanings[code_of(kind)] = status, inspect.cleandoc(kind.__doc__ or "")
+    if code not in meanings:
+        return None
+    status, said = meanings[code]
+    return {"type": f"/problems/{code}", "status": status, "detail": said}
 
 
 def install(app: FastAPI) -> None:
@@ -114,6 +135,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _fault)
     for kind in (InvalidToken, LedgerUnavailable, Overloaded, UnreadableCursor):
         app.add_exception_handler(kind, _unable)
+
+
+def code_of(kind: type[Exception]) -> str:
+    """The permanent name of a kind of no."""
+    return kind.code if issubclass(kind, Refusal) else _kebab(kind.__name__)
 
 
 def status_of(kind: type[Exception]) -> int:
@@ -170,7 +196,7 @@ async def _http(request: Request, raised: Exception) -> Response:
     if raised.status_code == HTTPStatus.BAD_REQUEST:
         # All that FastAPI says of a body that is not UTF-8, or nested too deeply to be read.
         return _broken(request, str(raised.__cause__ or raised.detail))
-    code = _kebab(HTTPStatus(raised.status_code).phrase)
+    code = CODE_OF.get(raised.status_code) or _kebab(HTTPStatus(raised.status_code).phrase)
     headers = dict(raised.headers or {})
     if raised.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed(request)) or headers["Allow"]
@@ -192,15 +218,15 @@ def unable(request: Request, raised: Exception) -> Response:
     """The problem of an exception that is its own explanation."""
     status = status_of(type(raised))
     headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-    code = _kebab(type(raised).__name__)
+    code = code_of(type(raised))
     return problem(request, status, code, type(raised).__doc__ or code, headers=headers)
 
 
 async def _fault(request: Request, _: Exception) -> Response:
     """A fault of ours; the log has the rest."""
-    said = "Something went wrong here; it has been logged."
+    status, said = HTTP_PROBLEMS["fault"]
     known_as = {"X-Request-Id": request.scope["state"]["request_id"]}
-    return problem(request, 500, "fault", said, headers=known_as)
+    return problem(request, status, "fault", said, headers=known_as)
 
 
 def _kebab(name: str) -> str:

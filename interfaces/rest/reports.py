@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Response
+from fastapi import Query, Response
 
-from application.fields import LARGEST_ID, Body, Day
+from application.fields import Body, Day
 from application.reports import DrawUpReport, ReportBody
 from domain.reports import Report
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import creates, group, lists, shows
-from interfaces.rest.lists import ListQuery, sorting
+from interfaces.rest.lists import ListQuery, PathNumber, sorting
 from projections.reports import LISTING
 
 routes = group("/reports", "Reports")
-ReportId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 class ReportShown(Body):
@@ -45,7 +44,7 @@ async def list_reports(
 
 @routes.get("/{report_id}/", responses=shows(ReportShown))
 async def read_report(
-    report_id: ReportId, asking: Annotated[Asking, may("reports.read")]
+    report_id: PathNumber, asking: Annotated[Asking, may("reports.read")]
 ) -> Response:
     """Retrieve the report by ID."""
     return await asking.one(Report, LISTING, report_id)

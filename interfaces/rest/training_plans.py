@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Path, Query, Response
-from pydantic import Field
+from fastapi import Query, Response
 
-from application.fields import LARGEST_ID, Id, Moment
+from application.fields import Id, Moment
 from application.training_plans import (
     AddTrainingToPlan,
     ChangePlan,
@@ -22,12 +21,10 @@ from domain.training_plans import TrainingPlan
 from domain.values import PlanStatus
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
-from interfaces.rest.lists import ListQuery, Number, sorting
+from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
 from projections.training_plans import FOLLOWED_BY, LISTING, TRAININGS_LISTING
 
 routes = group("/training-plans", "Training plans")
-PlanId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
-TrainingId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 Reading = Annotated[Asking, may("training-plans.read")]
 Keeping = Annotated[Asking, may("training-plans.keep")]
 
@@ -49,7 +46,7 @@ class TrainingPlansQuery(ListQuery):
     """Which plans."""
 
     user_id: Number | None = None
-    title: str | None = Field(default=None, max_length=200, pattern=r"^[^\x00]*$")
+    title: str | None = words(200)
     status: PlanStatus | None = None
     sort: str | None = sorting(LISTING)
 
@@ -81,7 +78,7 @@ async def list_training_plans(
 
 
 @routes.get("/{training_plan_id}/", responses=shows(TrainingPlanShown))
-async def read_training_plan(training_plan_id: PlanId, asking: Reading) -> Response:
+async def read_training_plan(training_plan_id: PathNumber, asking: Reading) -> Response:
     """Retrieve the training plan by ID."""
     asking = await _readable(training_plan_id, asking)
     return await asking.one(TrainingPlan, LISTING, training_plan_id)
@@ -95,7 +92,7 @@ async def draw_up_training_plan(body: TrainingPlanBody, asking: Keeping) -> Resp
 
 @routes.put("/{training_plan_id}/", responses=changes(TrainingPlanShown))
 async def replace_training_plan(
-    training_plan_id: PlanId, body: TrainingPlanBody, asking: Keeping
+    training_plan_id: PathNumber, body: TrainingPlanBody, asking: Keeping
 ) -> Response:
     """Complete update of the training plan record."""
     return await asking.change(ChangePlan(training_plan_id, body.replacement()))
@@ -103,21 +100,21 @@ async def replace_training_plan(
 
 @routes.patch("/{training_plan_id}/", responses=changes(TrainingPlanShown))
 async def change_training_plan(
-    training_plan_id: PlanId, body: TrainingPlanChanges, asking: Keeping
+    training_plan_id: PathNumber, body: TrainingPlanChanges, asking: Keeping
 ) -> Response:
     """Partial update of the training plan record."""
     return await asking.change(ChangePlan(training_plan_id, body.named()))
 
 
 @routes.delete("/{training_plan_id}/", status_code=204, responses=deletes())
-async def delete_training_plan(training_plan_id: PlanId, asking: Keeping) -> Response:
+async def delete_training_plan(training_plan_id: PathNumber, asking: Keeping) -> Response:
     """Delete the training plan."""
     return await asking.delete(DeletePlan(training_plan_id))
 
 
 @routes.get("/{training_plan_id}/trainings/", responses=lists(TrainingInPlanShown))
 async def list_trainings_in_plan(
-    training_plan_id: PlanId, asking: Reading, query: Annotated[TrainingsInPlanQuery, Query()]
+    training_plan_id: PathNumber, asking: Reading, query: Annotated[TrainingsInPlanQuery, Query()]
 ) -> Response:
     """Retrieve the trainings in the plan."""
     asking = await _readable(training_plan_id, asking)
@@ -130,7 +127,7 @@ async def list_trainings_in_plan(
     "/{training_plan_id}/trainings/", status_code=201, responses=creates(TrainingInPlanShown)
 )
 async def add_training_to_plan(
-    training_plan_id: PlanId, body: TrainingInPlanBody, asking: Keeping
+    training_plan_id: PathNumber, body: TrainingInPlanBody, asking: Keeping
 ) -> Response:
     """Make a training part of the plan."""
     return await asking.create(
@@ -141,7 +138,7 @@ async def add_training_to_plan(
 
 @routes.delete("/{training_plan_id}/trainings/{training_id}/", status_code=204, responses=deletes())
 async def remove_training_from_plan(
-    training_plan_id: PlanId, training_id: TrainingId, asking: Keeping
+    training_plan_id: PathNumber, training_id: PathNumber, asking: Keeping
 ) -> Response:
     """Take a training out of the plan."""
     return await asking.delete(RemoveTrainingFromPlan(training_plan_id, training_id))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Path, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 
-from application.fields import LARGEST_ID, Day
+from application.fields import Day
 from application.trainings import (
     ChangeTraining,
     DeleteTraining,
@@ -20,11 +20,10 @@ from domain.trainings import Training
 from domain.values import Intensity, TrainingType
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
-from interfaces.rest.lists import ListQuery, Number, sorting
+from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
 from projections.trainings import LISTING, WITH_EXERCISE_IDS
 
 routes = group("/trainings", "Trainings")
-TrainingId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 class TrainingShown(TrainingBody):
@@ -44,7 +43,7 @@ class TrainingsQuery(ListQuery):
 
     client_id: Number | None = None
     training_type: TrainingType | None = None
-    title: str | None = Field(default=None, max_length=200, pattern=r"^[^\x00]*$")
+    title: str | None = words(200)
     intensity: Intensity | None = None
     duration_min: Annotated[int, Field(ge=1, le=1440)] | None = None
     date: Day | None = None
@@ -62,7 +61,7 @@ async def list_trainings(
 @routes.get("/exercise-ids/{train_id}/", include_in_schema=False)
 @routes.get("/exercice-ids/{train_id}/", responses=shows(TrainingWithExercisesShown))
 async def read_training_with_exercises(
-    train_id: TrainingId, asking: Annotated[Asking, may("trainings.read")]
+    train_id: PathNumber, asking: Annotated[Asking, may("trainings.read")]
 ) -> Response:
     """Retrieve the training with exercise IDs."""
     return await asking.one(Training, WITH_EXERCISE_IDS, train_id)
@@ -70,7 +69,7 @@ async def read_training_with_exercises(
 
 @routes.get("/{train_id}/", responses=shows(TrainingShown))
 async def read_training(
-    train_id: TrainingId, asking: Annotated[Asking, may("trainings.read")]
+    train_id: PathNumber, asking: Annotated[Asking, may("trainings.read")]
 ) -> Response:
     """Retrieve the training by ID."""
     return await asking.one(Training, LISTING, train_id)
@@ -95,7 +94,7 @@ async def plan_training_with_exercises(
 
 @routes.put("/{train_id}/", responses=changes(TrainingShown))
 async def replace_training(
-    train_id: TrainingId, body: TrainingBody, asking: Annotated[Asking, may("trainings.keep")]
+    train_id: PathNumber, body: TrainingBody, asking: Annotated[Asking, may("trainings.keep")]
 ) -> Response:
     """Complete update of the training record."""
     return await asking.change(ChangeTraining(train_id, body.facts()))
@@ -103,7 +102,7 @@ async def replace_training(
 
 @routes.patch("/{train_id}/", responses=changes(TrainingShown))
 async def change_training(
-    train_id: TrainingId, body: TrainingChanges, asking: Annotated[Asking, may("trainings.keep")]
+    train_id: PathNumber, body: TrainingChanges, asking: Annotated[Asking, may("trainings.keep")]
 ) -> Response:
     """Partial update of the training record."""
     return await asking.change(ChangeTraining(train_id, body.named()))
@@ -111,7 +110,7 @@ async def change_training(
 
 @routes.delete("/{train_id}/", status_code=204, responses=deletes())
 async def delete_training(
-    train_id: TrainingId, asking: Annotated[Asking, may("trainings.keep")]
+    train_id: PathNumber, asking: Annotated[Asking, may("trainings.keep")]
 ) -> Response:
     """Delete the training."""
     return await asking.delete(DeleteTraining(train_id))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Response
+from fastapi import Depends, Query, Response
 
 from application.fields import LARGEST_ID
 from application.trainings import (
@@ -23,12 +23,10 @@ from domain.refusals import Conflict
 from domain.trainings import ExerciseNotInTraining, Training
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
-from interfaces.rest.lists import ListQuery, Number, sorting
+from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting
 from projections.trainings import EXERCISES_LISTING, HOLDING_EXERCISE
 
 routes = group("/trainings-exercises", "Trainings-exercises")
-TrainingId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
-ExerciseId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 Keeping = Annotated[Asking, may("trainings.keep")]
 
 
@@ -45,7 +43,7 @@ class TrainingsExercisesQuery(ListQuery):
 
 
 async def _which_training(
-    exercise_id: ExerciseId,
+    exercise_id: PathNumber,
     asking: Keeping,
     training_id: Annotated[
         int | None, Query(ge=1, le=LARGEST_ID, description="which training")
@@ -77,8 +75,8 @@ async def list_trainings_exercises(
 
 @routes.get("/{training_id}/{exercise_id}/", responses=shows(TrainingExerciseBody))
 async def read_training_exercise(
-    training_id: TrainingId,
-    exercise_id: ExerciseId,
+    training_id: PathNumber,
+    exercise_id: PathNumber,
     asking: Annotated[Asking, may("trainings.read")],
 ) -> Response:
     """Retrieve the training-exercise record."""
@@ -95,7 +93,7 @@ async def add_training_exercise(body: TrainingExerciseBody, asking: Keeping) -> 
 
 @routes.put("/{exercise_id}/", responses=changes(TrainingExerciseBody))
 async def replace_training_exercise(
-    exercise_id: ExerciseId, body: Doing, training_id: Named, asking: Keeping
+    exercise_id: PathNumber, body: Doing, training_id: Named, asking: Keeping
 ) -> Response:
     """Complete update of the training-exercise record."""
     return await asking.change(ChangeExerciseInTraining(training_id, exercise_id, body.facts()))
@@ -103,7 +101,7 @@ async def replace_training_exercise(
 
 @routes.put("/{training_id}/{exercise_id}/", responses=changes(TrainingExerciseBody))
 async def replace_exercise_of_training(
-    training_id: TrainingId, exercise_id: ExerciseId, body: Doing, asking: Keeping
+    training_id: PathNumber, exercise_id: PathNumber, body: Doing, asking: Keeping
 ) -> Response:
     """Complete update of the training-exercise record."""
     return await asking.change(ChangeExerciseInTraining(training_id, exercise_id, body.facts()))
@@ -111,7 +109,7 @@ async def replace_exercise_of_training(
 
 @routes.patch("/{exercise_id}/", responses=changes(TrainingExerciseBody))
 async def change_training_exercise(
-    exercise_id: ExerciseId, body: DoingChanges, training_id: Named, asking: Keeping
+    exercise_id: PathNumber, body: DoingChanges, training_id: Named, asking: Keeping
 ) -> Response:
     """Partial update of the training-exercise record."""
     return await asking.change(ChangeExerciseInTraining(training_id, exercise_id, body.named()))
@@ -119,7 +117,7 @@ async def change_training_exercise(
 
 @routes.patch("/{training_id}/{exercise_id}/", responses=changes(TrainingExerciseBody))
 async def change_exercise_of_training(
-    training_id: TrainingId, exercise_id: ExerciseId, body: DoingChanges, asking: Keeping
+    training_id: PathNumber, exercise_id: PathNumber, body: DoingChanges, asking: Keeping
 ) -> Response:
     """Partial update of the training-exercise record."""
     return await asking.change(ChangeExerciseInTraining(training_id, exercise_id, body.named()))
@@ -127,7 +125,7 @@ async def change_exercise_of_training(
 
 @routes.delete("/{exercise_id}/", status_code=204, responses=deletes())
 async def remove_training_exercise(
-    exercise_id: ExerciseId, training_id: Named, asking: Keeping
+    exercise_id: PathNumber, training_id: Named, asking: Keeping
 ) -> Response:
     """Delete the training-exercise record."""
     return await asking.delete(RemoveExerciseFromTraining(training_id, exercise_id))
@@ -135,7 +133,7 @@ async def remove_training_exercise(
 
 @routes.delete("/{training_id}/{exercise_id}/", status_code=204, responses=deletes())
 async def remove_exercise_of_training(
-    training_id: TrainingId, exercise_id: ExerciseId, asking: Keeping
+    training_id: PathNumber, exercise_id: PathNumber, asking: Keeping
 ) -> Response:
     """Delete the training-exercise record."""
     return await asking.delete(RemoveExerciseFromTraining(training_id, exercise_id))

@@ -6,10 +6,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from fastapi import Path, Query, Response
-from pydantic import Field
+from fastapi import Query, Response
 
-from application.fields import LARGEST_ID, Day, Moment
+from application.fields import Day, Moment
 from application.users import (
     ChangeUser,
     DeleteUser,
@@ -23,11 +22,10 @@ from domain.users import User
 from domain.values import Role
 from interfaces.rest.asking import Asking, anybody, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
-from interfaces.rest.lists import ListQuery, PageQuery, sorting
+from interfaces.rest.lists import ListQuery, PageQuery, PathNumber, sorting, words
 from projections.users import FOR_REPORT, LISTING
 
 routes = group("/users", "Users")
-UserId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 class UserShown(UserBody):
@@ -42,8 +40,8 @@ class UserShown(UserBody):
 class UsersQuery(ListQuery):
     """Which users."""
 
-    username: str | None = Field(default=None, max_length=50, pattern=r"^[^\x00]*$")
-    email: str | None = Field(default=None, max_length=100, pattern=r"^[^\x00]*$")
+    username: str | None = words(50)
+    email: str | None = words(100)
     role: Role | None = None
     sort: str | None = sorting(LISTING)
 
@@ -83,7 +81,7 @@ def _start_of(day: date, zone: ZoneInfo) -> datetime:
 
 
 @routes.get("/{user_id}/", responses=shows(UserShown))
-async def read_user(user_id: UserId, asking: Annotated[Asking, may("users.read")]) -> Response:
+async def read_user(user_id: PathNumber, asking: Annotated[Asking, may("users.read")]) -> Response:
     """Retrieve the user by ID."""
     return await asking.one(User, LISTING, user_id)
 
@@ -96,7 +94,7 @@ async def register_user(body: NewUser, asking: Annotated[Asking, anybody()]) -> 
 
 @routes.put("/{user_id}/", responses=changes(UserShown))
 async def replace_user(
-    user_id: UserId, body: UserReplacement, asking: Annotated[Asking, may("users.change")]
+    user_id: PathNumber, body: UserReplacement, asking: Annotated[Asking, may("users.change")]
 ) -> Response:
     """Complete update of the user record."""
     return await asking.change(ChangeUser(user_id, body))
@@ -104,13 +102,15 @@ async def replace_user(
 
 @routes.patch("/{user_id}/", responses=changes(UserShown))
 async def change_user(
-    user_id: UserId, body: UserChanges, asking: Annotated[Asking, may("users.change")]
+    user_id: PathNumber, body: UserChanges, asking: Annotated[Asking, may("users.change")]
 ) -> Response:
     """Partial update of the user record."""
     return await asking.change(ChangeUser(user_id, body))
 
 
 @routes.delete("/{user_id}/", status_code=204, responses=deletes())
-async def delete_user(user_id: UserId, asking: Annotated[Asking, may("users.delete")]) -> Response:
+async def delete_user(
+    user_id: PathNumber, asking: Annotated[Asking, may("users.delete")]
+) -> Response:
     """Delete the user, softly."""
     return await asking.delete(DeleteUser(user_id))

@@ -397,3 +397,26 @@ async def test_the_type_of_a_problem_leads_to_what_it_means(rest: Rest) -> None:
     }
     assert (await rest.http.get("/problems/username-taken")).json()["status"] == 409
     assert (await rest.http.get("/problems/none-of-these")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/nowhere/", b""),
+        ("PUT", "/health/", b""),
+        ("GET", "/users/0/", b""),
+        ("POST", "/users/", b"{"),
+        ("POST", "/users/", b" " * 1_000_001),
+        ("POST", "/users/", b"{}"),
+    ],
+    ids=["unknown path", "method", "path", "broken JSON", "too large", "fields"],
+)
+async def test_every_type_of_problem_leads_somewhere(
+    rest: Rest, method: str, path: str, body: bytes
+) -> None:
+    _, admin = await rest.user(Role.ADMIN)
+    headers = admin | {"Content-Type": "application/json"}
+    refused = (await rest.http.request(method, path, content=body, headers=headers)).json()
+    explained = await rest.http.get(refused["type"])
+    assert explained.status_code == 200
+    assert explained.json()["status"] == refused["status"]
