@@ -32,8 +32,8 @@ home, uid = Path(sys.argv[1]), int(sys.argv[2])
 if uid != os.geteuid():
     os.setgroups([]), os.setgid(uid), os.setuid(uid)
 with embedded_postgres(home) as url:
-    print(url, flush=True)
     try:
+        print(url, flush=True)
         sys.stdin.read()
     except KeyboardInterrupt:
         with psycopg.connect(url) as connection:
