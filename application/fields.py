@@ -111,6 +111,13 @@ def _numeric(digits: int, places: int, least: Decimal = Decimal(0)) -> Any:
     ]
 
 
+def _bare(text: object) -> object:
+    """Refuse blanks around an address, which the library takes off without a word."""
+    if isinstance(text, str) and text != text.strip():
+        raise PydanticCustomError("string_blanks", "Input should have no blanks around it")
+    return text
+
+
 def _day(text: str) -> str:
     try:
         date.fromisoformat(text)
@@ -139,7 +146,7 @@ Line50 = Annotated[str, StringConstraints(max_length=50, pattern=ONE_LINE)]
 Line80 = Annotated[str, StringConstraints(max_length=80, pattern=ONE_LINE)]
 Line200 = Annotated[str, StringConstraints(max_length=200, pattern=ONE_LINE)]
 Username = Annotated[str, StringConstraints(max_length=50, pattern=r"^[A-Za-z0-9_.@+-]{1,50}$")]
-Email = Annotated[EmailStr, StringConstraints(max_length=100)]
+Email = Annotated[EmailStr, BeforeValidator(_bare), StringConstraints(max_length=100)]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=128)]
 Phone = Annotated[
     str, StringConstraints(max_length=20, pattern=r"^\+?[0-9 ().\-]*[0-9][0-9 ().\-]*$")
