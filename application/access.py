@@ -22,11 +22,13 @@ class Caller:
     user_id: int | None
     role: Role
     actor: str
+    session_id: int | None = None
+    """The session that the caller's token belongs to, where it belongs to one."""
 
     @classmethod
-    def user(cls, user_id: int, role: Role) -> Caller:
+    def user(cls, user_id: int, role: Role, session_id: int | None = None) -> Caller:
         """A signed-in user."""
-        return cls(user_id, role, f"user-{user_id}")
+        return cls(user_id, role, f"user-{user_id}", session_id)
 
 
 ANYBODY = Caller(None, Role.OTHER, "anybody")
@@ -34,6 +36,19 @@ ANYBODY = Caller(None, Role.OTHER, "anybody")
 
 THE_CLUB = Caller(None, Role.ADMIN, "club")
 """The service itself: its timers, its policies, and whoever sits at the machine."""
+
+
+class Origin(NamedTuple):
+    """From where somebody asks."""
+
+    address: str
+    """The network address, or the name of a place that has none."""
+    agent: str = ""
+    """What the program that asks says it is."""
+
+
+THIS_MACHINE = Origin("this-machine")
+"""The service itself, or its command line."""
 
 
 class Rule(NamedTuple):
@@ -61,6 +76,9 @@ RULES: Mapping[str, Rule] = {
     "users.change": _OWN,
     "users.delete": _OWN,
     "users.set-role": _ADMIN,
+    "users.unbind-telegram": _OWN,
+    "sessions.read": _ANYBODY,
+    "sessions.end": _OWN,
     "memberships.list": _ADMIN,
     "memberships.read": _ADMIN,
     "memberships.keep": _ADMIN,

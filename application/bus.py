@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from application.catalogue import HANDLERS
-from application.command import Command
+from application.command import Asked, Command
 from application.policies import consequences
 from application.ports import (
     AlreadyDone,
@@ -28,9 +28,11 @@ from application.work import Repository, Result, Work
 from domain.refusals import Busy, Conflict, Invalid, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from application.access import Caller
+    from domain.aggregate import Event
+
+    Witness = Callable[[Sequence[Event]], Awaitable[None]]
 
 MOST_DECISIONS = 200
 """How often a command may find its facts changed under it before it gives way."""
@@ -45,17 +47,6 @@ class KeyReused(Invalid):
 
 class StillInFlight(Conflict):
     """A request with this idempotency key is being worked on."""
-
-
-@dataclass(slots=True)
-class Asked:
-    """Who asks, in which conversation, and under which key."""
-
-    caller: Caller
-    correlation_id: str
-    versions: frozenset[int] | None = None
-    """The versions that the request demands of the aggregate it is about."""
-    key: ReceiptKey | None = None
 
 
 @dataclass(slots=True)
@@ -84,8 +75,10 @@ class Outcome:
 class Bus:
     """Takes commands from every channel."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, witness: Witness | None = None) -> None:
+        """`witness` is told of what this bus records, once it is recorded."""
         self._services = services
+        self._witness = witness
         self._repository = Repository(services)
         self._in_flight: set[ReceiptKey] = set()
 
@@ -123,10 +116,9 @@ class Bus:
             work = Work(
                 self._services,
                 self._repository,
-                asked.caller,
+                asked,
                 command.NAME,
                 command_id,
-                asked.versions,
                 use_known=use_known,
             )
             refusal: Refusal | None = None
@@ -187,6 +179,8 @@ class Bus:
             position = await self._services.ledger.append(submission)
             if refusal is None and recordings:
                 work.committed()
+                if self._witness is not None:
+                    await self._witness([recording.event for recording in recordings])
                 is_shown = await self._services.read_side.reached(position)
                 return Outcome(outcome.body, outcome.version, position, is_shown)
         if refusal is not None:

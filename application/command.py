@@ -1,15 +1,29 @@
-"""What every command is."""
+"""What every command is, and what is known of whoever asks for it."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import orjson
 
+from application.access import THIS_MACHINE, Caller, Origin
 from application.fields import Body
+from application.ports import ReceiptKey
+
+
+@dataclass(slots=True)
+class Asked:
+    """Who asks, in which conversation, and under which key."""
+
+    caller: Caller
+    correlation_id: str
+    versions: frozenset[int] | None = None
+    """The versions that the request demands of the aggregate it is about."""
+    key: ReceiptKey | None = None
+    origin: Origin = THIS_MACHINE
 
 
 class Command:

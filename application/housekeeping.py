@@ -10,9 +10,9 @@ import uuid
 from datetime import timedelta
 
 from application.access import THE_CLUB
-from application.bus import Asked, Bus
+from application.bus import Bus
 from application.clients import LapseClient
-from application.command import Command
+from application.command import Asked, Command
 from application.payments import ExpirePayment
 from application.ports import Services
 from domain.refusals import Conflict, NotFound

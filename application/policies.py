@@ -10,17 +10,26 @@ from collections.abc import Sequence
 
 from application.clients import AdmitClient, DeactivateClientOf, WithdrawAdmission
 from application.command import Command
+from application.sessions import EndSessionsOf
 from application.training_plans import RemoveTrainingFromPlans, UnpinPlansFrom
 from application.trainings import DeleteTrainingsOf, RemoveExerciseEverywhere
 from domain import clients, exercises, payments, trainings, users
 from domain.aggregate import Event
+from domain.sessions import Ending
 
 
 def consequences(event: Event) -> Sequence[Command]:
     """The commands that answer this event."""
     match event:
         case users.Deleted():
-            return [DeactivateClientOf(event.number)]
+            return [
+                DeactivateClientOf(event.number),
+                EndSessionsOf(event.number, Ending.USER_DELETED),
+            ]
+        case users.PasswordChanged():
+            return [EndSessionsOf(event.number, Ending.PASSWORD_CHANGED)]
+        case users.TelegramUnbound():
+            return [EndSessionsOf(event.number, Ending.TELEGRAM_UNBOUND)]
         case clients.Deleted():
             return [DeleteTrainingsOf(event.number), UnpinPlansFrom(event.number)]
         case trainings.Deleted():

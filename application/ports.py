@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -82,7 +82,19 @@ class OutcomeUnknown(LedgerUnavailable):
 
 
 class InvalidToken(Exception):
-    """This is not a valid access token of this service."""
+    """This is not a valid token for this."""
+
+
+class StoreUnavailable(Exception):
+    """The store of what is short-lived cannot be reached; signing in has to wait."""
+
+
+class ChannelUnavailable(Exception):
+    """Codes cannot be sent just now; signing in has to wait."""
+
+
+class NoCodeChannel(ChannelUnavailable):
+    """Signing in is not set up here: the service has no Telegram bot to send codes with."""
 
 
 class Overloaded(Exception):
@@ -156,6 +168,86 @@ class PasswordHasher(Protocol):
         """The hash to keep; takes tens of milliseconds on purpose."""
         ...
 
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Whether it is the password of this hash; as slow where there is no hash.
+
+        Raises Overloaded where too many wait for it.
+        """
+        ...
+
+
+class Count(NamedTuple):
+    """How often something happened within a window of time."""
+
+    number: int
+    seconds_left: float
+    """Until the window ends and counting begins anew."""
+
+
+class ShortLivedStore(Protocol):
+    """Keeps what is short-lived; every entry ends by itself.
+
+    Every method raises StoreUnavailable where the store cannot be reached.
+    """
+
+    async def put(self, key: str, value: bytes, seconds: float) -> None:
+        """Keep it for so long."""
+        ...
+
+    async def get(self, *keys: str) -> Sequence[bytes | None]:
+        """What is kept under each of these keys."""
+        ...
+
+    async def take(self, key: str) -> bytes | None:
+        """What is kept, which is then gone: of all who take at once, one gets it."""
+        ...
+
+    async def drop(self, *keys: str) -> None:
+        """Keep these no longer."""
+        ...
+
+    async def count(self, key: str, seconds: float) -> Count:
+        """Count one more; the window begins with the first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CodeChannel:
+    """How a code reaches the person who signs in; with neither of these, nobody signs in."""
+
+    link: Callable[[str], Awaitable[str]] | None = None
+    """The link that brings a payload to the bot, which answers with a code.
+
+    Raises ChannelUnavailable.
+    """
+    show: Callable[[str, str], None] | None = None
+    """Shows a username and its code on the machine itself, where there is no bot."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshClaims:
+    """What a valid refresh token says."""
+
+    user_id: int
+    session_id: int
+    generation: int
+
+
+class Tokens(Protocol):
+    """Signs the tokens of the club; each kind is good for one thing only."""
+
+    def access_token(self, user_id: int, session_id: int | None, seconds: int) -> str:
+        """A token for the club's own API."""
+        ...
+
+    def refresh_token(self, claims: RefreshClaims, ends_at: int) -> str:
+        """A token that is good for one exchange; `ends_at` in seconds since 1970."""
+        ...
+
+    def read_refresh_token(self, token: str) -> RefreshClaims:
+        """What it says; raises InvalidToken for any but a valid refresh token of ours."""
+        ...
+
 
 class Clock(Protocol):
     """The time, in UTC."""
@@ -177,6 +269,16 @@ class Rules:
     """The hours after which a PENDING payment expires."""
     timezone: str = "UTC"
     """What "a day" means in reports."""
+    session_days: int = 30
+    """The days after which somebody has to sign in again."""
+    access_token_minutes: int = 15
+    """The minutes that an access token is good for."""
+    attempts_per_account: int = 10
+    """How often somebody may try to sign in as one user, within the window."""
+    attempts_per_address: int = 60
+    """How often anybody may try to sign in from one network address, within the window."""
+    attempts_window_seconds: int = 300
+    """The window."""
 
 
 @dataclass(frozen=True, slots=True)

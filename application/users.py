@@ -93,7 +93,7 @@ async def change_user(command: ChangeUser, work: Work) -> Result:
     if "password" in named:
         user.change_password(await work.services.passwords.hash(named["password"]), work.at)
     if "role" in named:
-        user.change_role(Role(named["role"]), work.at)
+        user.change_role(Role(named["role"]), work.origin.address, work.at)
     return shown(user)
 
 

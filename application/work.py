@@ -10,7 +10,8 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
-from application.access import RULES, THE_CLUB, Caller, allow, reaches_all
+from application.access import RULES, THE_CLUB, allow, reaches_all
+from application.command import Asked
 from application.ports import NothingSince, Recording, Rules, Seen, Services
 from domain.aggregate import Aggregate, Event
 from domain.refusals import Conflict, Forbidden, NotFound, PreconditionFailed, UnknownReference
@@ -93,15 +94,15 @@ class Work:
         self,
         services: Services,
         repository: Repository,
-        caller: Caller,
+        asked: Asked,
         command: str,
         causation_id: str,
-        versions: frozenset[int] | None,
         *,
         use_known: bool,
     ) -> None:
         self.services = services
-        self.caller = caller
+        self.caller = asked.caller
+        self.origin = asked.origin
         self.at: datetime = services.clock.now()
         self.recordings: list[Recording] = []
         self.expected: dict[str, int] = {}
@@ -112,7 +113,7 @@ class Work:
         self._loaded: dict[str, Aggregate | None] = {}
         self._command = command
         self._causation_id = causation_id
-        self._versions = versions
+        self._versions = asked.versions
 
     @property
     def rules(self) -> Rules:

@@ -48,6 +48,10 @@ class Forbidden(Refusal):
     """Your role does not allow this."""
 
 
+class Unauthenticated(Refusal):
+    """You have not shown who you are."""
+
+
 class PreconditionFailed(Refusal):
     """It has changed: you named version {expected}, it is at version {actual}."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, time_text
 from domain.refusals import Conflict
@@ -12,6 +12,14 @@ from domain.values import Role
 
 class UserDeleted(Conflict):
     """This user was deleted."""
+
+
+class NoTelegram(Conflict):
+    """No Telegram account is bound to this user."""
+
+
+class ForeignTelegram(Conflict):
+    """Another Telegram account is bound to this user."""
 
 
 class Registered(CreatedEvent):
@@ -70,14 +78,56 @@ class PasswordChanged(Event):
 
 
 class RoleChanged(Event):
-    """An ADMIN gave the user another role."""
+    """An ADMIN gave the user another role; since version 2 it says from where."""
 
     TOPIC = "user.role-changed"
+    class_version = 2
     role: str
+    origin: str
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """The first version did not say."""
+        state["origin"] = "unknown"
 
     def apply(self, aggregate: User) -> None:
         """The new role holds."""
         aggregate.amend(role=self.role)
+
+
+class SignedIn(Event):
+    """The user proved who they are, with the password and a code."""
+
+    TOPIC = "user.signed-in"
+    session_id: int
+    origin: str
+
+    def apply(self, aggregate: User) -> None:
+        """This is the last time so far."""
+        aggregate.amend(last_login=time_text(self.timestamp))
+
+
+class TelegramBound(Event):
+    """Codes go to this Telegram account, and to no other."""
+
+    TOPIC = "user.telegram-bound"
+    telegram_id: int
+    origin: str
+
+    def apply(self, aggregate: User) -> None:
+        """It holds until it is unbound."""
+        aggregate.telegram_id = self.telegram_id
+
+
+class TelegramUnbound(Event):
+    """The next sign-in may be with any Telegram account, and binds it."""
+
+    TOPIC = "user.telegram-unbound"
+    origin: str
+
+    def apply(self, aggregate: User) -> None:
+        """None holds."""
+        aggregate.telegram_id = None
 
 
 class Deleted(Event):
@@ -99,6 +149,7 @@ class User(Aggregate):
     def __init__(self) -> None:
         super().__init__()
         self.password_hash = ""
+        self.telegram_id: int | None = None
 
     @classmethod
     def register(
@@ -154,11 +205,30 @@ class User(Aggregate):
         self._refuse_if_deleted()
         self.happen(PasswordChanged, at=at, password_hash=password_hash)
 
-    def change_role(self, role: Role, at: datetime) -> None:
-        """Do something else in the club."""
+    def change_role(self, role: Role, origin: str, at: datetime) -> None:
+        """Do something else in the club; `origin` is where the ADMIN sits."""
         self._refuse_if_deleted()
         if role is not self.role:
-            self.happen(RoleChanged, at=at, role=role.value)
+            self.happen(RoleChanged, at=at, role=role.value, origin=origin)
+
+    def sign_in(self, session_id: int, telegram_id: int | None, origin: str, at: datetime) -> None:
+        """Sign in with a code that went to this Telegram account; the first one is bound.
+
+        None stands for a code that was shown on the machine itself.
+        """
+        self._refuse_if_deleted()
+        if telegram_id is not None and self.telegram_id is None:
+            self.happen(TelegramBound, at=at, telegram_id=telegram_id, origin=origin)
+        elif telegram_id is not None and telegram_id != self.telegram_id:
+            raise ForeignTelegram
+        self.happen(SignedIn, at=at, session_id=session_id, origin=origin)
+
+    def unbind_telegram(self, origin: str, at: datetime) -> None:
+        """Let the next sign-in bind a Telegram account anew."""
+        self._refuse_if_deleted()
+        if self.telegram_id is None:
+            raise NoTelegram
+        self.happen(TelegramUnbound, at=at, origin=origin)
 
     def delete(self, at: datetime) -> None:
         """Leave; what is the user's stays, its client becomes INACTIVE (a policy)."""

@@ -13,6 +13,7 @@ from projections import (
     memberships,
     payments,
     reports,
+    sessions,
     training_plans,
     trainings,
     users,
@@ -48,6 +49,7 @@ PROJECTORS: Mapping[str, Callable[[Event], Operations]] = {
     "training-plan": training_plans.project,
     "payment": payments.project,
     "report": reports.project,
+    "session": sessions.project,
 }
 
 
@@ -66,5 +68,6 @@ def tables(*, shared_memberships: bool) -> tuple[Table, ...]:
         *training_plans.TABLES,
         *payments.TABLES,
         *reports.TABLES,
+        *sessions.TABLES,
         VERSIONS,
     )

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import psycopg
 
 from projections.batching import Batcher
 from projections.lists import Asked, Listing, Statement, UnreadableCursor, page, total, write_cursor
+from projections.schema import POSITION
 
 Rows = Callable[[str, Sequence[Any]], Awaitable[list[tuple[Any, ...]]]]
 """Runs one query."""
+
+
+REMEMBERED = 60.0
+"""Seconds for which a count is remembered."""
 
 
 class Shown(NamedTuple):
@@ -30,11 +36,19 @@ class Page(NamedTuple):
     after: str | None
 
 
+class Cache(Protocol):
+    """Keeps what may be computed again; answers nothing where it cannot be reached."""
+
+    async def get(self, *keys: str) -> Sequence[bytes | None]: ...
+    async def put(self, key: str, value: bytes, seconds: float) -> None: ...
+
+
 class Reads:
     """Look-ups by key are collected into one query; equal lists asked for at once run once."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, cache: Cache) -> None:
         self._rows = rows
+        self._cache = cache
         self._by_key: dict[int, Batcher[tuple[int, ...], Shown | None]] = {}
         self._statements: Batcher[Statement, list[tuple[Any, ...]]] = Batcher(
             self._run, most_keys=1, most_fetches=4
@@ -69,8 +83,20 @@ class Reads:
         return Page(body, write_cursor(rows[-1][0], rows[-1][1]) if more else None)
 
     async def total(self, listing: Listing, asked: Asked) -> int:
-        """How many rows the list has; it costs a scan."""
-        rows = await self._statements.get(total(listing, asked))
+        """How many rows the list has.
+
+        It costs a scan, so it is remembered with the position of the read tables: at the same
+        position, it is the same. (But for rows that time alone takes out of a list.)
+        """
+        statement = total(listing, asked)
+        ((position,),) = await self._statements.get(Statement(POSITION, ()))
+        asked_for = hashlib.sha256(repr(statement).encode()).hexdigest()
+        key = f"count:{position}:{asked_for}"
+        (known,) = await self._cache.get(key)
+        if known is not None:
+            return int(known)
+        rows = await self._statements.get(statement)
+        await self._cache.put(key, b"%d" % rows[0][0], REMEMBERED)
         return int(rows[0][0])
 
     async def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:

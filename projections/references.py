@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from domain import clients, training_plans, trainings
+from domain import clients, sessions, training_plans, trainings
 from projections.schema import POSITION
 
 
@@ -32,6 +32,11 @@ REFERENCES: Mapping[str, Reference] = {
         "SELECT id FROM clients WHERE membership_id = %s",
         (clients.Registered.TOPIC, clients.MembershipChanged.TOPIC),
         "membership_id",
+    ),
+    "sessions of user": Reference(
+        "SELECT id FROM sessions WHERE user_id = %s AND ended_at IS NULL",
+        (sessions.Opened.TOPIC,),
+        "user_id",
     ),
     "trainings of client": Reference(
         "SELECT id FROM trainings WHERE client_id = %s",

@@ -10,6 +10,7 @@ from domain.users import (
     Registered,
     Renamed,
     RoleChanged,
+    SignedIn,
 )
 from projections.lists import Listing
 from projections.table import Operations, Patch, Put, Table, deferred, utc
@@ -55,6 +56,8 @@ def project(event: Event) -> Operations:
             yield Patch(USERS, key, {"password_hash": password_hash})
         case RoleChanged(role=role):
             yield Patch(USERS, key, {"role": role})
+        case SignedIn():
+            yield Patch(USERS, key, {"last_login": time_text(event.timestamp)})
         case Deleted():
             yield Patch(USERS, key, {"deleted_at": time_text(event.timestamp)})
         case _:
@@ -92,8 +95,7 @@ FOR_REPORT = Listing(
     comparisons={"from_date": ">=", "to_date": "<"},
 )
 
-# Who a token or a command line means: the number and the role of a user who is not deleted.
-BY_ID = "SELECT id, role::text FROM users WHERE id = ANY(%s) AND deleted_at IS NULL"
+# Whom a command line means: the number and the role of a user who is not deleted.
 BY_USERNAME = """
 SELECT id, role::text FROM users WHERE lower(username) = lower(%s) AND deleted_at IS NULL
 """

@@ -11,10 +11,10 @@ import pytest
 
 import application.bus
 from application.access import ANYBODY, THE_CLUB, Caller
-from application.bus import Asked, Bus, KeyReused, Outcome, StillInFlight
+from application.bus import Bus, KeyReused, Outcome, StillInFlight
 from application.catalogue import HANDLERS
 from application.clients import ChangeClient, DeleteClient, RegisterClient
-from application.command import Command
+from application.command import Asked, Command
 from application.exercises import AddExercise, ChangeExercise, ExerciseBody
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from application.payments import ChangePayment, DeletePayment

@@ -57,7 +57,7 @@ CHANGES: dict[str, tuple[Callable[[User], None], Told]] = {
         told(PasswordChanged, password_hash="h2"),
     ),
     "is given another role": (
-        lambda user: user.change_role(Role.TRAINER, NOW),
+        lambda user: user.change_role(Role.TRAINER, "192.0.2.7", NOW),
         told(RoleChanged, role="TRAINER"),
     ),
 }
@@ -86,7 +86,7 @@ def test_what_stays_the_same_is_no_event() -> None:
     user = given(User, 7, ADA)
     user.rename("ada", NOW)
     user.change_email("ada@example.com", NOW)
-    user.change_role(Role.USER, NOW)
+    user.change_role(Role.USER, "192.0.2.7", NOW)
     assert news(user) == []
 
 

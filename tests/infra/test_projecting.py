@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
 from application.access import THE_CLUB
-from application.bus import Asked
+from application.command import Asked
 from application.memberships import AddMembership, MembershipBody
 from domain.aggregate import Event
 from infra.bootstrap import Club

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from application.access import THE_CLUB
-from application.bus import Asked
+from application.command import Asked
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from infra.bootstrap import Club, open_club
 from infra.postgres import Postgres

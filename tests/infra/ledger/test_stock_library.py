@@ -10,9 +10,8 @@ from eventsourcing.application import Application
 from psycopg.conninfo import conninfo_to_dict
 
 from application.access import THE_CLUB
-from application.bus import Asked
 from application.clients import ClientBody, RegisterClient
-from application.command import Command
+from application.command import Asked, Command
 from application.exercises import AddExercise, ChangeExercise, ExerciseBody
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment

@@ -1,0 +1,83 @@
+"""The table of sessions, and who is let in by the tokens of one."""
+
+from __future__ import annotations
+
+from domain.aggregate import Event, time_text
+from domain.sessions import Ended, Opened, Refreshed
+from projections.lists import Listing
+from projections.table import Operations, Patch, Put, Table, deferred, utc
+
+SESSIONS = Table(
+    "sessions",
+    key=("id",),
+    columns="""
+        id integer NOT NULL DEFAULT nextval('sessions_id_seq'),
+        user_id integer NOT NULL,
+        opened_at timestamptz NOT NULL,
+        last_used_at timestamptz NOT NULL,
+        ends_at timestamptz NOT NULL,
+        ended_at timestamptz,
+        ended_because text,
+        origin text NOT NULL,
+        agent text NOT NULL
+    """,
+    constraints=(deferred("FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE NO ACTION"),),
+    indexes=("(user_id)",),
+)
+"""Not documented: who is signed in, since when and from where."""
+
+TABLES = (SESSIONS,)
+
+
+def project(event: Event) -> Operations:
+    """What an event of a session means for the table."""
+    key = (event.number,)
+    match event:
+        case Opened():
+            row = {
+                "id": event.number,
+                "user_id": event.user_id,
+                "opened_at": time_text(event.timestamp),
+                "last_used_at": time_text(event.timestamp),
+                "ends_at": event.ends_at,
+                "origin": event.origin,
+                "agent": event.agent,
+            }
+            yield Put(SESSIONS, row)
+        case Refreshed(origin=origin):
+            used = {"last_used_at": time_text(event.timestamp), "origin": origin}
+            yield Patch(SESSIONS, key, used)
+        case Ended(why=why):
+            ended = {"ended_at": time_text(event.timestamp), "ended_because": why}
+            yield Patch(SESSIONS, key, ended)
+        case _:
+            return
+
+
+LISTING = Listing(
+    kind="session",
+    table="sessions AS s",
+    shown=f"""
+        s.id, {utc("s.opened_at")}, {utc("s.last_used_at")}, {utc("s.ends_at")},
+        s.origin, s.agent
+    """,
+    owner="s.user_id",
+    columns={
+        "id": "s.id",
+        "user_id": "s.user_id",
+        "opened_at": "s.opened_at",
+        "last_used_at": "s.last_used_at",
+    },
+    only="s.ended_at IS NULL AND s.ends_at > now()",
+)
+"""Sessions that go on."""
+
+# Who tokens stand for: the user and the role, of users who are not deleted and whose session (0
+# for none) has not ended. A session that the table does not show yet has not ended.
+CALLERS = """
+SELECT asked.user_id, asked.session_id, u.role::text
+FROM unnest(%s::bigint[], %s::bigint[]) AS asked (user_id, session_id)
+JOIN users AS u ON u.id = asked.user_id
+LEFT JOIN sessions AS s ON s.id = asked.session_id
+WHERE u.deleted_at IS NULL AND s.ended_at IS NULL
+"""
