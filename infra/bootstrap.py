@@ -11,14 +11,17 @@ from functools import partial
 
 import psycopg
 import structlog
+from aiogram import Bot
 
 from application.bus import Bus
 from application.housekeeping import expire_what_is_due
 from application.ports import LedgerUnavailable, Overloaded, ReadSide, Services
+from application.sign_in import SignIn
 from domain.refusals import Busy
 from infra.callers import Callers
 from infra.embedded_postgres import embedded_postgres, start_again
 from infra.health import Health, examine
+from infra.keys import Keys
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.schema import create_ledger
 from infra.metrics import Metrics
@@ -29,7 +32,9 @@ from infra.projecting import RETRY, Tail
 from infra.read_side import PostgresReadSide
 from infra.rebuilding import Progress, Rebuilt, prepare, rebuild
 from infra.settings import Settings
-from infra.tokens import AccessTokens, Keys
+from infra.short_lived import Marks, Store, open_store
+from infra.telegram import code_channel, open_bot
+from infra.tokens import SignedTokens
 from projections.catalogue import tables
 from projections.reads import Reads
 from projections.watch import Watch
@@ -53,8 +58,11 @@ class Club:
     bus: Bus
     services: Services
     reads: Reads
-    tokens: AccessTokens
+    tokens: SignedTokens
     keys: Keys
+    store: Store
+    bot: Bot | None
+    sign_in: SignIn
     callers: Callers
     metrics: Metrics
     ledger: PostgresLedger
@@ -74,7 +82,7 @@ class Club:
 
     async def health(self) -> Health:
         """How every part of the club is doing."""
-        return await examine(self.postgres, self.tail, self.watch, self.metrics)
+        return await examine(self.postgres, self.tail, self.watch, self.metrics, self.store)
 
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""
@@ -105,7 +113,9 @@ async def open_club(
             await create_ledger(connection)
         await prepare(postgres, tables(shared_memberships=settings.shared_memberships))
         await stack.enter_async_context(postgres.open())
-        club = _wire(settings, postgres)
+        store = await stack.enter_async_context(open_store(settings.redis_url))
+        bot = await stack.enter_async_context(open_bot(settings))
+        club = _wire(settings, postgres, store, bot)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
             running = [tasks.create_task(club.tail.run(), name="tail")] if projecting else []
@@ -121,7 +131,7 @@ async def open_club(
                 club.ledger.close()
 
 
-def _wire(settings: Settings, postgres: Postgres) -> Club:
+def _wire(settings: Settings, postgres: Postgres, store: Store, bot: Bot | None) -> Club:
     metrics, watch = Metrics(), Watch()
     tail = Tail(postgres, watch)
     ledger = PostgresLedger(postgres, partial(_appended, tail, metrics))
@@ -132,16 +142,22 @@ def _wire(settings: Settings, postgres: Postgres) -> Club:
         clock=SystemClock(),
         rules=settings.rules,
     )
-    keys = Keys.kept_in(settings.home)
-    tokens = AccessTokens(keys, settings.issuer)
+    keys = Keys(settings.home)
+    tokens = SignedTokens(keys, settings.issuer)
+    marks = Marks(store)
+    callers = Callers(tokens, postgres.rows, marks, settings.access_token_minutes * 60)
+    bus = Bus(services, callers.witness)
     return Club(
         settings=settings,
-        bus=Bus(services),
+        bus=bus,
         services=services,
-        reads=Reads(postgres.rows),
+        reads=Reads(postgres.rows, marks),
         tokens=tokens,
         keys=keys,
-        callers=Callers(tokens, postgres.rows),
+        store=store,
+        bot=bot,
+        sign_in=SignIn(bus, services, store, code_channel(settings, bot), tokens),
+        callers=callers,
         metrics=metrics,
         ledger=ledger,
         postgres=postgres,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from application.ports import LedgerUnavailable
+from application.ports import LedgerUnavailable, StoreUnavailable
 from infra.ledger.schema import HEAD
 from infra.metrics import Metrics
 from infra.postgres import Postgres
 from infra.projecting import Tail
+from infra.short_lived import InProcessStore, Store
+from infra.telegram import reported
 from projections.catalogue import PROJECTORS
 from projections.schema import POSITION
 from projections.watch import Watch
@@ -33,8 +35,23 @@ class Health:
     report: dict[str, Any]
 
 
-async def examine(postgres: Postgres, tail: Tail, watch: Watch, metrics: Metrics) -> Health:
-    """Ask the database, and the projector of this process."""
+async def examine(  # noqa: PLR0913 - it asks every part
+    postgres: Postgres,
+    tail: Tail,
+    watch: Watch,
+    metrics: Metrics,
+    store: Store,
+    *,
+    bot: bool = False,
+) -> Health:
+    """Ask the database, the projector of this process, and the store of what is short-lived.
+
+    `bot` is whether the club has one, which reports there.
+    """
+    redis = await _redis(store)
+    # Where Redis is gone, nobody can tell, nor sign in.
+    told = await reported(store) if redis["status"] == "running" else redis
+    telegram = {"telegram": told} if bot else {}
     try:
         ((head, writable, position),) = await postgres.rows(_LOOK)
     except LedgerUnavailable as lost:
@@ -44,7 +61,11 @@ async def examine(postgres: Postgres, tail: Tail, watch: Watch, metrics: Metrics
                 "status": "unavailable",
                 "ledger": {"writable": False, "head": None},
                 "projectors": _projectors(None, None),
-                "components": {"postgres": {"status": "unavailable", "detail": str(lost)}},
+                "components": {
+                    "postgres": {"status": "unavailable", "detail": str(lost)},
+                    "redis": redis,
+                    **telegram,
+                },
             },
         )
     watch.advance(position)
@@ -52,7 +73,9 @@ async def examine(postgres: Postgres, tail: Tail, watch: Watch, metrics: Metrics
     metrics.ledger_head.set(head)
     metrics.projection_lag.set(lag)
     projector = "behind" if tail.fault or lag > MOST_LAG else "running"
-    status = "running" if writable and projector == "running" else "degraded"
+    signing_in = {redis["status"], told["status"]} if bot else {redis["status"]}
+    well = writable and projector == "running" and signing_in == {"running"}
+    status = "running" if well else "degraded"
     return Health(
         able=writable,
         report={
@@ -62,9 +85,22 @@ async def examine(postgres: Postgres, tail: Tail, watch: Watch, metrics: Metrics
             "components": {
                 "postgres": {"status": "running" if writable else "read-only"},
                 "projector": {"status": projector} | ({"detail": tail.fault} if tail.fault else {}),
+                "redis": redis,
+                **telegram,
             },
         },
     )
+
+
+async def _redis(store: Store) -> dict[str, str]:
+    """Where it is gone, nobody signs in until it is back, and everything else goes on."""
+    try:
+        await store.ping()
+    except StoreUnavailable as lost:
+        return {"status": "unavailable", "detail": str(lost)}
+    if isinstance(store, InProcessStore):
+        return {"status": "running", "detail": "in this process"}
+    return {"status": "running"}
 
 
 def _projectors(position: int | None, lag: int | None) -> dict[str, Any]:

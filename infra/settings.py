@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from application.ports import Rules
@@ -24,8 +25,34 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="a Postgres to use in place of the embedded one (15 or later)"
     )
+    redis_url: str | None = Field(
+        default=None, description="a Redis (6.2 or later) for what is short-lived"
+    )
+    telegram_token: SecretStr | None = Field(
+        default=None, description="the token of the Telegram bot that sends codes"
+    )
+    telegram_api_url: str = Field(
+        default="https://api.telegram.org", description="the Bot API server to use"
+    )
+    telegram_webhook_url: str | None = Field(
+        default=None, description="where Telegram reaches the bot, in place of polling"
+    )
+    telegram_webhook_host: str = Field(
+        default="127.0.0.1", description="the address on which the bot takes the webhook"
+    )
+    telegram_webhook_port: int = Field(
+        default=8081, ge=0, le=65535, description="the port on which the bot takes the webhook"
+    )
+    console_codes: bool | None = Field(
+        default=None,
+        description="codes on the console where there is no bot; "
+        "by default only with the embedded Postgres",
+    )
     http_host: str = Field(default="127.0.0.1", description="the address to listen on")
     http_port: int = Field(default=8000, ge=0, le=65535, description="the port to listen on")
+    trusted_proxies: str = Field(
+        default="", description="proxies whose `X-Forwarded-For` is believed: addresses, networks"
+    )
     public_url: str = Field(default="", description="the issuer of tokens, where not the default")
     timezone: str = Field(default="UTC", description='what "a day" is in reports')
     shared_memberships: bool = Field(
@@ -41,6 +68,16 @@ class Settings(BaseSettings):
     access_token_minutes: int = Field(
         default=15, ge=1, le=1440, description="minutes that an access token is good for"
     )
+    session_days: int = Field(
+        default=30, ge=1, le=365, description="days after which one has to sign in again"
+    )
+    attempts_per_account: int = Field(
+        default=10, ge=1, description="attempts to sign in as one user, within the window"
+    )
+    attempts_per_address: int = Field(
+        default=60, ge=1, description="attempts to sign in from one address, within the window"
+    )
+    attempts_window_seconds: int = Field(default=300, ge=1, le=86_400, description="the window")
     housekeeping_seconds: float = Field(
         default=60, gt=0, description="seconds between looks at what is overdue"
     )
@@ -72,6 +109,27 @@ class Settings(BaseSettings):
             raise ValueError(f"there is no log level {name!r}")
         return name
 
+    @field_validator("redis_url")
+    @classmethod
+    def _a_redis(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("this is not the URL of a Redis: redis://…, rediss://… or unix://…")
+        return url
+
+    @field_validator("telegram_api_url", "telegram_webhook_url")
+    @classmethod
+    def _an_address(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError("this is not a URL: https://…")
+        return url
+
+    @property
+    def shows_codes_on_console(self) -> bool:
+        """Whether codes are shown on the console, for want of a bot."""
+        if self.telegram_token is not None:
+            return False
+        return self.database_url is None if self.console_codes is None else self.console_codes
+
     @property
     def issuer(self) -> str:
         """Who issues the tokens of this club."""
@@ -85,13 +143,26 @@ class Settings(BaseSettings):
             paid_days=self.paid_days,
             payment_patience_hours=self.payment_patience_hours,
             timezone=self.timezone,
+            session_days=self.session_days,
+            access_token_minutes=self.access_token_minutes,
+            attempts_per_account=self.attempts_per_account,
+            attempts_per_address=self.attempts_per_address,
+            attempts_window_seconds=self.attempts_window_seconds,
         )
 
 
-def private_file(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+def private_file(path: Path, content: bytes, *, only_new: bool = False) -> None:
+    """Write a file that only its owner may read, whole or not at all.
+
+    With `only_new`, a file that is there already stays as it is.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     draft.touch(mode=0o600, exist_ok=False)
     draft.write_bytes(content)
-    draft.rename(path)
+    if not only_new:
+        draft.rename(path)
+        return
+    with suppress(FileExistsError):
+        path.hardlink_to(draft)
+    draft.unlink()

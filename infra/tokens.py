@@ -1,30 +1,36 @@
-"""Access tokens: RS256 JWTs after RFC 9068, signed and checked with the club's own key pair."""
+"""The club's tokens: RS256 JWTs, of two kinds that cannot stand in for each other.
+
+Access tokens follow RFC 9068. Checking them follows RFC 8725: one algorithm, an explicit type,
+and each claim looked at.
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import time
 import uuid
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from application.ports import InvalidToken
-from infra.settings import private_file
+from application.ports import InvalidToken, RefreshClaims
+from infra.keys import Keys
 
 AUDIENCE = "training-api"
-KEY_BITS = 2048
+"""Who access tokens are for: the club's API."""
+
+REFRESH_AUDIENCE = "training-api/jwt-auth"
+"""Who refresh tokens are for: whoever hands out access tokens."""
+
 TOKEN_TYPE = "at+jwt"  # noqa: S105 - the media type of RFC 9068
+REFRESH_TYPE = "rt+jwt"
 LONGEST_TOKEN = 4096
 """Characters; a longer one is not ours."""
 REMEMBERED = 10_000
 """Checked tokens that need not be checked again."""
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 
 
 class Claims(NamedTuple):
@@ -33,106 +39,96 @@ class Claims(NamedTuple):
     user_id: int
     expires: int
     """Seconds since 1970."""
+    session_id: int
+    """0 where the token belongs to no session."""
+    kid: str
 
 
-class Keys:
-    """The club's RSA key pair."""
-
-    def __init__(self, private: rsa.RSAPrivateKey) -> None:
-        self.private = private
-        self.public = private.public_key()
-        numbers = self.public.public_numbers()
-        self.jwk = {
-            "kty": "RSA",
-            "use": "sig",
-            "alg": "RS256",
-            "n": _base64url(numbers.n),
-            "e": _base64url(numbers.e),
-        }
-        # The thumbprint of RFC 7638.
-        canonical = f'{{"e":"{self.jwk["e"]}","kty":"RSA","n":"{self.jwk["n"]}"}}'
-        digest = hashlib.sha256(canonical.encode()).digest()
-        self.kid = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        self.jwk["kid"] = self.kid
-
-    @classmethod
-    def kept_in(cls, home: Path) -> Keys:
-        """The pair in `home/keys`, made on first use, readable by its owner only."""
-        path = home / "keys" / "signing.pem"
-        if not path.exists():
-            private = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
-            pem = private.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            private_file(path, pem)
-        loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
-        if not isinstance(loaded, rsa.RSAPrivateKey):
-            raise TypeError(f"{path} holds no RSA key")
-        return cls(loaded)
-
-
-class AccessTokens:
-    """Issues access tokens, and checks them; one seen before is not checked again."""
+class SignedTokens:
+    """Issues tokens, and checks them; an access token seen before is not checked again."""
 
     def __init__(self, keys: Keys, issuer: str) -> None:
         self._keys = keys
         self._issuer = issuer
         self._seen: OrderedDict[str, Claims] = OrderedDict()
 
-    def issue(self, user_id: int, lifetime: int) -> str:
-        """A token that says who the bearer is, for `lifetime` seconds."""
-        now = int(time.time())
+    def access_token(self, user_id: int, session_id: int | None, seconds: int) -> str:
+        """A token that says who the bearer is, for so long."""
+        session = {} if session_id is None else {"sid": str(session_id)}
+        claims = {"client_id": AUDIENCE, **session}
+        return self._signed(TOKEN_TYPE, AUDIENCE, user_id, int(time.time()) + seconds, claims)
+
+    def refresh_token(self, claims: RefreshClaims, ends_at: int) -> str:
+        """A token that is good for one exchange."""
+        more = {"sid": str(claims.session_id), "generation": claims.generation}
+        return self._signed(REFRESH_TYPE, REFRESH_AUDIENCE, claims.user_id, ends_at, more)
+
+    def _signed(
+        self, kind: str, audience: str, user_id: int, ends_at: int, more: dict[str, Any]
+    ) -> str:
         claims = {
             "iss": self._issuer,
-            "aud": AUDIENCE,
+            "aud": audience,
             "sub": str(user_id),
-            "client_id": AUDIENCE,
             "jti": uuid.uuid4().hex,
-            "iat": now,
-            "exp": now + lifetime,
+            "iat": int(time.time()),
+            "exp": ends_at,
+            **more,
         }
-        headers = {"typ": TOKEN_TYPE, "kid": self._keys.kid}
-        return jwt.encode(claims, self._keys.private, algorithm="RS256", headers=headers)
+        key = self._keys.signing
+        headers = {"typ": kind, "kid": key.kid}
+        return jwt.encode(claims, key.private, algorithm="RS256", headers=headers)
 
     def check(self, token: str) -> Claims:
-        """What the token says; raises InvalidToken for any but a valid one of ours."""
+        """What an access token says; raises InvalidToken for any but a valid one of ours."""
         claims = self._seen.get(token)
         if claims is None:
-            claims = self._checked(token)
+            claims = self._access_claims(*self._checked(token, TOKEN_TYPE, AUDIENCE))
             self._seen[token] = claims
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
-        if claims.expires <= time.time():
+        if claims.expires <= time.time() or self._keys.public(claims.kid) is None:
             self._seen.pop(token, None)
             raise InvalidToken
         return claims
 
-    def _checked(self, token: str) -> Claims:
+    def read_refresh_token(self, token: str) -> RefreshClaims:
+        """What a refresh token says; raises InvalidToken for any but a valid one of ours."""
+        _, payload = self._checked(token, REFRESH_TYPE, REFRESH_AUDIENCE)
+        generation = payload.get("generation")
+        if type(generation) is not int or generation < 1:
+            raise InvalidToken
+        return RefreshClaims(_number(payload["sub"]), _number(payload.get("sid")), generation)
+
+    def _checked(self, token: str, kind: str, audience: str) -> tuple[str, dict[str, Any]]:
+        """The name of the key, and the claims, of a token of this kind."""
         if len(token) > LONGEST_TOKEN:
             raise InvalidToken
         try:
-            decoded = jwt.decode_complete(
+            header = jwt.get_unverified_header(token)
+            kid = header.get("kid")
+            public = self._keys.public(kid) if isinstance(kid, str) else None
+            if public is None or header.get("typ") != kind:
+                raise InvalidToken
+            payload: dict[str, Any] = jwt.decode(
                 token,
-                self._keys.public,
+                public,
                 algorithms=["RS256"],
-                audience=AUDIENCE,
+                audience=audience,
                 issuer=self._issuer,
                 options={"require": ["exp", "iat", "sub", "jti", "iss", "aud"]},
             )
-            return self._claims(decoded["header"], decoded["payload"])
         except (jwt.PyJWTError, ValueError) as invalid:
             raise InvalidToken from invalid
+        return str(kid), payload
 
-    def _claims(self, header: dict[str, Any], payload: dict[str, Any]) -> Claims:
-        if header.get("typ") != TOKEN_TYPE or header.get("kid") != self._keys.kid:
-            raise InvalidToken
-        if not re.fullmatch(r"[1-9][0-9]{0,9}", payload["sub"]):
-            raise InvalidToken
-        return Claims(int(payload["sub"]), int(payload["exp"]))
+    @staticmethod
+    def _access_claims(kid: str, payload: dict[str, Any]) -> Claims:
+        session_id = _number(payload["sid"]) if "sid" in payload else 0
+        return Claims(_number(payload["sub"]), int(payload["exp"]), session_id, kid)
 
 
-def _base64url(number: int) -> str:
-    data = number.to_bytes((number.bit_length() + 7) // 8, "big")
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+def _number(text: object) -> int:
+    if not isinstance(text, str) or not _NUMBER.fullmatch(text):
+        raise InvalidToken
+    return int(text)

@@ -17,19 +17,20 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from application.access import THE_CLUB, Caller
-from application.bus import Asked, Outcome
-from application.command import Command
+from application.bus import Outcome
+from application.command import Asked, Command
 from application.users import NewUser, RegisterUser
 from domain.values import Role
 from infra.bootstrap import Club, open_club
 from infra.embedded_postgres import embedded_postgres
+from infra.keys import Keys
 from infra.ledger.schema import create_ledger
 from infra.postgres import Postgres
 from infra.rebuilding import prepare
 from infra.settings import Settings
-from infra.tokens import Keys
 from interfaces.rest.main import create_app
 from projections.catalogue import tables
+from tests.servers import private_redis
 
 TEMPLATE = "club_template"
 _numbers = count(1)
@@ -48,6 +49,17 @@ def server() -> Iterator[str]:
     with embedded_postgres(home) as url:
         yield url
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis for the tests: the one of CLUB_REDIS_URL, else a private one."""
+    given = Settings().redis_url
+    if given is not None:
+        yield given
+        return
+    with private_redis() as private:
+        yield private.url
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +109,7 @@ def _admin(server: str, sql: str) -> None:
 def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a key pair, made once, as making one takes a while."""
     home = tmp_path_factory.mktemp("keys")
-    Keys.kept_in(home)
+    Keys(home)
     return home
 
 
@@ -130,7 +142,7 @@ class Rest:
 
     def token(self, user_id: int) -> dict[str, str]:
         """The header of a user who is signed in."""
-        return {"Authorization": f"Bearer {self.club.tokens.issue(user_id, 600)}"}
+        return {"Authorization": f"Bearer {self.club.tokens.access_token(user_id, None, 600)}"}
 
     async def user(self, role: Role = Role.USER, **facts: Any) -> tuple[int, dict[str, str]]:
         """A new user with a role, and the header of its token."""

@@ -13,6 +13,8 @@ from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.payments import Payment
 from domain.reports import Report
+from domain.sessions import Session
+from domain.sign_ins import SignIn
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from domain.users import User
@@ -35,8 +37,10 @@ SEQUENCES = {
     TrainingPlan.TOPIC: "training_plans_id_seq",
     Payment.TOPIC: "payments_id_seq",
     Report.TOPIC: "simple_report_id_seq",
+    Session.TOPIC: "sessions_id_seq",
+    SignIn.TOPIC: "sign_ins_id_seq",
 }
-"""Where the numbers of each kind come from: the sequence of its documented SERIAL column."""
+"""Where the numbers of each kind come from: of documented tables, the SERIAL column's sequence."""
 
 HEAD = "SELECT coalesce(max(notification_id), 0) FROM ledger_events"
 """The last position; 0 in an empty ledger."""

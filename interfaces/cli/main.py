@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from interfaces.cli import demo, exercises, projections, run, tokens, users
+from interfaces.cli import bot, demo, exercises, keys, projections, run, tokens, users
 
 app = typer.Typer(
     name="club",
@@ -13,9 +13,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("bot")(bot.bot)
 app.command("demo")(demo.demo)
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(keys.app, name="keys")
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
 

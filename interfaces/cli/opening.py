@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -13,14 +15,15 @@ import uvloop
 from pydantic import ValidationError
 
 from application.access import THE_CLUB
-from application.bus import Asked, Outcome
-from application.command import Command
+from application.bus import Outcome
+from application.command import Asked, Command
 from application.ports import LedgerUnavailable
-from domain.refusals import Refusal
+from domain.refusals import NotFound, Refusal
 from infra.bootstrap import Club, open_club
 from infra.faults import Fault
 from infra.logs import set_up_logs
 from infra.settings import Settings
+from projections.users import BY_USERNAME
 
 T = TypeVar("T")
 
@@ -73,9 +76,24 @@ def in_plain_words() -> Iterator[None]:
     raise typer.Exit(1)
 
 
+async def named(club: Club, username: str) -> int:
+    """The number of the user of this name; raises NotFound."""
+    await club.read_side.reached(await club.ledger.head())
+    found = await club.reads.rows(BY_USERNAME, username)
+    if not found:
+        raise NotFound(what="user", id=username)
+    return int(found[0][0])
+
+
 async def ask(club: Club, command: Command) -> Outcome:
     """Have the club do something, as whoever sits at the machine."""
     return await club.bus.execute(command, Asked(THE_CLUB, correlation_id="command-line"))
+
+
+def on_signal(end: Callable[[], object]) -> None:
+    """What Ctrl-C and SIGTERM do from here on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 def complain(sentence: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Annotated
 
 import typer
 import uvicorn
@@ -16,26 +16,31 @@ import uvloop
 
 from infra.bootstrap import open_club
 from infra.settings import Settings
-from interfaces.cli.opening import complain, in_plain_words, settings
+from interfaces.cli.opening import complain, in_plain_words, on_signal, settings
 from interfaces.rest.main import create_app
+from interfaces.telegram.main import run_bot
 
 LAST_REQUESTS = 10
 """Seconds in which requests under way at the end are answered."""
 
 
-def run() -> None:
-    """Run the whole service: the API, the projector and what time does."""
+def run(
+    bot: Annotated[
+        bool, typer.Option(help="run the Telegram bot too, where there is a token for it")
+    ] = True,
+) -> None:
+    """Run the whole service: the API, the projector, the bot and what time does."""
     found = settings()
     with in_plain_words(), suppress(asyncio.CancelledError):
-        uvloop.run(_run(found))
+        uvloop.run(_run(found, bot=bot))
 
 
-async def _run(found: Settings) -> None:
+async def _run(found: Settings, *, bot: bool) -> None:
     listening = _listen(found)
     starting = asyncio.current_task()
     assert starting is not None  # noqa: S101 - a coroutine runs in a task
-    _on_signal(starting.cancel)
-    _spare_the_collector()
+    on_signal(starting.cancel)
+    spare_the_collector()
     async with open_club(found, housekeeping=True) as club:
         config = uvicorn.Config(
             create_app(club),
@@ -45,22 +50,21 @@ async def _run(found: Settings) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(found.trusted_proxies),
+            forwarded_allow_ips=found.trusted_proxies,
             timeout_graceful_shutdown=LAST_REQUESTS,
         )
         server = _Server(config)
-        _on_signal(server.stop)
+        on_signal(server.stop)
         _banner(found, listening.getsockname()[1])
-        await server.serve(sockets=[listening])
+        async with asyncio.TaskGroup() as tasks:
+            answering = tasks.create_task(run_bot(club)) if club.bot and bot else None
+            await server.serve(sockets=[listening])
+            if answering is not None:
+                answering.cancel()
 
 
-def _on_signal(end: Callable[[], object]) -> None:
-    """What Ctrl-C and SIGTERM do from here on."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, end)
-
-
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Look for reference cycles seldom: a full look stops the service for tens of milliseconds.
 
     What is loaded by now stays for good, and requests leave next to no cycles behind.
@@ -106,9 +110,16 @@ def _banner(found: Settings, port: int) -> None:
         if found.database_url is None
         else "CLUB_DATABASE_URL"
     )
+    redis = (
+        "in this process (CLUB_REDIS_URL connects a Redis)"
+        if found.redis_url is None
+        else "CLUB_REDIS_URL"
+    )
     print(
         f"\n  The club is open: {url}  (documentation: {url}/docs)\n\n"
         f"  Postgres    {postgres}\n"
+        f"  Redis       {redis}\n"
+        f"  Codes       {_codes(found)}\n"
         f"  Projector   in this process\n"
         f"  Timers      in this process\n"
         f"  Keys        {found.home / 'keys'}\n\n"
@@ -118,3 +129,12 @@ def _banner(found: Settings, port: int) -> None:
         file=sys.stderr,
         flush=True,
     )
+
+
+def _codes(found: Settings) -> str:
+    """How those who sign in get their codes."""
+    if found.telegram_token is not None:
+        return "over Telegram"
+    if found.shows_codes_on_console:
+        return "on this console (CLUB_TELEGRAM_TOKEN sends them over Telegram)"
+    return "none, so nobody can sign in (CLUB_TELEGRAM_TOKEN sends them over Telegram)"

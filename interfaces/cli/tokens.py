@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from domain.refusals import NotFound
 from infra.bootstrap import Club
-from interfaces.cli.opening import with_club
-from projections.users import BY_USERNAME
+from interfaces.cli.opening import named, with_club
 
 app = typer.Typer(help="Access tokens.", no_args_is_help=True)
 MINUTE = 60
@@ -36,11 +34,8 @@ def issue(
     """Print an access token of a user, and nothing else."""
 
     async def issued(club: Club) -> str:
-        await club.read_side.reached(await club.ledger.head())
-        found = await club.reads.rows(BY_USERNAME, username)
-        if not found:
-            raise NotFound(what="user", id=username)
+        user_id = await named(club, username)
         lifetime = minutes or club.settings.access_token_minutes
-        return club.tokens.issue(found[0][0], lifetime * MINUTE)
+        return club.tokens.access_token(user_id, None, lifetime * MINUTE)
 
     print(with_club(issued))

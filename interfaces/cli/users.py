@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from application.sessions import UnbindTelegram
 from application.users import NewUser, RegisterUser
 from domain.values import Role
 from infra.bootstrap import Club
-from interfaces.cli.opening import ask, complain, with_club
+from interfaces.cli.opening import ask, complain, named, with_club
 
 app = typer.Typer(help="Who may sign in.", no_args_is_help=True)
 
@@ -40,6 +41,17 @@ def create_admin(
         return int((outcome.body or {})["id"])
 
     print(f"User {with_club(create)} is ADMIN: {username}")
+
+
+@app.command("unbind-telegram")
+def unbind_telegram(username: Annotated[str, typer.Argument(help="whose account")]) -> None:
+    """Let the next sign-in of a user bind a Telegram account anew; all its sessions end."""
+
+    async def unbind(club: Club) -> None:
+        await ask(club, UnbindTelegram(await named(club, username)))
+
+    with_club(unbind)
+    print(f"The next sign-in of {username} binds a Telegram account anew.")
 
 
 def _password() -> str:

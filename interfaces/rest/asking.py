@@ -14,10 +14,11 @@ import orjson
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 
-from application.access import ANYBODY, Caller, reaches_all
-from application.bus import Asked, Bus, Outcome
-from application.command import Command
+from application.access import ANYBODY, Caller, Origin, reaches_all
+from application.bus import Bus, Outcome
+from application.command import Asked, Command
 from application.ports import Callers, InvalidToken, ReadSide, ReceiptKey
+from application.sign_in import SignIn, Visit
 from application.work import missing
 from domain.aggregate import Aggregate
 from domain.refusals import Invalid
@@ -54,6 +55,8 @@ class Service(Protocol):
     @property
     def read_side(self) -> ReadSide: ...
     @property
+    def sign_in(self) -> SignIn: ...
+    @property
     def timezone(self) -> str: ...
 
 
@@ -70,6 +73,18 @@ class Asking:
         self.caller = caller
         self.everybody = everybody
         """Whether the caller reaches everybody's, or only their own."""
+
+    @property
+    def origin(self) -> Origin:
+        """From where the caller asks."""
+        client = self.request.client
+        agent = self.request.headers.get("user-agent", "")
+        return Origin("unknown" if client is None else client.host, agent)
+
+    @property
+    def visit(self) -> Visit:
+        """The request, for whoever signs in or out with it."""
+        return Visit(self.request.scope["state"][REQUEST_ID], self.origin)
 
     # --- commands --------------------------------------------------------------------------
 
@@ -104,6 +119,7 @@ class Asking:
             correlation_id=self.request.scope["state"][REQUEST_ID],
             versions=_versions(self._every("if-match")),
             key=key,
+            origin=self.origin,
         )
         return await self.service.bus.execute(command, asked)
 
@@ -197,6 +213,17 @@ def anybody() -> Any:
         if request.scope["query_string"]:
             _refuse_unknown(request)
         return Asking(request, service, caller, everybody=False)
+
+    return Depends(let_in)
+
+
+def visiting() -> Any:
+    """Let everybody in, whatever they hold: they are about to show who they are."""
+
+    async def let_in(request: Request) -> Asking:
+        if request.scope["query_string"]:
+            _refuse_unknown(request)
+        return Asking(request, request.app.state.service, ANYBODY, everybody=False)
 
     return Depends(let_in)
 

@@ -16,6 +16,8 @@ _ETAG = {"description": "the version, quoted", "schema": {"type": "string"}}
 _POSITION = {"description": "where in the ledger the change is", "schema": {"type": "integer"}}
 _LINK = {"description": "the next page (RFC 8288)", "schema": {"type": "string"}}
 _TOTAL = {"description": "all rows, where asked for", "schema": {"type": "integer"}}
+_NO_STORE = {"description": "`no-store`", "schema": {"type": "string"}}
+_RATE_LIMIT = {"description": "attempts that are left", "schema": {"type": "string"}}
 _RETRY = {"description": "seconds", "schema": {"type": "integer"}}
 _LOCATION = {"description": "the path of the new thing", "schema": {"type": "string"}}
 
@@ -28,6 +30,7 @@ _FAILURES = {
     413: "the body is too large",
     415: "the body is not sent as JSON",
     422: "the request does not make sense",
+    429: "too many attempts",
     503: "cannot be taken just now",
 }
 
@@ -50,8 +53,8 @@ def _failures(*statuses: int) -> Responses:
         }
         for status in statuses
     }
-    if 503 in failures:  # noqa: PLR2004 - as written above
-        failures[503]["headers"] = {"Retry-After": _RETRY}
+    for status in {429, 503} & failures.keys():
+        failures[status]["headers"] = {"Retry-After": _RETRY}
     return failures
 
 
@@ -85,11 +88,19 @@ def changes(model: type[BaseModel]) -> Responses:
     )
 
 
-def deletes() -> Responses:
-    """A DELETE."""
-    return {204: {"description": "gone", "headers": {"Ledger-Position": _POSITION}}} | _failures(
-        401, 403, 404, 409, 412, 422, 503
-    )
+def deletes(*, body: bool = False) -> Responses:
+    """A DELETE, or what ends something by a POST with a body."""
+    gone: Responses = {204: {"description": "gone", "headers": {"Ledger-Position": _POSITION}}}
+    return gone | _failures(401, 403, 404, 409, *((413, 415) if body else (412,)), 422, 503)
+
+
+def proves(model: type[BaseModel], *, limited: bool = False) -> Responses:
+    """A step of signing in, which may be tried only so often where it is `limited`."""
+    headers = {"Cache-Control": _NO_STORE}
+    if limited:
+        headers |= {"RateLimit": _RATE_LIMIT, "RateLimit-Policy": _RATE_LIMIT}
+    tried = (429,) if limited else ()
+    return {200: {"model": model, "headers": headers}} | _failures(401, 413, 415, 422, *tried, 503)
 
 
 def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +112,9 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
         "schema": schema,
     }
 
+
+SIGNING_IN = "Authentication"
+"""The heading of routes that take no idempotency keys: each secret is good once by itself."""
 
 _IF_NONE_MATCH = _header("If-None-Match", "304 at this version", {"type": "string"})
 
@@ -119,10 +133,11 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     for path in document["paths"].values():
         for method, operation in path.items():
             parameters = operation.setdefault("parameters", [])
-            parameters += _headers(method)
+            if SIGNING_IN not in operation.get("tags", ()):
+                parameters += _headers(method)
             if "304" in operation["responses"]:
                 parameters.append(_IF_NONE_MATCH)
-            if "401" in operation["responses"]:
+            if "401" in operation["responses"] and "security" not in operation:
                 anybody = operation.get("operationId", "").startswith("register_user")
                 operation["security"] = [{"bearer": []}, *([{}] if anybody else [])]
     return document

@@ -58,6 +58,16 @@ class HealthShown(BaseModel):
     components: dict[str, Component]
 
 
+class KeySet(BaseModel):
+    """Public keys, the one that signs first."""
+
+    keys: list[dict[str, str]]
+
+
+KEYS_KEPT = 60
+"""Seconds for which others may keep the public keys."""
+
+
 @routes.get("/", responses={200: {"model": Index}})
 async def index() -> Response:
     """Return base information of the service."""
@@ -66,6 +76,8 @@ async def index() -> Response:
         "openapi": "/openapi.json",
         "health": "/health/",
         "metrics": "/metrics",
+        "jwks": "/.well-known/jwks.json",
+        "login": "/jwt-auth/login/",
         "users": "/users/",
         "memberships": "/memberships/",
         "clients": "/clients/",
@@ -91,6 +103,14 @@ async def health(request: Request) -> Response:
     found = await request.app.state.service.health()
     body = {"name": NAME, "version": VERSION} | found.report
     return _json(body, 200 if found.able else 503)
+
+
+@routes.get("/.well-known/jwks.json", responses={200: {"model": KeySet}})
+async def jwks(request: Request) -> Response:
+    """Return the public keys that the club's tokens are checked with (RFC 7517)."""
+    keys = _json(request.app.state.service.keys.jwks())
+    keys.headers["Cache-Control"] = f"max-age={KEYS_KEPT}"
+    return keys
 
 
 @routes.get("/problems/{code}", include_in_schema=False)

@@ -10,6 +10,7 @@ from interfaces.rest import (
     clients,
     exercises,
     index,
+    jwt_auth,
     memberships,
     payments,
     problems,
@@ -24,6 +25,7 @@ from interfaces.rest.middleware import Around
 
 GROUPS = (
     index,
+    jwt_auth,
     users,
     memberships,
     clients,

@@ -15,7 +15,15 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from application.ports import InvalidToken, LedgerUnavailable, OutcomeUnknown, Overloaded
+from application.limits import Allowance, TooManyAttempts
+from application.ports import (
+    ChannelUnavailable,
+    InvalidToken,
+    LedgerUnavailable,
+    OutcomeUnknown,
+    Overloaded,
+    StoreUnavailable,
+)
 from domain.refusals import (
     Busy,
     Conflict,
@@ -24,11 +32,15 @@ from domain.refusals import (
     NotFound,
     PreconditionFailed,
     Refusal,
+    Unauthenticated,
 )
 from projections.lists import UnreadableCursor
 
 JSON = "application/json"
 MEDIA_TYPE = "application/problem+json"
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+"""On every 401, which has to say how one shows who one is."""
+
 RETRY_AFTER = "1"
 """Seconds after which to try again what could not be taken just now."""
 
@@ -40,6 +52,10 @@ STATUS: Mapping[type[Exception], int] = {
     Invalid: 422,
     Busy: 503,
     InvalidToken: 401,
+    Unauthenticated: 401,
+    TooManyAttempts: 429,
+    StoreUnavailable: 503,
+    ChannelUnavailable: 503,
     OutcomeUnknown: 503,
     LedgerUnavailable: 503,
     Overloaded: 503,
@@ -133,8 +149,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _fault)
-    for kind in (InvalidToken, LedgerUnavailable, Overloaded, UnreadableCursor):
-        app.add_exception_handler(kind, _unable)
+    for kind in STATUS:
+        if not issubclass(kind, Refusal):
+            app.add_exception_handler(kind, _unable)
 
 
 def code_of(kind: type[Exception]) -> str:
@@ -152,7 +169,19 @@ async def _refused(request: Request, refusal: Exception) -> Response:
     pointer = f"#/{refusal.field}"
     errors = [{"detail": refusal.detail, "pointer": pointer}] if refusal.field else None
     status = status_of(type(refusal))
-    return problem(request, status, refusal.code, refusal.detail, errors=errors)
+    headers = dict(CHALLENGE) if status == HTTPStatus.UNAUTHORIZED else {}
+    if isinstance(refusal, TooManyAttempts):
+        headers = {"Retry-After": str(refusal.seconds), **rate_limits(refusal.allowance)}
+    return problem(request, status, refusal.code, refusal.detail, errors=errors, headers=headers)
+
+
+def rate_limits(allowance: Allowance) -> dict[str, str]:
+    """The RateLimit and RateLimit-Policy fields; none where nothing is limited."""
+    if not allowance:
+        return {}
+    policies = (f'"{limit.name}";q={limit.quota};w={limit.window}' for limit in allowance)
+    limits = (f'"{limit.name}";r={max(0, limit.left)};t={limit.reset}' for limit in allowance)
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(limits)}
 
 
 async def _invalid(request: Request, invalid: Exception) -> Response:
@@ -217,7 +246,7 @@ async def _unable(request: Request, raised: Exception) -> Response:
 def unable(request: Request, raised: Exception) -> Response:
     """The problem of an exception that is its own explanation."""
     status = status_of(type(raised))
-    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    headers = CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None
     code = code_of(type(raised))
     return problem(request, status, code, type(raised).__doc__ or code, headers=headers)
 

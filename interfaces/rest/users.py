@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Query, Response
 
 from application.fields import Day, Moment
+from application.sessions import UnbindTelegram
 from application.users import (
     ChangeUser,
     DeleteUser,
@@ -114,3 +115,11 @@ async def delete_user(
 ) -> Response:
     """Delete the user, softly."""
     return await asking.delete(DeleteUser(user_id))
+
+
+@routes.delete("/{user_id}/telegram/", status_code=204, responses=deletes())
+async def unbind_telegram(
+    user_id: PathNumber, asking: Annotated[Asking, may("users.unbind-telegram")]
+) -> Response:
+    """Let the next sign-in bind a Telegram account anew; all sessions of the user end."""
+    return await asking.delete(UnbindTelegram(user_id))

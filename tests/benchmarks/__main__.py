@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.benchmarks import append, http, memory, projections
+from tests.benchmarks import append, http, memory, projections, tokens
 from tests.benchmarks.figures import Figure, figures_table
 from tests.benchmarks.load import Loader
 from tests.benchmarks.postgres import durable_postgres
 from tests.benchmarks.servers import baseline_service, club_service
 
-PARTS = ("append", "http", "projections", "memory")
+PARTS = ("append", "http", "tokens", "projections", "memory")
 
 
 class Report:
@@ -39,13 +39,12 @@ def run(parts: Sequence[str], quick: bool, calibrate: bool) -> Report:
         url = opened.enter_context(durable_postgres(home))
         loader = opened.enter_context(Loader())
         if "append" in parts:
-            say("append")
-            appends = append.measure(url, quick)
-            report.figures.append(appends.figure())
-            report.tables.append(appends.growth_table())
+            run_append(report, url, quick)
         if "http" in parts:
             say("http")
             run_http(report, url, home, quick, calibrate, loader)
+        if "tokens" in parts:
+            run_tokens(report, url, home, quick, loader)
         if "projections" in parts or "memory" in parts:
             say("projections")
             projected = projections.measure(url, quick)
@@ -57,6 +56,19 @@ def run(parts: Sequence[str], quick: bool, calibrate: bool) -> Report:
             say("memory")
             run_memory(report, url, home, quick, calibrate, loader)
     return report
+
+
+def run_append(report: Report, url: str, quick: bool) -> None:
+    say("append")
+    appends = append.measure(url, quick)
+    report.figures.append(appends.figure())
+    report.tables.append(appends.growth_table())
+
+
+def run_tokens(report: Report, url: str, home: Path, quick: bool, loader: Loader) -> None:
+    say("tokens")
+    with club_service(url, home, tokens.USERS, 1) as service:
+        report.figures.append(tokens.measure(service, home, quick, loader).figure())
 
 
 def run_http(

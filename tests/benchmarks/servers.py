@@ -88,11 +88,7 @@ def club_service(url: str, home: Path, users: int, memberships: int) -> Iterator
     name = f"club_{uuid.uuid4().hex[:8]}"
     database = create_database(url, name)
     port = free_port()
-    environment = {
-        "CLUB_DATABASE_URL": database,
-        "CLUB_HOME": str(home / name),
-        "CLUB_HTTP_PORT": str(port),
-    }
+    environment = club_environment(database, home / name, port)
     admin = ["users", "create-admin", "--username", "bench", "--email", "bench@example.com"]
     club(admin, environment, given="correct horse battery staple\n")
     user_ids, membership_ids = asyncio.run(seed(database, users, memberships))
@@ -111,6 +107,15 @@ def club_service(url: str, home: Path, users: int, memberships: int) -> Iterator
             membership_ids,
             cursor=lambda client: write_cursor(str(client), [client]),
         )
+
+
+def club_environment(database: str, home: Path, port: int) -> dict[str, str]:
+    """The settings of our service on this database."""
+    return {
+        "CLUB_DATABASE_URL": database,
+        "CLUB_HOME": str(home),
+        "CLUB_HTTP_PORT": str(port),
+    }
 
 
 def club(arguments: Sequence[str], environment: dict[str, str], given: str = "") -> str:

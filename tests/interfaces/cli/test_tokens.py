@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from infra.tokens import AccessTokens, Keys
+from infra.keys import Keys
+from infra.tokens import SignedTokens
 from tests.interfaces.cli.conftest import CommandLine
 
 NEW = ("users", "create-admin", "--username", "boss", "--email", "boss@example.com")
@@ -15,7 +16,7 @@ NEW = ("users", "create-admin", "--username", "boss", "--email", "boss@example.c
 def test_a_token_of_a_user_is_printed_and_nothing_else(command_line: CommandLine) -> None:
     assert command_line.run(*NEW, said="correct horse\n").returncode == 0
     settings = command_line.settings
-    tokens = AccessTokens(Keys.kept_in(settings.home), settings.issuer)
+    tokens = SignedTokens(Keys(settings.home), settings.issuer)
     for options, minutes in ((), settings.access_token_minutes), (("--minutes", "90"), 90):
         issued = command_line.run("tokens", "issue", "Boss", *options)
         assert (issued.returncode, issued.stderr) == (0, "")
