@@ -38,9 +38,17 @@ def blocks(text: str) -> list[tuple[str, str]]:
 # --- the session ---------------------------------------------------------------------------
 
 
+# In place of the person who looks at the console of `make run`.
+LOOK = """
+until CODE=$(grep --only-matching 'The code of ada: [0-9]*' '{said}'); do sleep 0.05; done
+CODE=${{CODE##* }}
+"""
+PROMPT = "read -r -p 'The code: ' CODE\n"
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's session asks with curl")
-def test_the_quick_start_runs_as_it_is_printed(services: Callable[..., Service]) -> None:
-    shown = blocks(section("Quick start"))
+def test_the_sessions_run_as_they_are_printed(services: Callable[..., Service]) -> None:
+    shown = blocks(section("Quick start")) + blocks(section("Signing in"))
     assert [language for language, _ in shown] == ["sh", "text"] * (len(shown) // 2)
     steps = [step for language, step in shown if language == "sh"]
     answers = [answer for language, answer in shown if language == "text"]
@@ -50,6 +58,8 @@ def test_the_quick_start_runs_as_it_is_printed(services: Callable[..., Service])
     # Any status but 2xx ends curl with a status of its own, and so ends the shell.
     script = "".join(f"{step}echo '{end_of_step}'\n" for step in steps)
     script = script.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    assert PROMPT in script
+    script = script.replace(PROMPT, LOOK.format(said=service.said))
     pasted = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=CHECKOUT,
