@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import psycopg
 import structlog
-from aiogram import Bot
 
 from application.bus import Bus
 from application.housekeeping import expire_what_is_due
-from application.ports import LedgerUnavailable, Overloaded, ReadSide, Services
+from application.ports import CodeChannel, LedgerUnavailable, Overloaded, ReadSide, Services
 from application.sign_in import SignIn
 from domain.refusals import Busy
 from infra.callers import Callers
+from infra.codes import open_codes
 from infra.embedded_postgres import embedded_postgres, start_again
 from infra.health import Health, examine
 from infra.keys import Keys
@@ -33,11 +34,13 @@ from infra.read_side import PostgresReadSide
 from infra.rebuilding import Progress, Rebuilt, prepare, rebuild
 from infra.settings import Settings
 from infra.short_lived import Marks, Store, open_store
-from infra.telegram import code_channel, open_bot
 from infra.tokens import SignedTokens
 from projections.catalogue import tables
 from projections.reads import Reads
 from projections.watch import Watch
+
+if TYPE_CHECKING:
+    from aiogram import Bot
 
 logger = structlog.get_logger(__name__)
 
@@ -61,7 +64,6 @@ class Club:
     tokens: SignedTokens
     keys: Keys
     store: Store
-    bot: Bot | None
     sign_in: SignIn
     callers: Callers
     metrics: Metrics
@@ -69,6 +71,7 @@ class Club:
     postgres: Postgres
     tail: Tail
     watch: Watch
+    bot: Bot | None = None
 
     @property
     def read_side(self) -> ReadSide:
@@ -82,7 +85,14 @@ class Club:
 
     async def health(self) -> Health:
         """How every part of the club is doing."""
-        return await examine(self.postgres, self.tail, self.watch, self.metrics, self.store)
+        return await examine(
+            self.postgres,
+            self.tail,
+            self.watch,
+            self.metrics,
+            self.store,
+            bot=self.bot is not None,
+        )
 
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""
@@ -110,12 +120,12 @@ async def open_club(
         )
         postgres = Postgres(stack.enter_context(database))
         async with await postgres.connect(autocommit=True) as connection:
-            await create_ledger(connection)
+            ledger_id = await create_ledger(connection)
         await prepare(postgres, tables(shared_memberships=settings.shared_memberships))
         await stack.enter_async_context(postgres.open())
-        store = await stack.enter_async_context(open_store(settings.redis_url))
-        bot = await stack.enter_async_context(open_bot(settings))
-        club = _wire(settings, postgres, store, bot)
+        store = await stack.enter_async_context(open_store(settings.redis_url, ledger_id))
+        channel, bot = await stack.enter_async_context(open_codes(settings))
+        club = replace(_wire(settings, postgres, store, channel), bot=bot)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
             running = [tasks.create_task(club.tail.run(), name="tail")] if projecting else []
@@ -131,7 +141,7 @@ async def open_club(
                 club.ledger.close()
 
 
-def _wire(settings: Settings, postgres: Postgres, store: Store, bot: Bot | None) -> Club:
+def _wire(settings: Settings, postgres: Postgres, store: Store, channel: CodeChannel) -> Club:
     metrics, watch = Metrics(), Watch()
     tail = Tail(postgres, watch)
     ledger = PostgresLedger(postgres, partial(_appended, tail, metrics))
@@ -155,8 +165,7 @@ def _wire(settings: Settings, postgres: Postgres, store: Store, bot: Bot | None)
         tokens=tokens,
         keys=keys,
         store=store,
-        bot=bot,
-        sign_in=SignIn(bus, services, store, code_channel(settings, bot), tokens),
+        sign_in=SignIn(bus, services, store, channel, tokens),
         callers=callers,
         metrics=metrics,
         ledger=ledger,

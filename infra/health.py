@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from application.ports import LedgerUnavailable, StoreUnavailable
+from infra.codes import reported
 from infra.ledger.schema import HEAD
 from infra.metrics import Metrics
 from infra.postgres import Postgres
 from infra.projecting import Tail
 from infra.short_lived import InProcessStore, Store
-from infra.telegram import reported
 from projections.catalogue import PROJECTORS
 from projections.schema import POSITION
 from projections.watch import Watch
@@ -35,7 +35,7 @@ class Health:
     report: dict[str, Any]
 
 
-async def examine(  # noqa: PLR0913 - it asks every part
+async def examine(
     postgres: Postgres,
     tail: Tail,
     watch: Watch,
@@ -48,10 +48,9 @@ async def examine(  # noqa: PLR0913 - it asks every part
 
     `bot` is whether the club has one, which reports there.
     """
-    redis = await _redis(store)
-    # Where Redis is gone, nobody can tell, nor sign in.
-    told = await reported(store) if redis["status"] == "running" else redis
-    telegram = {"telegram": told} if bot else {}
+    signing_in = {"redis": await _redis(store)}
+    if bot:
+        signing_in["telegram"] = await reported(store)
     try:
         ((head, writable, position),) = await postgres.rows(_LOOK)
     except LedgerUnavailable as lost:
@@ -63,8 +62,7 @@ async def examine(  # noqa: PLR0913 - it asks every part
                 "projectors": _projectors(None, None),
                 "components": {
                     "postgres": {"status": "unavailable", "detail": str(lost)},
-                    "redis": redis,
-                    **telegram,
+                    **signing_in,
                 },
             },
         )
@@ -73,8 +71,8 @@ async def examine(  # noqa: PLR0913 - it asks every part
     metrics.ledger_head.set(head)
     metrics.projection_lag.set(lag)
     projector = "behind" if tail.fault or lag > MOST_LAG else "running"
-    signing_in = {redis["status"], told["status"]} if bot else {redis["status"]}
-    well = writable and projector == "running" and signing_in == {"running"}
+    able_to_sign_in = all(part["status"] == "running" for part in signing_in.values())
+    well = writable and projector == "running" and able_to_sign_in
     status = "running" if well else "degraded"
     return Health(
         able=writable,
@@ -85,8 +83,7 @@ async def examine(  # noqa: PLR0913 - it asks every part
             "components": {
                 "postgres": {"status": "running" if writable else "read-only"},
                 "projector": {"status": projector} | ({"detail": tail.fault} if tail.fault else {}),
-                "redis": redis,
-                **telegram,
+                **signing_in,
             },
         },
     )

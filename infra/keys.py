@@ -35,7 +35,7 @@ logger = structlog.get_logger(__name__)
 
 
 class UnreadableKey(Fault):
-    """There is no RSA key, or no list of retired ones, in {path}. A copy of it may have them."""
+    """{path} is not as the club wrote it: restore a copy, or remove it, which ends its tokens."""
 
 
 class Key:
@@ -149,7 +149,7 @@ class Keys:
         try:
             self._read()
         except (OSError, UnreadableKey) as fault:
-            logger.error("keys.unreadable", reason=str(fault))
+            logger.warning("keys.unreadable", reason=str(fault))
 
     def _read(self) -> None:
         """Read the files, if they changed; raises OSError or UnreadableKey."""

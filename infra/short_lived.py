@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import heapq
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from infra.faults import Fault
 LONGEST_WAIT = 1.0
 """Seconds to wait for Redis, to connect and for an answer."""
 
-PREFIX = "club:"
+PREFIX = "club"
 """In front of every key, as a Redis may serve others too."""
 
 MOST_CONNECTIONS = 50
@@ -101,8 +102,9 @@ class InProcessStore:
 class RedisStore:
     """Keeps everything in a Redis, for any number of processes."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
+        self._prefix = prefix
 
     async def ping(self) -> None:
         """Raises StoreUnavailable where Redis does not answer."""
@@ -112,26 +114,26 @@ class RedisStore:
     async def put(self, key: str, value: bytes, seconds: float) -> None:
         """Keep it for so long."""
         with _reachable():
-            await self._client.set(PREFIX + key, value, px=_milliseconds(seconds))
+            await self._client.set(self._prefix + key, value, px=_milliseconds(seconds))
 
     async def get(self, *keys: str) -> Sequence[bytes | None]:
         """What is kept under each of these keys."""
         with _reachable():
-            return [_bytes(found) for found in await self._client.mget(_named(*keys))]
+            return [_bytes(found) for found in await self._client.mget(self._named(*keys))]
 
     async def take(self, key: str) -> bytes | None:
         """What is kept, which is then gone."""
         with _reachable():
-            return _bytes(await self._client.getdel(PREFIX + key))
+            return _bytes(await self._client.getdel(self._prefix + key))
 
     async def drop(self, *keys: str) -> None:
         """Keep these no longer."""
         with _reachable():
-            await self._client.delete(*_named(*keys))
+            await self._client.delete(*self._named(*keys))
 
     async def count(self, key: str, seconds: float) -> Count:
         """Count one more, in one transaction, so that no count is left without an end."""
-        name = PREFIX + key
+        name = self._prefix + key
         with _reachable():
             async with self._client.pipeline(transaction=True) as steps:
                 steps.set(name, 0, px=_milliseconds(seconds), nx=True)
@@ -139,6 +141,9 @@ class RedisStore:
                 steps.pttl(name)
                 _, number, left = await steps.execute()
         return Count(number, left / 1000)
+
+    def _named(self, *keys: str) -> list[str]:
+        return [self._prefix + key for key in keys]
 
 
 @contextmanager
@@ -149,13 +154,13 @@ def _reachable() -> Iterator[None]:
         raise StoreUnavailable(str(lost) or type(lost).__name__) from lost
 
 
-def _named(*keys: str) -> list[str]:
-    return [PREFIX + key for key in keys]
-
-
 def _bytes(found: bytes | str | None) -> bytes | None:
     """The client answers bytes; its types know that it might be told to answer text."""
     return found.encode() if isinstance(found, str) else found
+
+
+def _prefix(ledger_id: str) -> str:
+    return f"{PREFIX}:{hashlib.sha256(ledger_id.encode()).hexdigest()[:16]}:"
 
 
 def _milliseconds(seconds: float) -> int:
@@ -170,18 +175,19 @@ class NotARedis(Fault):
 
 
 @asynccontextmanager
-async def open_store(url: str | None) -> AsyncIterator[Store]:
+async def open_store(url: str | None, ledger_id: str = "") -> AsyncIterator[Store]:
     """The store of this URL, or of this process where there is none.
 
-    Redis need not be there yet: each call finds out for itself. Nothing is tried twice, as what
-    was taken or counted once may have happened although the answer was lost.
+    `ledger_id` keeps clubs apart that share a Redis. Redis need not be there yet: each call finds
+    out for itself. Nothing is tried twice, as what was taken or counted once may have happened
+    although the answer was lost.
     """
     if url is None:
         yield InProcessStore()
         return
     client = redis.Redis.from_pool(_pool(url))
     try:
-        yield RedisStore(client)
+        yield RedisStore(client, _prefix(ledger_id))
     finally:
         await client.aclose()
 
@@ -200,7 +206,7 @@ def _pool(url: str) -> redis.BlockingConnectionPool:
             # With these, the pool hands out connections that a restarted Redis has closed.
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
-        pool.make_connection()
+        pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError):
         # What is wrong with it may quote the password.
         raise NotARedis from None

@@ -1,10 +1,9 @@
-"""How codes reach people: over the club's Telegram bot, or on the machine's own console."""
+"""The club's Telegram bot. Importing aiogram takes seconds, so only who has a bot does."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 from aiogram import Bot
@@ -15,22 +14,14 @@ from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.utils.token import TokenValidationError
 
-from application.ports import ChannelUnavailable, CodeChannel, StoreUnavailable
+from application.ports import ChannelUnavailable
 from infra.faults import Fault
-from infra.settings import Settings
-from infra.short_lived import Store
 
 LONGEST_WAIT = 5
 """Seconds to wait for Telegram's name of the bot."""
 
 LONGEST_CALL = 10.0
 """Seconds to wait for Telegram to do anything else."""
-
-SILENCE = 30.0
-"""Seconds after which a bot that reports nothing counts as gone."""
-
-REPORT = "telegram"
-"""Where in the store the bot reports how it is doing, for all processes of the club."""
 
 logger = structlog.get_logger(__name__)
 
@@ -47,7 +38,10 @@ class Session(AiohttpSession):
     """
 
     async def make_request(
-        self, bot: Bot, method: TelegramMethod[TelegramType], timeout: int | None = None
+        self,
+        bot: Bot,
+        method: TelegramMethod[TelegramType],
+        timeout: int | None = None,  # noqa: ASYNC109 - aiogram's own
     ) -> TelegramType:
         """Have Telegram do it; raises AiogramError."""
         try:
@@ -80,15 +74,12 @@ class TelegramLinks:
 
 
 @asynccontextmanager
-async def open_bot(settings: Settings) -> AsyncIterator[Bot | None]:
-    """The bot of these settings, where there is one."""
-    if settings.telegram_token is None:
-        yield None
-        return
-    server = TelegramAPIServer.from_base(settings.telegram_api_url)
+async def open_bot(token: str, api_url: str) -> AsyncIterator[Bot]:
+    """The bot of this token, at this Bot API server; raises NotABotToken."""
+    server = TelegramAPIServer.from_base(api_url)
     session = Session(api=server, timeout=LONGEST_CALL)
     try:
-        bot = Bot(settings.telegram_token.get_secret_value(), session=session)
+        bot = Bot(token, session=session)
     except TokenValidationError:
         # What is wrong with it may quote the token.
         raise NotABotToken from None
@@ -96,33 +87,3 @@ async def open_bot(settings: Settings) -> AsyncIterator[Bot | None]:
         yield bot
     finally:
         await session.close()
-
-
-def code_channel(settings: Settings, bot: Bot | None) -> CodeChannel:
-    """How this club's codes reach people."""
-    if bot is not None:
-        return CodeChannel(link=TelegramLinks(bot).link)
-    return CodeChannel(show=_on_console if settings.shows_codes_on_console else None)
-
-
-def _on_console(username: str, code: str) -> None:
-    print(f"  The code of {username}: {code}", file=sys.stderr, flush=True)
-
-
-async def report(store: Store, trouble: str) -> None:
-    """Let all processes of the club know what troubles the bot; nothing does where it is empty."""
-    with suppress(StoreUnavailable):
-        await store.put(REPORT, trouble.encode(), SILENCE)
-
-
-async def reported(store: Store) -> dict[str, str]:
-    """How the bot is doing, whichever process it runs in."""
-    try:
-        (trouble,) = await store.get(REPORT)
-    except StoreUnavailable as lost:
-        return {"status": "unavailable", "detail": str(lost)}
-    if trouble is None:
-        return {"status": "unavailable", "detail": "no bot runs, or it is not heard of"}
-    if trouble:
-        return {"status": "unavailable", "detail": trouble.decode()}
-    return {"status": "running"}

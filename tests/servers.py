@@ -85,9 +85,9 @@ class RedisServer:
         until(self._answers, f"Redis answers; see {self._home / 'redis.log'}")
 
     def stop(self) -> None:
-        """Let it go away, with all that it kept."""
+        """Let it go away, with all that it kept, even if it is frozen."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.kill()
             self._process.wait()
             self._process = None
 

@@ -44,7 +44,7 @@ def test_the_schema_would_notice_a_slip(tmp_path: Path) -> None:
 
 def test_the_service_waits_for_a_healthy_postgres_on_a_volume(services: dict[str, Any]) -> None:
     waited_for = services["club"]["depends_on"]
-    assert waited_for == dict.fromkeys(("postgres", "redis"), {"condition": "service_healthy"})
+    assert waited_for == {name: {"condition": "service_healthy"} for name in ("postgres", "redis")}
     assert services["postgres"]["image"] == "postgres:18"
     assert "pg_isready" in services["postgres"]["healthcheck"]["test"]
     # Where the images from 18 on keep their data.

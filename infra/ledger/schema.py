@@ -6,6 +6,8 @@ columns), so that the stock library opens it; the columns after them say who, wh
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 
 from domain.clients import Client
@@ -73,6 +75,12 @@ CREATE TABLE IF NOT EXISTS ledger_receipts (
 );
 CREATE INDEX IF NOT EXISTS ledger_receipts_recorded_at_idx ON ledger_receipts (recorded_at);
 
+CREATE TABLE IF NOT EXISTS ledger_identity (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    only_one boolean PRIMARY KEY DEFAULT TRUE CHECK (only_one)
+);
+INSERT INTO ledger_identity DEFAULT VALUES ON CONFLICT DO NOTHING;
+
 CREATE OR REPLACE FUNCTION ledger_is_immutable() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the ledger is never changed: % refused', TG_OP;
@@ -83,11 +91,20 @@ CREATE OR REPLACE TRIGGER ledger_is_immutable
 """
 
 
-async def create_ledger(connection: psycopg.AsyncConnection[object]) -> None:
-    """Make the ledger's tables and sequences where they are not there yet."""
+_IDENTITY = "SELECT id || ' ' || current_database() FROM ledger_identity"
+
+
+async def create_ledger(connection: psycopg.AsyncConnection[Any]) -> str:
+    """Make the ledger's tables and sequences where they are not there yet.
+
+    Returns what tells this ledger from every other one, also from a copy beside it.
+    """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEMA_LOCK])
         await connection.execute("SET LOCAL client_min_messages = warning")
         await connection.execute(_TABLES)
         for sequence in SEQUENCES.values():
             await connection.execute(f"CREATE SEQUENCE IF NOT EXISTS {sequence} AS integer")
+        cursor = await connection.execute(_IDENTITY)
+        ((identity,),) = await cursor.fetchall()
+        return str(identity)

@@ -11,7 +11,6 @@ from infra.bootstrap import open_club
 from infra.faults import Fault
 from infra.settings import Settings
 from interfaces.cli.opening import in_plain_words, on_signal, settings
-from interfaces.telegram.main import run_bot
 
 
 class NoBot(Fault):
@@ -40,5 +39,7 @@ async def _run(found: Settings) -> None:
     this = asyncio.current_task()
     assert this is not None  # noqa: S101 - a coroutine runs in a task
     on_signal(this.cancel)
+    from interfaces.telegram.main import run_bot  # noqa: PLC0415 - it takes seconds
+
     async with open_club(found) as club:
         await run_bot(club)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from infra.keys import Keys
-from interfaces.cli.opening import settings
+from interfaces.cli.opening import in_plain_words, settings
 
 app = typer.Typer(help="The keys that sign tokens.", no_args_is_help=True)
 
@@ -30,10 +29,11 @@ def rotate(
 ) -> None:
     """Sign with a new key from here on; tokens of the old one are good until they end."""
     found = settings()
-    kept = Keys(found.home)
-    if compromised:
-        print(f"Tokens are signed with {kept.rotate(time.time()).kid}; all others have ended.")
-        return
-    until = datetime.now(UTC) + timedelta(days=found.session_days)
-    new = kept.rotate(until.timestamp())
-    print(f"Tokens are signed with {new.kid}; older ones are good until {until:%Y-%m-%d} at most.")
+    now = datetime.now(UTC)
+    until = now if compromised else now + timedelta(days=found.session_days)
+    with in_plain_words():
+        found.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = Keys(found.home).rotate(until.timestamp())
+    older = f"older ones are good until {until:%Y-%m-%d} at most"
+    others = "all others have ended" if compromised else older
+    print(f"Tokens are signed with {new.kid}; {others}.")

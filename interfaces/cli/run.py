@@ -14,11 +14,10 @@ import typer
 import uvicorn
 import uvloop
 
-from infra.bootstrap import open_club
+from infra.bootstrap import Club, open_club
 from infra.settings import Settings
 from interfaces.cli.opening import complain, in_plain_words, on_signal, settings
 from interfaces.rest.main import create_app
-from interfaces.telegram.main import run_bot
 
 LAST_REQUESTS = 10
 """Seconds in which requests under way at the end are answered."""
@@ -56,12 +55,18 @@ async def _run(found: Settings, *, bot: bool) -> None:
         )
         server = _Server(config)
         on_signal(server.stop)
-        _banner(found, listening.getsockname()[1])
+        _banner(found, listening.getsockname()[1], _codes(found, bot=bot))
         async with asyncio.TaskGroup() as tasks:
-            answering = tasks.create_task(run_bot(club)) if club.bot and bot else None
+            answering = tasks.create_task(_answer(club)) if club.bot and bot else None
             await server.serve(sockets=[listening])
             if answering is not None:
                 answering.cancel()
+
+
+async def _answer(club: Club) -> None:
+    from interfaces.telegram.main import run_bot  # noqa: PLC0415 - it takes seconds
+
+    await run_bot(club)
 
 
 def spare_the_collector() -> None:
@@ -102,7 +107,7 @@ def _listen(found: Settings) -> socket.socket:
     return listening
 
 
-def _banner(found: Settings, port: int) -> None:
+def _banner(found: Settings, port: int, codes: str) -> None:
     """Which parts are embedded, and which variable connects the real one."""
     url = f"http://{found.http_host}:{port}"
     postgres = (
@@ -119,7 +124,7 @@ def _banner(found: Settings, port: int) -> None:
         f"\n  The club is open: {url}  (documentation: {url}/docs)\n\n"
         f"  Postgres    {postgres}\n"
         f"  Redis       {redis}\n"
-        f"  Codes       {_codes(found)}\n"
+        f"  Codes       {codes}\n"
         f"  Projector   in this process\n"
         f"  Timers      in this process\n"
         f"  Keys        {found.home / 'keys'}\n\n"
@@ -131,10 +136,14 @@ def _banner(found: Settings, port: int) -> None:
     )
 
 
-def _codes(found: Settings) -> str:
+def _codes(found: Settings, *, bot: bool) -> str:
     """How those who sign in get their codes."""
     if found.telegram_token is not None:
-        return "over Telegram"
+        if bot:
+            return "over Telegram"
+        if found.redis_url is None:
+            return "none, so nobody can sign in (CLUB_REDIS_URL is where `club bot` meets this)"
+        return "over Telegram, by `club bot` beside this"
     if found.shows_codes_on_console:
         return "on this console (CLUB_TELEGRAM_TOKEN sends them over Telegram)"
     return "none, so nobody can sign in (CLUB_TELEGRAM_TOKEN sends them over Telegram)"

@@ -19,7 +19,8 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from infra.bootstrap import Club
-from infra.telegram import LONGEST_CALL, report
+from infra.codes import report
+from infra.telegram import LONGEST_CALL
 from interfaces.telegram.bot import dispatcher
 
 RETRY = 5.0
@@ -139,18 +140,21 @@ class _Polling:
         bot = self._answering.bot
         # What was sent while a webhook was set is kept by Telegram, and polled now.
         await bot.delete_webhook(drop_pending_updates=False)
+        # At first, to know whether Telegram answers.
+        wait = 0
         while True:
-            await self._answering.is_well()
             asked = GetRawUpdates(
                 offset=self._offset,
                 limit=MOST_AT_ONCE,
-                timeout=LONG_POLL,
+                timeout=wait,
                 allowed_updates=self._answering.kinds,
             )
-            updates = await bot(asked, request_timeout=LONG_POLL + int(LONGEST_CALL))
+            updates = await bot(asked, request_timeout=wait + int(LONGEST_CALL))
+            await self._answering.is_well()
             await self._answer(updates)
             if updates:
                 self._offset = max(update.update_id for update in updates) + 1
+            wait = LONG_POLL
 
     async def _answer(self, updates: Sequence[RawUpdate]) -> None:
         """Answer them beside each other; told to end, give what was begun a moment."""
@@ -182,7 +186,10 @@ class _Webhook:
         """
         app = web.Application()
         app.router.add_post(urlsplit(self._url).path or "/", self._take)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_ANSWERS)
+        # Telegram packs nothing, and what others pack badly would be a fault of ours.
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=LAST_ANSWERS, auto_decompress=False
+        )
         settings, bot = self._answering.club.settings, self._answering.bot
         try:
             await runner.setup()

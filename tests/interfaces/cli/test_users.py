@@ -1,9 +1,17 @@
-"""`club users create-admin`, as whoever sits at the machine meets it."""
+"""`club users`, as whoever sits at the machine meets it."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+
 import pytest
 
+from application.access import THE_CLUB
+from application.command import Asked
+from application.sessions import OpenSession
+from infra.bootstrap import open_club
+from infra.settings import Settings
 from tests.interfaces.cli.conftest import CommandLine
 
 NEW = ("users", "create-admin", "--username", "boss", "--email", "boss@example.com")
@@ -66,6 +74,8 @@ def test_a_database_that_is_not_there_is_said_in_a_sentence(command_line: Comman
     [
         ("CLUB_DATABASE_URL", "nonsense", "this is not the URL of a Postgres"),
         ("CLUB_LOG_LEVEL", "loud", "there is no log level 'loud'"),
+        ("CLUB_REDIS_URL", "nonsense", "this is not the URL of a Redis"),
+        ("CLUB_SESSION_DAYS", "0", "Input should be greater than or equal to 1"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(
@@ -75,3 +85,61 @@ def test_a_setting_that_cannot_be_is_named(
     assert made.returncode == 2
     assert made.stderr.startswith(f"{name}: {sentence}")
     assert made.stderr.count("\n") == 1
+
+
+def test_a_redis_that_cannot_be_meant_is_said_without_its_password(
+    command_line: CommandLine,
+) -> None:
+    made = command_line.run(*NEW, said="correct horse\n", CLUB_REDIS_URL="redis://:hidden@h:p/0")
+    assert (made.returncode, made.stdout) == (1, "")
+    assert made.stderr.startswith("CLUB_REDIS_URL is not the URL of a Redis: ")
+    assert made.stderr.count("\n") == 1
+    assert "hidden" not in made.stderr
+
+
+def test_a_redis_that_is_not_there_keeps_nobody_from_the_command_line(
+    command_line: CommandLine,
+) -> None:
+    nowhere = {"CLUB_REDIS_URL": "redis://127.0.0.1:1/0"}
+    made = command_line.run(*NEW, said="correct horse\n", **nowhere)
+    assert (made.returncode, made.stdout) == (0, "User 1 is ADMIN: boss\n")
+
+
+# --- unbinding ---------------------------------------------------------------------------------
+
+
+def bind(settings: Settings, telegram_id: int) -> None:
+    """Let the first user sign in with this Telegram account."""
+
+    async def sign_in() -> None:
+        async with open_club(settings) as club:
+            rows = await club.postgres.rows("SELECT password_hash FROM users WHERE id = 1")
+            password = hashlib.sha256(rows[0][0].encode()).hexdigest()
+            command = OpenSession(1, telegram_id, password)
+            await club.bus.execute(command, Asked(THE_CLUB, "scene"))
+
+    asyncio.run(sign_in())
+
+
+def test_a_telegram_account_is_unbound_and_its_sessions_end(command_line: CommandLine) -> None:
+    assert command_line.run(*NEW, said="correct horse\n").returncode == 0
+    for telegram_id in (17, 18):
+        bind(command_line.settings, telegram_id)
+        unbound = command_line.run("users", "unbind-telegram", "Boss")
+        assert (unbound.returncode, unbound.stderr) == (0, "")
+        assert unbound.stdout == "The next sign-in of Boss binds a Telegram account anew.\n"
+    sessions = command_line.rows("SELECT ended_at IS NOT NULL, ended_because FROM sessions")
+    assert sessions == [(True, "telegram-unbound")] * 2
+
+
+def test_without_a_telegram_account_there_is_nothing_to_unbind(command_line: CommandLine) -> None:
+    assert command_line.run(*NEW, said="correct horse\n").returncode == 0
+    unbound = command_line.run("users", "unbind-telegram", "boss")
+    assert (unbound.returncode, unbound.stdout) == (1, "")
+    assert unbound.stderr == "No Telegram account is bound to this user.\n"
+
+
+def test_nobody_of_that_name_cannot_be_unbound(command_line: CommandLine) -> None:
+    unbound = command_line.run("users", "unbind-telegram", "nobody")
+    assert (unbound.returncode, unbound.stdout) == (1, "")
+    assert unbound.stderr == "There is no user nobody.\n"

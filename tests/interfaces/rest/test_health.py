@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -22,9 +23,11 @@ from domain.values import Role
 from infra.bootstrap import open_club
 from infra.embedded_postgres import embedded_postgres, start_again
 from infra.settings import Settings
+from infra.short_lived import LONGEST_WAIT
 from interfaces.rest.main import create_app
 from tests.conftest import Rest
 from tests.interfaces.rest.scenes import also
+from tests.servers import private_redis
 
 
 async def test_the_index_leads_everywhere(rest: Rest) -> None:
@@ -32,6 +35,8 @@ async def test_the_index_leads_everywhere(rest: Rest) -> None:
     shown = (await rest.http.get("/")).json()
     assert shown["name"] == "Training API Service"
     assert shown["version"]
+    posted = shown["links"].pop("login")
+    assert (await rest.http.get(posted)).headers["Allow"] == "POST"
     for link in shown["links"].values():
         assert (await rest.http.get(link, headers=admin)).status_code == 200, link
 
@@ -47,6 +52,44 @@ async def test_a_club_that_runs_says_how_far_it_is(rest: Rest) -> None:
     assert set(body["projectors"]) >= {"user", "client", "exercise", "payment", "report"}
     assert {tuple(p.values()) for p in body["projectors"].values()} == {(head, 0)}
     assert {part["status"] for part in body["components"].values()} == {"running"}
+
+
+async def test_a_club_without_a_redis_keeps_what_is_short_lived_itself(rest: Rest) -> None:
+    redis = (await rest.http.get("/health/")).json()["components"]["redis"]
+    assert redis == {"status": "running", "detail": "in this process"}
+
+
+async def test_a_club_whose_redis_is_gone_or_frozen_is_degraded_until_it_is_back(
+    settings: Settings,
+) -> None:
+    """It is 200 all the while, as everything but signing in goes on."""
+    with private_redis() as server:
+        async with open_club(settings.model_copy(update={"redis_url": server.url})) as club:
+            transport = httpx.ASGITransport(app=create_app(club))
+            async with httpx.AsyncClient(transport=transport, base_url="http://club") as http:
+                assert await redis_and_all(http) == ("running", "running")
+                for leave, come_back in (
+                    (server.stop, server.start),
+                    (server.freeze, server.thaw),
+                ):
+                    await asyncio.to_thread(leave)
+                    begun = time.monotonic()
+                    assert await redis_and_all(http) == ("unavailable", "degraded")
+                    assert time.monotonic() - begun < LONGEST_WAIT + 0.5
+                    await asyncio.to_thread(come_back)
+                    assert await redis_and_all(http) == ("running", "running")
+
+
+async def redis_and_all(http: httpx.AsyncClient) -> tuple[str, str]:
+    """How Redis is, and how the service is, whose ledger is well."""
+    answer = await http.get("/health/")
+    body = answer.json()
+    assert answer.status_code == 200
+    assert body["ledger"]["writable"]
+    assert body["components"]["postgres"]["status"] == "running"
+    redis = body["components"]["redis"]
+    assert bool(redis.get("detail")) == (redis["status"] == "unavailable")
+    return redis["status"], body["status"]
 
 
 async def eventually(http: httpx.AsyncClient, status: int) -> httpx.Response:
