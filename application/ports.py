@@ -82,7 +82,7 @@ class OutcomeUnknown(LedgerUnavailable):
 
 
 class InvalidToken(Exception):
-    """This is not a valid token for this."""
+    """This token is not valid, or not of the kind that is asked for here."""
 
 
 class StoreUnavailable(Exception):

@@ -112,7 +112,8 @@ async def refresh_session(command: RefreshSession, work: Work) -> Result:
     That a token came back is a fact to keep, so it is no refusal.
     """
     session = await work.find(Session, command.session_id)
-    if session is None or not session.live(work.at):
+    mine = session is not None and session.user_id == work.caller.user_id
+    if session is None or not mine or not session.live(work.at):
         return Result(None)
     if not session.refresh(command.generation, work.origin.address, work.at):
         return Result(None)

@@ -153,8 +153,8 @@ class SignIn:
         the time it takes tells which of the two it was.
         """
         payload = secrets.token_urlsafe(24)
-        link = await self._link(payload)
         allowance = await self._limits.attempt("login", username, visit.origin)
+        link = await self._link(payload)
         user = await self._named(username)
         known_hash = None if user is None else user.password_hash
         if not await self._services.passwords.verify(password, known_hash) or user is None:

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -116,6 +117,13 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("this is not the URL of a Redis: redis://…, rediss://… or unix://…")
         return url
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _known_proxies(cls, proxies: str) -> str:
+        for proxy in filter(None, proxies.replace(" ", "").split(",")):
+            ip_network(proxy)  # its complaint is a ValueError, and says what is wrong
+        return proxies
 
     @field_validator("telegram_api_url", "telegram_webhook_url")
     @classmethod

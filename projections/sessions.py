@@ -79,5 +79,5 @@ SELECT asked.user_id, asked.session_id, u.role::text
 FROM unnest(%s::bigint[], %s::bigint[]) AS asked (user_id, session_id)
 JOIN users AS u ON u.id = asked.user_id
 LEFT JOIN sessions AS s ON s.id = asked.session_id
-WHERE u.deleted_at IS NULL AND s.ended_at IS NULL
+WHERE u.deleted_at IS NULL AND s.ended_at IS NULL AND coalesce(s.user_id = u.id, TRUE)
 """

@@ -118,7 +118,7 @@ def settings(database: str, tmp_path: Path, signing_key: Path) -> Settings:
     """Settings for a club on the test's own database."""
     home = tmp_path / "home"
     shutil.copytree(signing_key, home)
-    return Settings(home=home, database_url=database)
+    return Settings(home=home, database_url=database, redis_url=None, telegram_token=None)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -17,9 +18,20 @@ _POSITION = {"description": "where in the ledger the change is", "schema": {"typ
 _LINK = {"description": "the next page (RFC 8288)", "schema": {"type": "string"}}
 _TOTAL = {"description": "all rows, where asked for", "schema": {"type": "integer"}}
 _NO_STORE = {"description": "`no-store`", "schema": {"type": "string"}}
-_RATE_LIMIT = {"description": "attempts that are left", "schema": {"type": "string"}}
+_CHALLENGE = {"description": "how one shows who one is", "schema": {"type": "string"}}
 _RETRY = {"description": "seconds", "schema": {"type": "integer"}}
 _LOCATION = {"description": "the path of the new thing", "schema": {"type": "string"}}
+
+RATE_LIMITS = {
+    "RateLimit-Policy": {
+        "description": '`"account";q=10;w=300`: so many attempts in so many seconds',
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": '`"account";r=9;t=300`: so many are left, for so many seconds',
+        "schema": {"type": "string"},
+    },
+}
 
 _FAILURES = {
     401: "without a valid access token",
@@ -32,6 +44,11 @@ _FAILURES = {
     422: "the request does not make sense",
     429: "too many attempts",
     503: "cannot be taken just now",
+}
+_HEADERS = {
+    401: {"WWW-Authenticate": _CHALLENGE},
+    429: {"Retry-After": _RETRY, **RATE_LIMITS},
+    503: {"Retry-After": _RETRY},
 }
 
 
@@ -53,8 +70,8 @@ def _failures(*statuses: int) -> Responses:
         }
         for status in statuses
     }
-    for status in {429, 503} & failures.keys():
-        failures[status]["headers"] = {"Retry-After": _RETRY}
+    for status in _HEADERS.keys() & failures.keys():
+        failures[status]["headers"] = _HEADERS[status]
     return failures
 
 
@@ -88,19 +105,27 @@ def changes(model: type[BaseModel]) -> Responses:
     )
 
 
-def deletes(*, body: bool = False) -> Responses:
-    """A DELETE, or what ends something by a POST with a body."""
+def deletes() -> Responses:
+    """A DELETE."""
     gone: Responses = {204: {"description": "gone", "headers": {"Ledger-Position": _POSITION}}}
-    return gone | _failures(401, 403, 404, 409, *((413, 415) if body else (412,)), 422, 503)
+    return gone | _failures(401, 403, 404, 409, 412, 422, 503)
 
 
-def proves(model: type[BaseModel], *, limited: bool = False) -> Responses:
+def ends() -> Responses:
+    """A POST after which something is over."""
+    over: Responses = {204: {"description": "over"}}
+    return over | _failures(401, 403, 404, 409, 413, 415, 422, 503)
+
+
+def proves(
+    model: type[BaseModel], *, limited: bool = False, headers: Mapping[str, Any] | None = None
+) -> Responses:
     """A step of signing in, which may be tried only so often where it is `limited`."""
-    headers = {"Cache-Control": _NO_STORE}
-    if limited:
-        headers |= {"RateLimit": _RATE_LIMIT, "RateLimit-Policy": _RATE_LIMIT}
     tried = (429,) if limited else ()
-    return {200: {"model": model, "headers": headers}} | _failures(401, 413, 415, 422, *tried, 503)
+    failures = _failures(401, 413, 415, 422, *tried, 503)
+    failures[401]["description"] = "what is shown is wrong, was used or has ended"
+    kept = {"Cache-Control": _NO_STORE, **(headers or {})}
+    return {200: {"model": model, "headers": kept}} | failures
 
 
 def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from starlette.exceptions import HTTPException
 
 from application.fields import Body, Id, Moment
 from application.limits import Allowance
 from domain.aggregate import time_text
 from interfaces.rest.asking import Asking, may, visiting
-from interfaces.rest.documented import deletes, group, lists, proves
+from interfaces.rest.documented import RATE_LIMITS, ends, group, lists, proves
 from interfaces.rest.lists import ListQuery, sorting
-from interfaces.rest.problems import JSON, rate_limits
+from interfaces.rest.problems import JSON, rate_limits, says_json
 from projections.sessions import LISTING
 
 routes = group("/jwt-auth", "Authentication")
 
 FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 20
+"""Fields of a form; OAuth2 knows a handful."""
+
 NOT_KEPT = {"Cache-Control": "no-store"}
 """On every answer that has a secret in it."""
 
@@ -112,13 +117,16 @@ class SessionsQuery(ListQuery):
 
 _LOGIN_BODY = {
     "required": True,
-    "content": {kind: {"schema": Login.model_json_schema()} for kind in (JSON, FORM)},
+    "content": {
+        JSON: {"schema": Login.model_json_schema()},
+        FORM: {"schema": LoginForm.model_json_schema()},
+    },
 }
 
 
 @routes.post(
     "/login/",
-    responses=proves(LoginShown, limited=True),
+    responses=proves(LoginShown, limited=True, headers=RATE_LIMITS),
     openapi_extra={"requestBody": _LOGIN_BODY, "security": []},
 )
 async def login(request: Request, asking: Annotated[Asking, visiting()]) -> Response:
@@ -137,7 +145,9 @@ async def login(request: Request, asking: Annotated[Asking, visiting()]) -> Resp
 async def _login(request: Request) -> Login:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == FORM:
-        return _checked(LoginForm, dict(await request.form()))
+        return _checked(LoginForm, _fields(await request.body()))
+    if not says_json(request):
+        raise HTTPException(415, f"A body has the type {JSON} or {FORM}.")
     try:
         found = orjson.loads(await request.body())
     except orjson.JSONDecodeError as broken:
@@ -146,6 +156,17 @@ async def _login(request: Request) -> Login:
             [{"type": "json_invalid", "loc": ("body", broken.pos), "msg": broken.msg, "ctx": what}]
         ) from broken
     return _checked(Login, found)
+
+
+def _fields(form: bytes) -> dict[str, str]:
+    try:
+        # As UTF-8 throughout: another reading of a password would be another password.
+        text = form.decode()
+        return dict(parse_qsl(text, True, errors="strict", max_num_fields=MOST_FIELDS))
+    except ValueError as broken:
+        raise RequestValidationError(
+            [{"type": "form_invalid", "loc": ("body",), "msg": "This is not a form in UTF-8"}]
+        ) from broken
 
 
 def _checked(model: type[Login], found: Any) -> Login:
@@ -188,7 +209,7 @@ async def get_access_token(body: Refresh, asking: Annotated[Asking, visiting()])
     return _secret(shown)
 
 
-@routes.post("/logout/", status_code=204, responses=deletes(body=True))
+@routes.post("/logout/", status_code=204, responses=ends())
 async def logout(
     asking: Annotated[Asking, may("sessions.end")], body: Logout | None = None
 ) -> Response:

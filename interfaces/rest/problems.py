@@ -20,6 +20,7 @@ from application.ports import (
     ChannelUnavailable,
     InvalidToken,
     LedgerUnavailable,
+    NoCodeChannel,
     OutcomeUnknown,
     Overloaded,
     StoreUnavailable,
@@ -55,6 +56,7 @@ STATUS: Mapping[type[Exception], int] = {
     Unauthenticated: 401,
     TooManyAttempts: 429,
     StoreUnavailable: 503,
+    NoCodeChannel: 503,
     ChannelUnavailable: 503,
     OutcomeUnknown: 503,
     LedgerUnavailable: 503,
@@ -192,7 +194,7 @@ async def _invalid(request: Request, invalid: Exception) -> Response:
     found = invalid.errors()
     if found[0]["type"] == "json_invalid":
         return _broken(request, f"{found[0]['ctx']['error']}, at character {found[0]['loc'][1]}")
-    if found[0]["type"] == "model_attributes_type" and not _says_json(request):
+    if found[0]["type"] == "model_attributes_type" and not says_json(request):
         return problem(request, 415, "unsupported-media-type", f"A body has the type {JSON}.")
     errors = [{"detail": e["msg"], "pointer": _pointer(e["loc"])} for e in found]
     return problem(request, 422, "invalid-request", _summary(errors), errors=errors)
@@ -203,7 +205,8 @@ def _broken(request: Request, why: str) -> Response:
     return problem(request, 422, "broken-json", "The body is not JSON.", errors=errors)
 
 
-def _says_json(request: Request) -> bool:
+def says_json(request: Request) -> bool:
+    """Whether the body is sent as JSON, under any of its names."""
     given = request.headers.get("content-type", "")
     return re.match(r"\s*application/([^;]+\+)?json\s*(;|$)", given, re.IGNORECASE) is not None
 

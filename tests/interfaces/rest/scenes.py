@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import PaymentBody, RequestPayment
 from application.reports import DrawUpReport, ReportBody
+from application.sessions import OpenSession
 from application.training_plans import (
     AddTrainingToPlan,
     DrawUpPlan,
@@ -19,6 +21,8 @@ from application.training_plans import (
     TrainingPlanBody,
 )
 from application.trainings import PlanTraining, TrainingWithExercises
+from application.work import replay
+from domain.users import User
 from domain.values import Role
 from tests.conftest import Rest
 
@@ -94,6 +98,15 @@ async def new_plan(rest: Rest, user: int, title: str = "Spring") -> int:
 async def new_payment(rest: Rest, client: int, membership: int) -> int:
     body = PaymentBody(client_id=client, membership_id=membership)
     return await made(rest, RequestPayment(body))
+
+
+async def new_session(rest: Rest, user_id: int, telegram_id: int | None = None) -> int:
+    """A session of the user, as if they had signed in with a code from this Telegram account."""
+    stream = User.stream(user_id)
+    user = replay((await rest.club.ledger.streams([stream]))[stream])
+    assert isinstance(user, User)
+    shown = hashlib.sha256(user.password_hash.encode()).hexdigest()
+    return await made(rest, OpenSession(user_id, telegram_id, shown))
 
 
 async def furnished(rest: Rest) -> Scene:

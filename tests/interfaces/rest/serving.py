@@ -25,6 +25,7 @@ async def served(club: Club) -> AsyncIterator[str]:
     # Only a socket that names its protocol is sent from without delay.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
+    listening.listen()  # From here on, whoever comes too early waits.
     config = uvicorn.Config(
         create_app(club),
         http="httptools",
@@ -33,6 +34,7 @@ async def served(club: Club) -> AsyncIterator[str]:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=1,
     )
     server = _Server(config)

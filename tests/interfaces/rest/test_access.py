@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import pytest
+
 from application.clients import ClientBody, DeleteClient, RegisterClient
+from application.ports import RefreshClaims
 from application.reports import DrawUpReport, ReportBody
 from application.training_plans import AddTrainingToPlan, PinBody, PinPlan, TrainingInPlanBody
 from domain.values import Role
+from infra.settings import Settings
 from interfaces.rest.main import GROUPS
 from tests.conftest import Rest
 from tests.interfaces.rest.scenes import (
@@ -21,8 +26,12 @@ from tests.interfaces.rest.scenes import (
     new_membership,
     new_payment,
     new_plan,
+    new_session,
     new_training,
 )
+from tests.interfaces.rest.signing_in import PASSWORD, Door
+
+TELEGRAM = 4711
 
 ROLES = (Role.TRAINER, Role.STAFFER, Role.ANALYST, Role.SYSTEM, Role.OTHER, Role.ADMIN)
 CALLERS = ("nobody", "owner", "stranger", *ROLES)
@@ -48,8 +57,14 @@ FOR_ONESELF_OR_CASHIER = "401 200 422  422 200 422 200 422 200"
 TABLE: dict[str, str] = {
     "GET /": EVERYBODY,
     "GET /health/": EVERYBODY,
+    "GET /.well-known/jwks.json": EVERYBODY,
     "GET /metrics": EVERYBODY,
     "GET /problems/{code}": EVERYBODY,
+    "POST /jwt-auth/login/": EVERYBODY,
+    "POST /jwt-auth/verification/": EVERYBODY,
+    "POST /jwt-auth/get-access-token/": EVERYBODY,
+    "POST /jwt-auth/logout/": OWN,
+    "GET /jwt-auth/sessions/": SIGNED_IN,
     "GET /users/": ADMIN,
     "GET /users/for-report/": ANALYST,
     "GET /users/{user_id}/": OWN,
@@ -57,6 +72,7 @@ TABLE: dict[str, str] = {
     "PUT /users/{user_id}/": OWN,
     "PATCH /users/{user_id}/": OWN,
     "DELETE /users/{user_id}/": OWN,
+    "DELETE /users/{user_id}/telegram/": OWN,
     "GET /memberships/": ADMIN,
     "GET /memberships/{membership_id}/": ADMIN,
     "POST /memberships/": ADMIN,
@@ -130,12 +146,19 @@ class World:
     """Things that all belong to one owner, made anew whenever somebody has changed them."""
 
     rest: Rest
+    door: Door
     signed_in: dict[str, Headers] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    """What the owner holds at the door."""
     names: Any = field(default_factory=count)
 
     async def new_owner(self) -> None:
-        self.ids["user_id"], self.signed_in["owner"] = await self.rest.user()
+        name = f"ada{next(self.names)}"
+        self.ids["user_id"], self.signed_in["owner"] = await self.rest.user(
+            username=name, password=PASSWORD
+        )
+        self.secrets["username"] = name
 
     async def furnish(self, *, undone: bool) -> None:
         """Make one of everything; `undone` leaves out what links one thing with another."""
@@ -179,6 +202,10 @@ class World:
                 "username": f"owner{ids['user_id']}",
                 "email": f"owner{ids['user_id']}@example.com",
             },
+            "/jwt-auth/login/": lambda: self.shown("username", password=PASSWORD),
+            "/jwt-auth/verification/": lambda: self.shown("login_token", "code"),
+            "/jwt-auth/get-access-token/": lambda: self.shown("refresh_token"),
+            "/jwt-auth/logout/": lambda: {"session_id": ids["session_id"]},
             "/memberships/": lambda: {"price": "1.00"},
             "/clients/": lambda: client_body(ids["user_id"], ids["membership_id"]),
             "/clients/{client_id}/training-plans/": lambda: {
@@ -203,6 +230,25 @@ class World:
         longest = max((start for start in by_path if path.startswith(start)), key=len)
         return by_path[longest]()
 
+    def shown(self, *names: str, **more: str) -> dict[str, Any]:
+        return {name: self.secrets[name] for name in names} | more
+
+    async def come_to_the_door(self, route: str) -> None:
+        """Let the owner hold what the route takes or ends."""
+        user = self.ids["user_id"]
+        match route:
+            case "POST /jwt-auth/verification/":
+                self.secrets["login_token"] = await self.door.log_in(self.secrets["username"])
+                self.secrets["code"] = self.door.code()
+            case "POST /jwt-auth/get-access-token/":
+                claims = RefreshClaims(user, await new_session(self.rest, user), 1)
+                until = int(time.time()) + 600
+                self.secrets["refresh_token"] = self.rest.club.tokens.refresh_token(claims, until)
+            case "POST /jwt-auth/logout/":
+                self.ids["session_id"] = await new_session(self.rest, user)
+            case "DELETE /users/{user_id}/telegram/":
+                await new_session(self.rest, user, TELEGRAM)
+
     async def ask(self, route: str, caller: str) -> int:
         """The status that the caller is answered; 200 for any success."""
         method, path = route.split(" ")
@@ -211,6 +257,7 @@ class World:
         if route == "POST /clients/":
             await self.new_owner()  # who never was a client
             self.ids["membership_id"] = await new_membership(self.rest)
+        await self.come_to_the_door(route)
         body = self.body(method, path)
         answer = await self.rest.http.request(
             method,
@@ -218,7 +265,7 @@ class World:
             json=body,
             headers=self.signed_in.get(caller, {}),
         )
-        if answer.is_success and method != "GET":
+        if answer.is_success and method != "GET" and not path.startswith("/jwt-auth/"):
             if route == "DELETE /users/{user_id}/":
                 await self.new_owner()
                 self.ids.pop("client_id")
@@ -232,8 +279,16 @@ class World:
         return 200 if answer.is_success else answer.status_code
 
 
-async def test_every_caller_reaches_what_the_table_says_and_nothing_else(rest: Rest) -> None:
-    world = World(rest)
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Settings of a club that shows codes on its console, and has patience."""
+    return settings.model_copy(update={"console_codes": True, "attempts_per_account": 100})
+
+
+async def test_every_caller_reaches_what_the_table_says_and_nothing_else(
+    rest: Rest, door: Door
+) -> None:
+    world = World(rest, door)
     await world.new_owner()
     _, world.signed_in["stranger"] = await rest.user()
     for role in ROLES:

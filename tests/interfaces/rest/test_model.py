@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from itertools import count
 from typing import Any, ClassVar
@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 from psycopg.rows import dict_row
 
 from application.access import THE_CLUB, Caller
+from domain.aggregate import Event
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
 from interfaces.rest.main import create_app
@@ -37,6 +38,9 @@ class AnAdmin:
 
     async def of(self, token: str) -> Caller:
         return THE_CLUB
+
+    async def witness(self, events: Sequence[Event]) -> None:
+        """Nothing that happens changes who it is."""
 
 
 class QuickHasher:

@@ -9,12 +9,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import schemathesis
 
 from application.access import THE_CLUB, Caller
+from infra.settings import Settings
 from tests.conftest import Rest
 from tests.interfaces.rest.scenes import furnished
 from tests.interfaces.rest.serving import served
+from tests.interfaces.rest.test_access import EVERYBODY, TABLE
 
 CHECKS = (
     "not_a_server_error",
@@ -31,6 +34,15 @@ CHECKS = (
 )
 """Not `positive_data_acceptance`, as what fits the document may still name who is not there; nor
 `ignored_auth`, as the tests of tokens and of access say more in less time."""
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Settings of a club that shows codes on its console, so that one may sign in."""
+    return settings.model_copy(update={"console_codes": True})
+
+
+BEARER: dict[str, list[str]] = {"bearer": []}
 
 
 class AlwaysAnAdmin:
@@ -85,6 +97,47 @@ async def test_every_answer_of_the_document_says_what_it_is(rest: Rest) -> None:
                 empty = status in {"204", "304"}
                 expected = "application/problem+json" if problem else "application/json"
                 assert kinds == (set() if empty else {expected}), (method, path, status)
+
+
+async def test_the_document_says_where_a_token_is_needed(rest: Rest) -> None:
+    document = (await rest.http.get("/openapi.json")).json()
+    said = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            security = operation.get("security", [])
+            assert security in ([], [BEARER], [BEARER, {}]), (method, path)
+            said[f"{method.upper()} {path}"] = security != [BEARER]
+            challenge = "WWW-Authenticate" in operation["responses"].get("401", {}).get(
+                "headers", {}
+            )
+            assert challenge == ("401" in operation["responses"]), (method, path)
+    assert said == {route: TABLE[route] == EVERYBODY for route in said}
+
+
+async def test_the_document_says_what_a_sign_in_takes_and_answers(rest: Rest) -> None:
+    document = (await rest.http.get("/openapi.json")).json()
+    login = document["paths"]["/jwt-auth/login/"]["post"]
+    bodies = {kind: body["schema"] for kind, body in login["requestBody"]["content"].items()}
+    assert bodies.keys() == {"application/json", "application/x-www-form-urlencoded"}
+    as_json, as_form = bodies.values()
+    assert as_json["properties"].keys() == {"username", "password"}
+    assert as_json["additionalProperties"] is False
+    assert as_form["properties"].keys() == {"username", "password", "grant_type"}
+    assert "additionalProperties" not in as_form
+    for body in (as_json, as_form):
+        assert body["required"] == ["username", "password"]
+
+    headers = {
+        status: set(answer.get("headers", {})) for status, answer in login["responses"].items()
+    }
+    limits = {"RateLimit", "RateLimit-Policy"}
+    assert headers["200"] == {"Cache-Control", *limits}
+    assert headers["429"] == {"Retry-After", *limits}
+    assert headers["503"] == {"Retry-After"}
+    for step in ("verification", "get-access-token"):
+        answers = document["paths"][f"/jwt-auth/{step}/"]["post"]["responses"]
+        assert answers["200"]["headers"].keys() == {"Cache-Control"}
+        assert ("429" in answers) == (step == "verification")
 
 
 async def test_only_the_documented_spelling_is_documented(rest: Rest) -> None:

@@ -2,158 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import httpx
-import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
+from application.access import THE_CLUB
+from application.bus import Bus
+from application.command import Asked
 from application.users import ChangeUser, DeleteUser, UserChanges
+from domain.sessions import Ended, Session
 from domain.values import Role
 from infra.callers import FRESH
-from infra.tokens import AUDIENCE, TOKEN_TYPE, AccessTokens, Keys
 from tests.conftest import Rest
+from tests.interfaces.rest.forging import INVALID, Forge
+from tests.interfaces.rest.scenes import new_session
 
-Claims = dict[str, Any]
-OTHER_KEYS = Keys(rsa.generate_private_key(public_exponent=65537, key_size=2048))
-
-
-class Forge:
-    """Makes tokens that are almost valid."""
-
-    def __init__(self, rest: Rest, user_id: int) -> None:
-        self.keys = rest.club.keys
-        self.issuer = rest.club.settings.issuer
-        self.user_id = user_id
-
-    def claims(self, **changes: Any) -> Claims:
-        """Those of a valid token, but for what changes; None takes a claim out."""
-        now = int(time.time())
-        claims = {
-            "iss": self.issuer,
-            "aud": AUDIENCE,
-            "sub": str(self.user_id),
-            "jti": "one",
-            "iat": now,
-            "exp": now + 600,
-            **changes,
-        }
-        return {name: claim for name, claim in claims.items() if claim is not None}
-
-    def token(self, claims: Claims | None = None, **headers: Any) -> str:
-        """Signed with the club's own key."""
-        given = {"typ": TOKEN_TYPE, "kid": self.keys.kid, **headers}
-        return jwt.encode(claims or self.claims(), self.keys.private, "RS256", headers=given)
-
-    def signed_as(self, header: str, payload: str) -> str:
-        """Signed with the club's own key, whatever the parts say."""
-        algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
-        signed = f"{_part(header.encode())}.{_part(payload.encode())}"
-        return f"{signed}.{_part(algorithm.sign(signed.encode(), self.keys.private))}"
-
-    def public_pem(self) -> bytes:
-        return self.keys.public.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-
-
-def _part(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _bare(header: Claims, claims: Claims, signature: bytes = b"") -> str:
-    parts = (json.dumps(header).encode(), json.dumps(claims).encode(), signature)
-    return ".".join(map(_part, parts))
-
-
-def _hs256_with_the_public_key(forge: Forge) -> str:
-    algorithm = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
-    header = {"alg": "HS256", "typ": TOKEN_TYPE, "kid": forge.keys.kid}
-    signed = _bare(header, forge.claims()).rpartition(".")[0]
-    return f"{signed}.{_part(algorithm.sign(signed.encode(), forge.public_pem()))}"
-
-
-def _tampered(forge: Forge) -> str:
-    header, _, signature = forge.token().split(".")
-    return f"{header}.{_part(json.dumps(forge.claims(sub='1')).encode())}.{signature}"
-
-
-def _of_other_keys(forge: Forge) -> str:
-    headers = {"typ": TOKEN_TYPE, "kid": forge.keys.kid}
-    return jwt.encode(forge.claims(), OTHER_KEYS.private, "RS256", headers=headers)
-
-
-def _ago(seconds: int) -> int:
-    return int(time.time()) - seconds
-
-
-INVALID: dict[str, Callable[[Forge], str]] = {
-    "expired": lambda f: f.token(f.claims(exp=_ago(1))),
-    "not valid yet": lambda f: f.token(f.claims(nbf=_ago(-60))),
-    "issued in the future": lambda f: f.token(f.claims(iat=_ago(-60))),
-    "of another key": _of_other_keys,
-    "of another club": lambda f: AccessTokens(OTHER_KEYS, f.issuer).issue(f.user_id, 600),
-    "of another issuer": lambda f: f.token(f.claims(iss="https://elsewhere.example")),
-    "for another audience": lambda f: f.token(f.claims(aud="another-api")),
-    "unsigned": lambda f: _bare({"alg": "none", "typ": TOKEN_TYPE, "kid": f.keys.kid}, f.claims()),
-    "unsigned, spelled otherwise": lambda f: _bare(
-        {"alg": "nOnE", "typ": TOKEN_TYPE, "kid": f.keys.kid}, f.claims()
-    ),
-    "HS256 signed with the public key": _hs256_with_the_public_key,
-    "RS512": lambda f: jwt.encode(
-        f.claims(), f.keys.private, "RS512", headers={"typ": TOKEN_TYPE, "kid": f.keys.kid}
-    ),
-    "another kind of token": lambda f: f.token(typ="JWT"),
-    "a refresh token": lambda f: f.token(typ="rt+jwt"),
-    "without a key id": lambda f: f.signed_as(
-        json.dumps({"alg": "RS256", "typ": TOKEN_TYPE}), json.dumps(f.claims())
-    ),
-    "with another key id": lambda f: f.token(kid="another"),
-    "with a key id that is no text": lambda f: f.signed_as(
-        json.dumps({"alg": "RS256", "typ": TOKEN_TYPE, "kid": 7}), json.dumps(f.claims())
-    ),
-    **{
-        f"without {claim}": lambda f, claim=claim: f.token(f.claims(**{claim: None}))  # type: ignore[misc]
-        for claim in ("iss", "aud", "sub", "jti", "iat", "exp")
-    },
-    "a subject that is no number": lambda f: f.token(f.claims(sub="ada")),
-    "a subject in other digits": lambda f: f.token(f.claims(sub="\u0661")),
-    "a subject with a space": lambda f: f.token(f.claims(sub=f" {f.user_id}")),
-    "a negative subject": lambda f: f.token(f.claims(sub="-1")),
-    "subject zero": lambda f: f.token(f.claims(sub="0")),
-    "a subject beyond integer": lambda f: f.token(f.claims(sub=str(2**31))),
-    "a subject beyond bigint": lambda f: f.token(f.claims(sub=str(2**70))),
-    "a subject of a thousand digits": lambda f: f.token(f.claims(sub="9" * 1000)),
-    "a subject that is a JSON number": lambda f: f.signed_as(
-        json.dumps({"alg": "RS256", "typ": TOKEN_TYPE, "kid": f.keys.kid}),
-        json.dumps(f.claims(sub=f.user_id)),
-    ),
-    "that ends never": lambda f: f.signed_as(
-        json.dumps({"alg": "RS256", "typ": TOKEN_TYPE, "kid": f.keys.kid}),
-        json.dumps(f.claims(exp=float("inf"))),
-    ),
-    "that ends at no time": lambda f: f.token(f.claims(exp="tomorrow")),
-    "whose claims are a list": lambda f: f.signed_as(
-        json.dumps({"alg": "RS256", "typ": TOKEN_TYPE, "kid": f.keys.kid}), "[]"
-    ),
-    "tampered with": _tampered,
-    "cut short": lambda f: f.token()[:-10],
-    "with one part more": lambda f: f.token() + ".more",
+OF_NOBODY: dict[str, Callable[[Forge], str]] = {
     "of nobody who was ever there": lambda f: f.token(f.claims(sub="999999")),
-    "huge": lambda f: f.token(f.claims(more="x" * 20_000)),
-    "of brackets in brackets": lambda _: f"{_part(b'[' * 2900)}.e30.AAAA",
-    "garbage": lambda _: "garbage",
-    "garbage in three parts": lambda _: "%%%.###.!!!",
-    "not ASCII": lambda _: "\u00e9\u00e8.\u00fc.\u00f1",
-    "only dots": lambda _: "..",
+    "a subject beyond integer": lambda f: f.token(f.claims(sub=str(2**31))),
 }
+"""Tokens that are valid, of users whom there is not."""
 
 
 def refused(answer: httpx.Response) -> bool:
@@ -169,12 +40,12 @@ def _bearing(token: str) -> dict[bytes, bytes]:
 
 async def test_a_token_is_only_good_whole_and_in_time(rest: Rest) -> None:
     user_id, _ = await rest.user()
-    forge = Forge(rest, user_id)
+    forge = Forge.of_access(rest, user_id)
     path = f"/users/{user_id}/"
     valid = await rest.http.get(path, headers=_bearing(forge.token()))
     assert valid.status_code == 200
     let_in = []
-    for what, forged in INVALID.items():
+    for what, forged in (INVALID | OF_NOBODY).items():
         answer = await rest.http.get(path, headers=_bearing(forged(forge)))
         if not refused(answer):
             let_in.append(what)
@@ -224,15 +95,28 @@ def moment(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-async def test_a_new_role_holds_within_seconds(rest: Rest, moment: SimpleNamespace) -> None:
+async def given_elsewhere(rest: Rest, user_id: int, role: Role) -> None:
+    """Give the role in another process, which tells this one nothing."""
+    elsewhere = Bus(rest.club.services)
+    body = UserChanges.model_validate({"role": role})
+    await elsewhere.execute(ChangeUser(user_id, body), Asked(THE_CLUB, "elsewhere"))
+
+
+async def test_a_new_role_holds_at_once(rest: Rest, moment: SimpleNamespace) -> None:
     user_id, signed_in = await rest.user()
-    assert (await rest.http.get("/users/", headers=signed_in)).status_code == 403
-    await rest.do(ChangeUser(user_id, UserChanges.model_validate({"role": Role.ADMIN})))
-    moment.now += FRESH + 0.001
-    assert (await rest.http.get("/users/", headers=signed_in)).status_code == 200
-    await rest.do(ChangeUser(user_id, UserChanges.model_validate({"role": Role.USER})))
-    moment.now += FRESH + 0.001
-    assert (await rest.http.get("/users/", headers=signed_in)).status_code == 403
+    for role, expected in ((Role.USER, 403), (Role.ADMIN, 200), (Role.USER, 403)):
+        await rest.do(ChangeUser(user_id, UserChanges.model_validate({"role": role})))
+        assert (await rest.http.get("/users/", headers=signed_in)).status_code == expected
+
+
+async def test_a_role_given_by_another_process_holds_within_seconds(
+    rest: Rest, moment: SimpleNamespace
+) -> None:
+    user_id, signed_in = await rest.user()
+    for role, expected in ((Role.USER, 403), (Role.ADMIN, 200), (Role.USER, 403)):
+        await given_elsewhere(rest, user_id, role)
+        moment.now += FRESH + 0.001
+        assert (await rest.http.get("/users/", headers=signed_in)).status_code == expected
 
 
 async def test_a_role_is_believed_for_two_seconds_without_asking(
@@ -240,7 +124,7 @@ async def test_a_role_is_believed_for_two_seconds_without_asking(
 ) -> None:
     user_id, signed_in = await rest.user()
     assert (await rest.http.get("/users/", headers=signed_in)).status_code == 403
-    await rest.do(ChangeUser(user_id, UserChanges.model_validate({"role": Role.ADMIN})))
+    await given_elsewhere(rest, user_id, Role.ADMIN)
     moment.now += FRESH - 0.001
     assert (await rest.http.get("/users/", headers=signed_in)).status_code == 403
 
@@ -250,5 +134,40 @@ async def test_a_deleted_user_is_let_in_no_more(rest: Rest, moment: SimpleNamesp
     path = f"/users/{user_id}/"
     assert (await rest.http.get(path, headers=signed_in)).status_code == 200
     await rest.do(DeleteUser(user_id))
-    moment.now += FRESH + 0.001
     assert refused(await rest.http.get(path, headers=signed_in))
+
+
+# --- sessions ------------------------------------------------------------------------------
+
+
+async def test_a_token_is_good_while_its_session_lasts(rest: Rest, moment: SimpleNamespace) -> None:
+    user_id, _ = await rest.user()
+    session = await new_session(rest, user_id)
+    another = await new_session(rest, user_id)
+    of_session = _bearing(Forge.of_access(rest, user_id, sid=str(session)).token())
+    of_another = _bearing(Forge.of_access(rest, user_id, sid=str(another)).token())
+    path = f"/users/{user_id}/"
+    assert (await rest.http.get(path, headers=of_session)).status_code == 200
+    ended = await rest.http.post("/jwt-auth/logout/", headers=of_session)
+    assert ended.status_code == 204
+    assert refused(await rest.http.get(path, headers=of_session))
+    assert (await rest.http.get(path, headers=of_another)).status_code == 200
+
+
+async def test_a_session_that_the_tables_do_not_show_yet_counts_as_open(rest: Rest) -> None:
+    """The tables may be behind; the token is signed, and says that it was opened."""
+    user_id, _ = await rest.user()
+    token = Forge.of_access(rest, user_id, sid="999999").token()
+    answer = await rest.http.get(f"/users/{user_id}/", headers=_bearing(token))
+    assert answer.status_code == 200
+
+
+async def test_a_token_that_names_somebody_elses_session_ends_nothing_of_theirs(rest: Rest) -> None:
+    user_id, _ = await rest.user()
+    other, _ = await rest.user()
+    session = await new_session(rest, other)
+    token = Forge.of_access(rest, user_id, sid=str(session)).token()
+    answer = await rest.http.post("/jwt-auth/logout/", headers=_bearing(token))
+    assert answer.status_code in {401, 404}
+    events = (await rest.club.ledger.streams([Session.stream(session)]))[Session.stream(session)]
+    assert not any(isinstance(event, Ended) for event in events)
