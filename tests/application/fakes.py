@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -15,6 +16,8 @@ import orjson
 
 from application.ports import (
     AlreadyDone,
+    ChannelUnavailable,
+    Count,
     NothingSince,
     Receipt,
     ReceiptKey,
@@ -22,7 +25,9 @@ from application.ports import (
     Rules,
     Seen,
     Services,
+    ShortLivedStore,
     StaleDecision,
+    StoreUnavailable,
     Submission,
 )
 from domain.aggregate import Event, time_text
@@ -34,7 +39,9 @@ A_MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
 """The time of tests that do not care for it."""
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
-_REFERENCE = re.compile(r"SELECT (\w+)(?: AS id)? FROM (\w+) WHERE (\w+) = %s")
+_REFERENCE = re.compile(
+    r"SELECT (\w+)(?: AS id)? FROM (\w+) WHERE (\w+) = %s(?: AND (\w+) IS NULL)?"
+)
 
 
 class FakeLedger:
@@ -121,8 +128,12 @@ class FakeReadSide:
         found = REFERENCES[reference]
         parts = _REFERENCE.fullmatch(found.sql)
         assert parts, found.sql
-        column, table, where = parts.groups()
-        numbers = sorted(row[column] for row in self.rows(table) if row[where] == number)
+        column, table, where, null = parts.groups()
+        numbers = sorted(
+            row[column]
+            for row in self.rows(table)
+            if row[where] == number and row.get(null) is None
+        )
         condition = NothingSince(len(self._ledger.log), found.topics, found.field, number)
         return Seen(tuple(numbers), condition)
 
@@ -171,7 +182,93 @@ class FakeHasher:
     async def hash(self, password: str) -> str:
         """A digest; not for keeping."""
         salt = next(self._salts)
+        return self._hashed(str(salt), password)
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Whether it is the password of this hash."""
+        if password_hash is None:
+            return False
+        return self._hashed(password_hash.split("$")[3], password) == password_hash
+
+    @staticmethod
+    def _hashed(salt: str, password: str) -> str:
         return f"$argon2id$fake${salt}${hashlib.sha256(f'{salt}{password}'.encode()).hexdigest()}"
+
+
+class FakeTelegram:
+    """Links to a bot that is not there."""
+
+    PREFIX = "https://t.me/club_bot?start="
+
+    def __init__(self) -> None:
+        self.lost = False
+
+    async def link(self, payload: str) -> str:
+        """The link; refused while Telegram is lost."""
+        if self.lost:
+            raise ChannelUnavailable
+        return self.PREFIX + payload
+
+
+class WatchedStore:
+    """A store that keeps a list of what it was asked; it may be slow, and it may fail."""
+
+    def __init__(self, store: ShortLivedStore) -> None:
+        self._store = store
+        self.asked: list[tuple[str, str]] = []
+        """Each call and its key."""
+        self.kept: list[bytes] = []
+        """Every value that was ever put."""
+        self.pauses: Callable[[], int] = lambda: 1
+        """How often others go on before and after a call."""
+        self.answers: int | None = None
+        """How many calls are answered from here on, where it is to fail."""
+
+    async def put(self, key: str, value: bytes, seconds: float) -> None:
+        """Keep it for so long."""
+        await self._called("put", key)
+        self.kept.append(value)
+        await self._store.put(key, value, seconds)
+        await self._pause()
+
+    async def get(self, *keys: str) -> Sequence[bytes | None]:
+        """What is kept under each of these keys."""
+        await self._called("get", *keys)
+        found = await self._store.get(*keys)
+        await self._pause()
+        return found
+
+    async def take(self, key: str) -> bytes | None:
+        """What is kept, which is then gone."""
+        await self._called("take", key)
+        taken = await self._store.take(key)
+        await self._pause()
+        return taken
+
+    async def drop(self, *keys: str) -> None:
+        """Keep these no longer."""
+        await self._called("drop", *keys)
+        await self._store.drop(*keys)
+        await self._pause()
+
+    async def count(self, key: str, seconds: float) -> Count:
+        """Count one more."""
+        await self._called("count", key)
+        counted = await self._store.count(key, seconds)
+        await self._pause()
+        return counted
+
+    async def _called(self, name: str, *keys: str) -> None:
+        await self._pause()
+        if self.answers is not None:
+            if self.answers <= 0:
+                raise StoreUnavailable
+            self.answers -= 1
+        self.asked += [(name, key) for key in keys]
+
+    async def _pause(self) -> None:
+        for _ in range(self.pauses()):
+            await asyncio.sleep(0)
 
 
 class FixedClock:
@@ -183,6 +280,10 @@ class FixedClock:
     def now(self) -> datetime:
         """This moment."""
         return self.at
+
+    def seconds(self) -> float:
+        """This moment, in seconds since 1970."""
+        return self.at.timestamp()
 
     def let_pass(self, time: timedelta) -> None:
         """Be later."""

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from application.access import THE_CLUB, Caller
-from application.bus import Asked, Bus, Outcome
+from application.access import THE_CLUB, THIS_MACHINE, Caller, Origin
+from application.bus import Bus, Outcome
 from application.clients import ClientBody, RegisterClient
-from application.command import Command
+from application.command import Asked, Command
 from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
-from application.ports import ReceiptKey, Rules, Services, Submission
+from application.ports import (
+    CodeChannel,
+    LedgerUnavailable,
+    ReceiptKey,
+    Rules,
+    Services,
+    Submission,
+    Tokens,
+)
+from application.sessions import OpenSession
+from application.sign_in import SignedIn, SignIn, Visit
 from application.training_plans import (
     AddTrainingToPlan,
     DrawUpPlan,
@@ -26,8 +38,18 @@ from application.training_plans import (
 from application.trainings import PlanTraining, TrainingWithExercises
 from application.users import NewUser, RegisterUser, UserChanges
 from domain.aggregate import Event
+from domain.sign_ins import Failed
 from domain.values import PaymentStatus, Role
-from tests.application.fakes import FakeLedger, FakeReadSide, FakeServices, fake_services
+from infra.short_lived import InProcessStore
+from tests.application.fakes import (
+    FakeLedger,
+    FakeReadSide,
+    FakeServices,
+    FakeTelegram,
+    FixedClock,
+    WatchedStore,
+    fake_services,
+)
 
 PERSON = {
     "first_name": "Ada",
@@ -57,12 +79,14 @@ class Scene:
         versions: set[int] | None = None,
         key: str | None = None,
         correlation_id: str = "scene",
+        origin: Origin = THIS_MACHINE,
     ) -> Outcome:
         """Have the command done; raises the refusal."""
         named = None if versions is None else frozenset(versions)
         receipt_key = None if key is None else ReceiptKey(f"rest:{caller.actor}", key)
         return await self.bus.execute(
-            command, Asked(caller, correlation_id, versions=named, key=receipt_key)
+            command,
+            Asked(caller, correlation_id, versions=named, key=receipt_key, origin=origin),
         )
 
     async def body(self, command: Command, caller: Caller = THE_CLUB) -> Mapping[str, Any]:
@@ -83,6 +107,16 @@ class Scene:
         name = f"user{self._names}"
         number = await self.made(RegisterUser(new_user(name, role=role, **facts)))
         return Caller.user(number, role)
+
+    async def session(self, owner: Caller, telegram_id: int | None = None) -> int:
+        """A session of the user, with a code that went to this Telegram account."""
+        user_id = owner.user_id or 0
+        return await self.made(OpenSession(user_id, telegram_id, self.password(user_id)))
+
+    def password(self, user_id: int) -> str:
+        """What a login remembers of the password that the user has now."""
+        kept = str(self.row("users", user_id)["password_hash"])
+        return hashlib.sha256(kept.encode()).hexdigest()
 
     async def membership(self, price: str = "49.90") -> int:
         return await self.made(AddMembership(MembershipBody(price=price)))
@@ -178,15 +212,26 @@ def payment_body(client_id: int, membership_id: int, **facts: Any) -> PaymentBod
 
 
 class PausingLedger(FakeLedger):
-    """Lets others go on at each call, so that commands can meet."""
+    """Lets others go on at each call, so that commands can meet; it may be lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.lost = False
 
     async def append(self, submission: Submission) -> int:
-        await asyncio.sleep(0)
+        await self._called("append")
         return await super().append(submission)
 
     async def streams(self, ids: Sequence[str]) -> Mapping[str, Sequence[Event]]:
-        await asyncio.sleep(0)
+        await self._called("streams")
         return await super().streams(ids)
+
+    async def _called(self, name: str) -> None:
+        await asyncio.sleep(0)
+        if self.lost:
+            raise LedgerUnavailable
+        self.asked.append(name)
 
 
 def pausing_scene(rules: Rules | None = None) -> Scene:
@@ -202,3 +247,82 @@ def tables_stop_following(scene: Scene) -> Bus:
     seen.log = list(scene.ledger.log)
     services: Services = replace(scene.services, read_side=FakeReadSide(seen))
     return Bus(services)
+
+
+# --- the way in ----------------------------------------------------------------------------------
+
+HOME = Origin("192.0.2.7", "curl/8.9")
+PASSWORD = "long enough"
+ADAS_PHONE = 5_000_000_007
+"""A Telegram account."""
+
+
+def visit(address: str = HOME.address) -> Visit:
+    """Somebody wants to sign in from this address."""
+    return Visit("a visit", HOME._replace(address=address))
+
+
+class Door(Scene):
+    """The way into a club in memory, for the users `user1`, `user2` and so on.
+
+    It is about now, as the tokens have no other clock; the store's time is the club's.
+    """
+
+    def __init__(self, tokens: Tokens, rules: Rules | None = None) -> None:
+        self.book = PausingLedger()
+        self.clock = FixedClock(datetime.now(UTC))
+        super().__init__(
+            services=replace(
+                fake_services(rules),
+                ledger=self.book,
+                read_side=FakeReadSide(self.book),
+                clock=self.clock,
+            )
+        )
+        self.tokens = tokens
+        self.telegram = FakeTelegram()
+        self.store = WatchedStore(InProcessStore(self.clock.seconds))
+        self.sign_in = self.through(CodeChannel(link=self.telegram.link))
+
+    def through(self, channel: CodeChannel) -> SignIn:
+        """The way in, with codes over this channel."""
+        return SignIn(self.bus, self.services, self.store, channel, self.tokens)
+
+    async def begin(self, username: str = "user1", password: str = PASSWORD) -> tuple[str, str]:
+        """The token of a new login, and the payload of its link."""
+        begun = await self.sign_in.log_in(username, password, visit())
+        assert begun.link is not None
+        return begun.login_token, begun.link.removeprefix(FakeTelegram.PREFIX)
+
+    async def code(self, payload: str, telegram_id: int = ADAS_PHONE) -> str:
+        """The code for whoever opens the link."""
+        return (await self.sign_in.open_link(payload, telegram_id, visit("telegram")))[1]
+
+    async def verify(self, login_token: str, code: str) -> SignedIn:
+        return await self.sign_in.verify(login_token, code, visit())
+
+    async def enter(
+        self, username: str = "user1", telegram_id: int = ADAS_PHONE, password: str = PASSWORD
+    ) -> SignedIn:
+        """Sign in, from the password to the session."""
+        login_token, payload = await self.begin(username, password)
+        return await self.verify(login_token, await self.code(payload, telegram_id))
+
+    def let_pass(self, **time: float) -> None:
+        """Be so much later."""
+        self.clock.let_pass(timedelta(**time))
+
+    def told_since(self, position: int) -> list[tuple[str, str]]:
+        """What was recorded, but for the names of who failed: whom, and what or why."""
+        return [
+            (event.originator_id, event.why if isinstance(event, Failed) else event.TOPIC)
+            for event in self.ledger.events[position:]
+        ]
+
+    def failures(self) -> list[tuple[int | None, str]]:
+        """Every attempt that failed: whose, and why."""
+        return [(e.user_id, e.why) for e in self.ledger.events if isinstance(e, Failed)]
+
+    def session_rows(self) -> list[tuple[int, str | None]]:
+        """Every session there ever was, and why it ended."""
+        return [(row["id"], row.get("ended_because")) for row in self.rows("sessions")]

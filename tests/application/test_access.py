@@ -20,6 +20,7 @@ from application.memberships import (
 )
 from application.payments import ChangePayment, DeletePayment, RequestPayment
 from application.reports import DrawUpReport, ReportBody
+from application.sessions import EndSession, UnbindTelegram
 from application.training_plans import (
     AddTrainingToPlan,
     ChangePlan,
@@ -74,6 +75,9 @@ EXPECTED: Mapping[str, Reach] = {
     "users.change": own_and(),
     "users.delete": own_and(),
     "users.set-role": only(),
+    "users.unbind-telegram": own_and(),
+    "sessions.read": only(*Role),
+    "sessions.end": own_and(),
     "memberships.list": only(),
     "memberships.read": only(),
     "memberships.keep": only(),
@@ -155,6 +159,7 @@ class Things:
     free_plan_id: int
     free_user_id: int
     free_membership_id: int
+    session_id: int
 
 
 async def things_of(scene: Scene, owner: Caller) -> Things:
@@ -177,6 +182,7 @@ async def things_of(scene: Scene, owner: Caller) -> Things:
         free_plan_id=await scene.plan(owner),
         free_user_id=(await scene.user()).user_id or 0,
         free_membership_id=await scene.membership(),
+        session_id=await scene.session(owner, telegram_id=5),
     )
 
 
@@ -195,6 +201,8 @@ CASES: Mapping[str, Case] = {
         lambda t: ChangeUser(t.user_id, user_changes(username="lovelace")), own_and()
     ),
     "delete a user": Case(lambda t: DeleteUser(t.user_id), own_and()),
+    "unbind a Telegram account": Case(lambda t: UnbindTelegram(t.user_id), own_and()),
+    "log out": Case(lambda t: EndSession(t.session_id), own_and()),
     "add a membership": Case(lambda _: AddMembership(MembershipBody(price="1")), only()),
     "change a membership": Case(
         lambda t: ChangeMembership(t.membership_id, {"price": "1.00"}), only()
@@ -319,6 +327,8 @@ async def test_who_may_make_a_client_of_whom(scene: Scene, role: Role) -> None:
 NOWHERE = 999
 HIDDEN: Mapping[str, Callable[[Things, int], Command]] = {
     "user": lambda t, n: ChangeUser(n or t.user_id, user_changes(username="lovelace")),
+    "user with a Telegram account": lambda t, n: UnbindTelegram(n or t.user_id),
+    "session": lambda t, n: EndSession(n or t.session_id),
     "client": lambda t, n: ChangeClient(n or t.client_id, {"first_name": "Al"}),
     "training": lambda t, n: DeleteTraining(n or t.training_id),
     "plan": lambda t, n: DeletePlan(n or t.plan_id),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,9 @@ import argon2
 import pytest
 
 from application.access import THE_CLUB, Caller
-from application.bus import Asked, Bus
+from application.bus import Bus
 from application.clients import ChangeClient, ClientBody, RegisterClient
-from application.command import Command
+from application.command import Asked, Command
 from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
@@ -32,6 +33,7 @@ from application.ports import (
     StaleDecision,
     Submission,
 )
+from application.sessions import EndSession, OpenSession
 from application.training_plans import (
     AddTrainingToPlan,
     DeletePlan,
@@ -52,6 +54,7 @@ from application.users import ChangeUser, DeleteUser, NewUser, RegisterUser, Use
 from domain.aggregate import Event, time_text
 from domain.clients import MembershipChanged
 from domain.memberships import Added, Membership, Repriced
+from domain.users import Registered
 from domain.values import PaymentStatus, Role
 from infra import callers, read_side
 from infra.bootstrap import Club, SystemClock, open_club
@@ -215,6 +218,14 @@ class Scene:
         assert all(outcome.shown for outcome in done)
         return done[-1].position
 
+    async def sign_in(self, number: int, sessions: int) -> int:
+        """The user opens so many sessions; the position at which it ended."""
+        stream = f"user-{number}"
+        registered, *_ = (await self.services.ledger.streams([stream]))[stream]
+        assert isinstance(registered, Registered)
+        password = hashlib.sha256(registered.password_hash.encode()).hexdigest()
+        return await self.do(*[OpenSession(number, None, password)] * sessions)
+
 
 @pytest.fixture
 def scene(services: Services) -> Scene:
@@ -283,6 +294,8 @@ REFERRING = [
     ("plans with training", 2, (1,)),
     ("plans of client", 2, (1,)),
     ("plans of client", 99, ()),
+    ("sessions of user", 1, (1, 2)),
+    ("sessions of user", 2, ()),
 ]
 
 
@@ -290,7 +303,8 @@ REFERRING = [
 async def test_who_refers_to_what_is_known_as_of_a_position(
     scene: Scene, tables: ReadSide, reference: str, number: int, referring: tuple[int, ...]
 ) -> None:
-    position = await scene.do(*TWO_CLIENTS, *TRAININGS_AND_PLANS)
+    await scene.do(*TWO_CLIENTS, *TRAININGS_AND_PLANS)
+    position = await scene.sign_in(1, sessions=2)
     seen = await tables.referring(reference, number)
     assert seen.numbers == referring
     about = REFERENCES[reference]
@@ -299,6 +313,8 @@ async def test_who_refers_to_what_is_known_as_of_a_position(
 
 async def test_who_is_gone_refers_to_nothing(scene: Scene, tables: ReadSide) -> None:
     await scene.do(*TWO_CLIENTS, *TRAININGS_AND_PLANS, DeletePlan(1), DeleteTraining(1))
+    await scene.sign_in(1, sessions=3)
+    await scene.do(EndSession(2))
     found = [
         (await tables.referring(reference, number)).numbers
         for reference, number in [
@@ -306,9 +322,10 @@ async def test_who_is_gone_refers_to_nothing(scene: Scene, tables: ReadSide) -> 
             ("trainings with exercise", 1),
             ("plans with training", 2),
             ("plans of client", 2),
+            ("sessions of user", 1),
         ]
     ]
-    assert found == [(2,), (2,), (), ()]
+    assert found == [(2,), (2,), (), (), (1, 3)]
 
 
 def test_every_reference_is_among_them() -> None:
@@ -363,6 +380,14 @@ async def test_a_hash_hides_the_password_and_its_like(hasher: PasswordHasher) ->
     assert len(one) <= 255
 
 
+async def test_a_password_is_told_from_every_other(hasher: PasswordHasher) -> None:
+    kept = await hasher.hash("pässword")
+    assert await hasher.verify("pässword", kept)
+    for other in ("password", "Pässword", "pässword ", "", kept):
+        assert not await hasher.verify(other, kept)
+        assert not await hasher.verify(other, None)
+
+
 async def test_the_real_hash_is_of_its_password_only() -> None:
     kept = await Argon2Hasher().hash("pässword")
     assert argon2.PasswordHasher().verify(kept, "pässword")
@@ -397,7 +422,7 @@ async def ada(club: Club, monkeypatch: pytest.MonkeyPatch) -> str:
     """The token of user 1."""
     monkeypatch.setattr(callers, "FRESH", 0)
     await do(club, new_user("ada"))
-    return club.tokens.issue(1, 600)
+    return club.tokens.access_token(1, None, 600)
 
 
 async def test_a_token_stands_for_its_user_with_the_role_of_now(club: Club, ada: str) -> None:
@@ -413,6 +438,43 @@ async def test_the_token_of_a_user_who_left_is_not_valid(club: Club, ada: str) -
 
 
 async def test_a_token_for_nobody_or_made_up_is_not_valid(club: Club) -> None:
-    for token in (club.tokens.issue(99, 600), "made up", ""):
+    for token in (club.tokens.access_token(99, None, 600), "made up", ""):
+        with pytest.raises(InvalidToken):
+            await club.callers.of(token)
+
+
+async def session_of_ada(club: Club) -> tuple[int, str]:
+    """A session of user 1, and an access token of it."""
+    await Scene(club.services).sign_in(1, sessions=1)
+    ((number,),) = await club.reads.rows("SELECT max(id) FROM sessions")
+    return number, club.tokens.access_token(1, number, 600)
+
+
+async def test_a_token_of_a_session_stands_for_its_user_until_it_ends(club: Club, ada: str) -> None:
+    (one, token), (other, its) = [await session_of_ada(club) for _ in range(2)]
+    assert await club.callers.of(token) == Caller.user(1, Role.USER, one)
+    await do(club, EndSession(one))
+    with pytest.raises(InvalidToken):
+        await club.callers.of(token)
+    assert await club.callers.of(its) == Caller.user(1, Role.USER, other)
+    assert await club.callers.of(ada) == Caller.user(1, Role.USER)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        DeleteUser(1),
+        ChangeUser(1, UserChanges.model_validate({"password": "another one"})),
+    ],
+    ids=lambda command: command.NAME,
+)
+async def test_what_ends_all_sessions_ends_their_tokens(
+    club: Club, ada: str, command: Command
+) -> None:
+    tokens = [(await session_of_ada(club))[1] for _ in range(2)]
+    for token in tokens:
+        await club.callers.of(token)
+    await do(club, command)
+    for token in tokens:
         with pytest.raises(InvalidToken):
             await club.callers.of(token)

@@ -18,6 +18,7 @@ from application.command import Command
 from application.exercises import DeleteExercise
 from application.memberships import DeleteMembership
 from application.policies import consequences
+from application.sessions import EndSessionsOf
 from application.training_plans import (
     DeletePlan,
     RemoveTrainingFromPlan,
@@ -33,10 +34,20 @@ from application.trainings import (
     RemoveExerciseFromTraining,
 )
 from application.users import DeleteUser
-from domain import clients, exercises, memberships, payments, training_plans, trainings, users
+from domain import (
+    clients,
+    exercises,
+    memberships,
+    payments,
+    sessions,
+    training_plans,
+    trainings,
+    users,
+)
 from domain.aggregate import Event
 from domain.refusals import Busy
 from domain.reservations import MembershipHeld
+from domain.sessions import Ending
 from domain.values import PaymentStatus
 from tests.application.fakes import A_MORNING
 from tests.application.scene import Scene, tables_stop_following
@@ -53,7 +64,23 @@ def happened(kind: type[Event], stream: str, **facts: Any) -> Event:
 @pytest.mark.parametrize(
     ("event", "commands"),
     [
-        (happened(users.Deleted, "user-7"), [DeactivateClientOf(7)]),
+        (
+            happened(users.Deleted, "user-7"),
+            [DeactivateClientOf(7), EndSessionsOf(7, Ending.USER_DELETED)],
+        ),
+        (
+            happened(users.PasswordChanged, "user-7", password_hash="h2"),
+            [EndSessionsOf(7, Ending.PASSWORD_CHANGED)],
+        ),
+        (
+            happened(users.TelegramUnbound, "user-7", origin="192.0.2.7"),
+            [EndSessionsOf(7, Ending.TELEGRAM_UNBOUND)],
+        ),
+        (happened(users.RoleChanged, "user-7", role="USER", origin="192.0.2.7"), []),
+        (happened(users.SignedIn, "user-7", session_id=3, origin="192.0.2.7"), []),
+        (happened(users.TelegramBound, "user-7", telegram_id=5, origin="192.0.2.7"), []),
+        (happened(sessions.TokenReused, "session-3", generation=1, origin="192.0.2.7"), []),
+        (happened(sessions.Ended, "session-3", why="logged-out", origin="192.0.2.7"), []),
         (happened(clients.Deleted, "client-42"), [DeleteTrainingsOf(42), UnpinPlansFrom(42)]),
         (happened(trainings.Deleted, "training-9"), [RemoveTrainingFromPlans(9)]),
         (happened(exercises.Deleted, "exercise-5"), [RemoveExerciseEverywhere(5)]),

@@ -23,6 +23,8 @@ from domain.payments import Payment
 from domain.refusals import Refusal
 from domain.reports import Report
 from domain.reservations import Reservation, UsernameTaken
+from domain.sessions import Ending, Session
+from domain.sign_ins import Failure, SignIn
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from domain.users import User
@@ -52,6 +54,7 @@ Rows = defaultdict[str, dict[tuple[Any, ...], dict[str, Any]]]
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
 few = st.integers(1, 3)
 ids = few | st.just(2**31 - 1)
+accounts = few | st.just(2**52 - 1)
 moments = st.datetimes(datetime(2025, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is beside them
 days_of_birth = st.dates().map(lambda day: day.isoformat())
 decimals = st.decimals(0, 999, places=2).map(str)
@@ -162,10 +165,38 @@ KINDS: dict[str, Kind] = {
             move("rename", username=words),
             move("change_email", email=words),
             move("change_password", password_hash=words),
-            move("change_role", role=st.sampled_from(Role)),
+            move("change_role", role=st.sampled_from(Role), origin=words),
+            move("sign_in", session_id=ids, telegram_id=maybe(accounts), origin=words),
+            move("unbind_telegram", origin=words),
             move("delete"),
         ),
         table="users",
+    ),
+    "session": Kind(
+        st.builds(
+            Session.open,
+            st.just(1),
+            user_id=ids,
+            ends_at=moments,
+            origin=words,
+            agent=words,
+            at=st.just(START),
+        ),
+        st.one_of(
+            move("refresh", generation=few, origin=words),
+            move("end", why=st.sampled_from(Ending), origin=words),
+        ),
+    ),
+    "sign-in": Kind(
+        st.builds(
+            SignIn.fail,
+            st.just(1),
+            user_id=maybe(ids),
+            why=st.sampled_from(Failure),
+            origin=words,
+            agent=words,
+            at=st.just(START),
+        ),
     ),
     "membership": Kind(
         began(Membership.add, MEMBERSHIP),

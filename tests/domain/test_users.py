@@ -9,18 +9,27 @@ import pytest
 from domain.users import (
     Deleted,
     EmailChanged,
+    ForeignTelegram,
+    NoTelegram,
     PasswordChanged,
     Registered,
     Renamed,
     RoleChanged,
+    SignedIn,
+    TelegramBound,
+    TelegramUnbound,
     User,
     UserDeleted,
 )
 from domain.values import Role
+from infra.ledger.mapper import to_event
 from tests.domain.scenario import START, Told, after, given, news, text, told
 
 ADA = told(Registered, username="ada", email="ada@example.com", password_hash="h1", role="USER")
 NOW = after(days=1)
+HERE = "192.0.2.7"
+BOUND = told(TelegramBound, telegram_id=5, origin=HERE)
+SIGNED_IN = told(SignedIn, session_id=3, origin=HERE)
 
 
 def test_a_new_user_has_every_documented_column() -> None:
@@ -57,8 +66,8 @@ CHANGES: dict[str, tuple[Callable[[User], None], Told]] = {
         told(PasswordChanged, password_hash="h2"),
     ),
     "is given another role": (
-        lambda user: user.change_role(Role.TRAINER, "192.0.2.7", NOW),
-        told(RoleChanged, role="TRAINER"),
+        lambda user: user.change_role(Role.TRAINER, HERE, NOW),
+        told(RoleChanged, role="TRAINER", origin=HERE),
     ),
 }
 
@@ -70,7 +79,8 @@ def test_each_change_of_a_user_is_an_event_of_its_own(change: str) -> None:
     do(user)
     assert news(user) == [event]
     for name, fact in event.facts.items():
-        assert vars(user).get(name, user.facts.get(name)) == fact
+        if name != "origin":
+            assert vars(user).get(name, user.facts.get(name)) == fact
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -86,7 +96,7 @@ def test_what_stays_the_same_is_no_event() -> None:
     user = given(User, 7, ADA)
     user.rename("ada", NOW)
     user.change_email("ada@example.com", NOW)
-    user.change_role(Role.USER, "192.0.2.7", NOW)
+    user.change_role(Role.USER, HERE, NOW)
     assert news(user) == []
 
 
@@ -103,3 +113,80 @@ def test_a_user_is_deleted_once() -> None:
     user = given(User, 7, ADA, told(Deleted))
     with pytest.raises(UserDeleted):
         user.delete(NOW)
+
+
+# --- signing in --------------------------------------------------------------------------------
+
+
+def test_a_user_shows_when_they_last_signed_in() -> None:
+    user = given(User, 7, ADA, BOUND, SIGNED_IN)
+    user.sign_in(4, 5, "192.0.2.8", NOW)
+    assert news(user) == [told(SignedIn, session_id=4, origin="192.0.2.8")]
+    assert user.shown()["last_login"] == text(NOW)
+
+
+def test_the_first_telegram_account_is_bound() -> None:
+    user = given(User, 7, ADA)
+    user.sign_in(3, 5, HERE, NOW)
+    assert news(user) == [BOUND, SIGNED_IN]
+    assert user.telegram_id == 5
+
+
+def test_from_then_on_no_other_account_signs_in() -> None:
+    user = given(User, 7, ADA, BOUND)
+    with pytest.raises(ForeignTelegram):
+        user.sign_in(3, 6, HERE, NOW)
+    assert news(user) == []
+    assert (user.telegram_id, user.shown()["last_login"]) == (5, None)
+
+
+@pytest.mark.parametrize(("history", "bound"), [((ADA,), None), ((ADA, BOUND), 5)])
+def test_a_code_from_the_machine_itself_binds_nothing(
+    history: tuple[Told, ...], bound: int | None
+) -> None:
+    user = given(User, 7, *history)
+    user.sign_in(3, None, HERE, NOW)
+    assert news(user) == [SIGNED_IN]
+    assert user.telegram_id == bound
+
+
+def test_an_account_that_is_unbound_makes_way_for_another() -> None:
+    user = given(User, 7, ADA, BOUND)
+    user.unbind_telegram(HERE, NOW)
+    user.sign_in(3, 6, HERE, NOW)
+    assert news(user) == [
+        told(TelegramUnbound, origin=HERE),
+        told(TelegramBound, telegram_id=6, origin=HERE),
+        SIGNED_IN,
+    ]
+    assert user.telegram_id == 6
+
+
+@pytest.mark.parametrize("history", [(ADA,), (ADA, BOUND, told(TelegramUnbound, origin=HERE))])
+def test_where_no_account_is_bound_there_is_none_to_unbind(history: tuple[Told, ...]) -> None:
+    user = given(User, 7, *history)
+    with pytest.raises(NoTelegram):
+        user.unbind_telegram(HERE, NOW)
+    assert news(user) == []
+
+
+def test_a_deleted_user_neither_signs_in_nor_unbinds() -> None:
+    user = given(User, 7, ADA, BOUND, told(Deleted))
+    with pytest.raises(UserDeleted):
+        user.sign_in(3, 5, HERE, NOW)
+    with pytest.raises(UserDeleted):
+        user.unbind_telegram(HERE, NOW)
+    assert news(user) == []
+
+
+def test_a_role_that_was_changed_before_events_said_from_where_still_counts() -> None:
+    state = (
+        b'{"timestamp":{"_type_":"datetime_iso","_data_":"2026-01-02T09:00:00+00:00"},'
+        b'"role":"TRAINER"}'
+    )
+    event = to_event("user-7", 2, "user.role-changed", state)
+    assert isinstance(event, RoleChanged)
+    assert (event.role, event.origin) == ("TRAINER", "unknown")
+    user = event.mutate(given(User, 7, ADA))
+    assert user is not None
+    assert user.role is Role.TRAINER

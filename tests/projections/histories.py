@@ -20,6 +20,7 @@ from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.payments import STEPS, Payment
 from domain.reports import Report
+from domain.sessions import Ended, Ending, Session
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from domain.users import User
@@ -31,6 +32,7 @@ from projections import (
     exercises,
     memberships,
     payments,
+    sessions,
     training_plans,
     trainings,
     users,
@@ -43,6 +45,8 @@ Choice = tuple[str, int, int]
 """An action, and two numbers that say to what it is done."""
 
 START = datetime(2026, 1, 1, 9, tzinfo=UTC)
+LONG = timedelta(days=36_500)
+"""How long sessions last here: their list shows those that go on now."""
 DOING: Facts = {
     "order_in_training": 1,
     "sets": 3,
@@ -59,6 +63,8 @@ class History:
         self.events: list[Event] = []
         self.reported: dict[int, list[dict[str, Any]]] = {}
         """Whom each report has to show: the users as they were at its event."""
+        self.signed_in: dict[int, dict[str, Any]] = {}
+        """What the list of sessions has to show: those that go on."""
         self._all: dict[type[Aggregate], dict[int, Aggregate]] = {}
         self._at = START
 
@@ -120,8 +126,9 @@ class History:
         user.rename(name, self._at)
         user.change_email(f"{name}@example.com", self._at)
         user.change_password(f"hash {other}", self._at)
-        user.change_role([*Role][other % len(Role)], self._at)
+        user.change_role([*Role][other % len(Role)], _address(one), self._at)
         self._record(user)
+        self._end_sessions_of(user, Ending.PASSWORD_CHANGED)
 
     def swap_usernames(self, one: int, other: int) -> None:
         first, second = self.one(User, one), self.one(User, other)
@@ -142,6 +149,74 @@ class History:
             if client.user_id == user.number:
                 client.change_status(ClientStatus.INACTIVE, self._at)
                 self._record(client)
+        self._end_sessions_of(user, Ending.USER_DELETED)
+
+    # --- sessions --------------------------------------------------------------------------
+
+    def sign_in(self, one: int, other: int) -> None:
+        user = self.one(User, one)
+        if user is None:
+            return
+        number, origin = self._next(Session), _address(other)
+        user.sign_in(number, user.telegram_id or (other or None), origin, self._at)
+        self._record(user)
+        agent, ends_at = f"Program/{other} (Ünï)", self._at + LONG
+        self._new(
+            Session.open(
+                number,
+                user_id=user.number,
+                ends_at=ends_at,
+                origin=origin,
+                agent=agent,
+                at=self._at,
+            )
+        )
+        self.signed_in[number] = {
+            "id": number,
+            "opened_at": time_text(self._at),
+            "last_used_at": time_text(self._at),
+            "ends_at": time_text(ends_at),
+            "origin": origin,
+            "agent": agent,
+        }
+
+    def _live(self, number: int) -> Session | None:
+        live = [session for session in self.living(Session) if session.live(self._at)]
+        return live[number % len(live)] if live else None
+
+    def refresh_session(self, one: int, other: int) -> None:
+        """With the newest token; now and then with an older one."""
+        session = self._live(one)
+        if session is None:
+            return
+        origin = _address(other)
+        if session.refresh(session.generation - (other % 8 == 7), origin, self._at):
+            used = {"last_used_at": time_text(self._at), "origin": origin}
+            self.signed_in[session.number] |= used
+        else:
+            del self.signed_in[session.number]
+        self._record(session)
+
+    def end_session(self, one: int, other: int) -> None:
+        session = self._live(one)
+        if session is not None:
+            session.end(Ending.LOGGED_OUT, _address(other), self._at)
+            self._record(session)
+            del self.signed_in[session.number]
+
+    def unbind_telegram(self, one: int, other: int) -> None:
+        user = self.one(User, one)
+        if user is not None and user.telegram_id is not None:
+            user.unbind_telegram(_address(other), self._at)
+            self._record(user)
+            self._end_sessions_of(user, Ending.TELEGRAM_UNBOUND)
+
+    def _end_sessions_of(self, user: User, why: Ending) -> None:
+        for session in self.living(Session):
+            if session.user_id == user.number and session.live(self._at):
+                session.end(why, "192.0.2.7", self._at)
+                self._record(session)
+                del self.signed_in[session.number]
 
     # --- memberships and clients -----------------------------------------------------------
 
@@ -425,6 +500,11 @@ ACTIONS: Mapping[str, Callable[[History, int, int], None]] = {
 }
 """Everything that can be done, by name."""
 
+
+def _address(number: int) -> str:
+    return f"192.0.2.{number % 100}" if number % 3 else f"2001:db8::{number % 100}"
+
+
 OPENING = [
     (action, number)
     for action in (
@@ -437,6 +517,7 @@ OPENING = [
         "add_or_remove_training",
         "pin_or_unpin",
         "request_payment",
+        "sign_in",
     )
     for number in range(4 if action in {"register_user", "add_membership"} else 2)
 ]
@@ -447,7 +528,7 @@ def rich(actions: int, seed: int = 7) -> History:
     random = Random(seed)
     names = sorted(ACTIONS)
     # Things come more often than they go, so that there is something to see at the end.
-    weights = [1 if name.startswith("delete") else 4 for name in names]
+    weights = [1 if name.startswith(("delete", "end", "unbind")) else 4 for name in names]
     drawn = random.choices(names, weights, k=actions)
     return History.of((name, random.randrange(1000), random.randrange(100)) for name in drawn)
 
@@ -530,11 +611,13 @@ async def shown_by_tables(connection: psycopg.AsyncConnection[Any]) -> dict[str,
         "trainings of plans": await _shown(connection, training_plans.TRAININGS_LISTING),
         "pinned": await _shown(connection, training_plans.PINNED_LISTING),
         "payments": await _shown(connection, payments.LISTING),
+        "sessions": await _shown(connection, sessions.LISTING),
     }
     for name, sql in {
         "versions": "SELECT aggregate_id, version FROM aggregate_versions",
         "admissions": "SELECT client_id, until FROM client_admissions",
         "passwords": "SELECT id, password_hash FROM users",
+        "sessions that ended": "SELECT id, ended_because FROM sessions WHERE ended_at IS NOT NULL",
         "reports": "SELECT id, new_users -> 'data' FROM simple_report",
     }.items():
         found[name] = dict(await (await connection.execute(sql)).fetchall())
@@ -572,10 +655,14 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
             key=lambda row: (row["client_id"], row["training_plan_id"]),
         ),
         "payments": [payment.shown() for payment in history.living(Payment)],
+        "sessions": list(history.signed_in.values()),
         "versions": {a.id: a.version for a in history.everything()},
         "admissions": {
             c.number: datetime.fromisoformat(c.until) for c in history.living(Client) if c.until
         },
         "passwords": {user.number: user.password_hash for user in everybody},
+        "sessions that ended": {
+            event.number: event.why for event in history.events if isinstance(event, Ended)
+        },
         "reports": history.reported,
     }

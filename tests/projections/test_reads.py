@@ -16,12 +16,14 @@ from domain.memberships import Membership
 from domain.training_plans import TrainingPlan
 from infra.postgres import Postgres
 from infra.projecting import Tail
+from infra.short_lived import InProcessStore, Marks
 from projections import (
     clients,
     exercises,
     memberships,
     payments,
     reports,
+    sessions,
     training_plans,
     trainings,
     users,
@@ -44,6 +46,7 @@ LISTINGS = {
     "pinned": training_plans.PINNED_LISTING,
     "payments": payments.LISTING,
     "reports": reports.LISTING,
+    "sessions": sessions.LISTING,
 }
 SORTS = [
     pytest.param(listing, direction + column, id=f"{name} by {direction}{column}")
@@ -87,7 +90,7 @@ async def queries(database: str, history: History) -> AsyncIterator[Queries]:
 
 
 async def test_rows_asked_for_at_once_are_one_query(queries: Queries, history: History) -> None:
-    reads = Reads(queries.rows)
+    reads = Reads(queries.rows, Marks(InProcessStore()))
     numbers = [client.number for client in history.living(Client)]
     assert len(numbers) > 5
     found = await asyncio.gather(
@@ -104,7 +107,7 @@ async def test_rows_asked_for_at_once_are_one_query(queries: Queries, history: H
 async def test_rows_of_different_tables_are_not_mixed_up(
     queries: Queries, history: History
 ) -> None:
-    reads = Reads(queries.rows)
+    reads = Reads(queries.rows, Marks(InProcessStore()))
     membership, exercise = await asyncio.gather(
         reads.one(memberships.LISTING, history.living(Membership)[0].number),
         reads.one(exercises.LISTING, history.living(Exercise)[0].number),
@@ -118,7 +121,7 @@ async def test_rows_of_different_tables_are_not_mixed_up(
 async def test_a_row_with_a_key_of_two_numbers_is_found_by_both(
     queries: Queries, history: History
 ) -> None:
-    reads = Reads(queries.rows)
+    reads = Reads(queries.rows, Marks(InProcessStore()))
     pinned = [
         (client_id, plan.number)
         for plan in history.living(TrainingPlan)
@@ -131,7 +134,7 @@ async def test_a_row_with_a_key_of_two_numbers_is_found_by_both(
 
 
 async def test_no_row_shows_a_password(queries: Queries) -> None:
-    reads = Reads(queries.rows)
+    reads = Reads(queries.rows, Marks(InProcessStore()))
     for listing in LISTINGS.values():
         assert b"hash" not in (await reads.page(listing, Asked(limit=500))).body
 
@@ -140,7 +143,7 @@ async def test_a_lost_database_is_told_to_all_who_asked() -> None:
     async def lost(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         raise LedgerUnavailable
 
-    reads = Reads(lost)
+    reads = Reads(lost, Marks(InProcessStore()))
     answers = await asyncio.gather(
         reads.one(users.LISTING, 1),
         reads.one(users.LISTING, 2),
@@ -167,7 +170,7 @@ async def walk(reads: Reads, listing: Listing, asked: Asked) -> list[list[dict[s
 
 async def test_every_list_in_every_order_is_walked_from_end_to_end(queries: Queries) -> None:
     """Page by page, each row comes once, and in the order that the whole list has."""
-    reads = Reads(queries.rows)
+    reads = Reads(queries.rows, Marks(InProcessStore()))
     for case in SORTS:
         listing, sort = case.values
         assert isinstance(listing, Listing)
@@ -180,7 +183,7 @@ async def test_every_list_in_every_order_is_walked_from_end_to_end(queries: Quer
 
 
 async def test_a_sort_is_by_value_and_rows_without_one_come_last(queries: Queries) -> None:
-    reads = Reads(queries.rows)
+    reads = Reads(queries.rows, Marks(InProcessStore()))
     for sort in ("gender", "-gender"):
         ((*rows,),) = await walk(reads, clients.LISTING, Asked(sort=sort, limit=500))
         genders = [row["gender"] for row in rows]
@@ -194,7 +197,7 @@ async def test_a_sort_is_by_value_and_rows_without_one_come_last(queries: Querie
 
 
 async def test_equal_pages_asked_for_at_once_are_run_once(queries: Queries) -> None:
-    reads = Reads(queries.rows)
+    reads = Reads(queries.rows, Marks(InProcessStore()))
     same = [reads.page(users.LISTING, Asked(limit=5)) for _ in range(20)]
     other = reads.page(users.LISTING, Asked(limit=6))
     found = await asyncio.gather(*same, other)
@@ -204,7 +207,7 @@ async def test_equal_pages_asked_for_at_once_are_run_once(queries: Queries) -> N
 
 
 async def test_a_total_counts_all_that_the_filter_lets_through(queries: Queries) -> None:
-    reads = Reads(queries.rows)
+    reads = Reads(queries.rows, Marks(InProcessStore()))
     ((*shown,),) = await walk(reads, clients.LISTING, Asked({"status": "ACTIVE"}, limit=500))
     everybody = await reads.total(clients.LISTING, Asked())
     active = await reads.total(clients.LISTING, Asked({"status": "ACTIVE"}, limit=1))
@@ -213,7 +216,7 @@ async def test_a_total_counts_all_that_the_filter_lets_through(queries: Queries)
 
 
 async def test_an_owner_sees_their_own_and_nothing_else(queries: Queries) -> None:
-    reads = Reads(queries.rows)
+    reads = Reads(queries.rows, Marks(InProcessStore()))
     ((first, *others),) = await walk(reads, clients.LISTING, Asked(limit=500))
     assert others
     own = await reads.page(clients.LISTING, Asked(owner=first["user_id"]))
@@ -234,7 +237,7 @@ async def test_an_owner_sees_their_own_and_nothing_else(queries: Queries) -> Non
 async def test_a_cursor_that_does_not_fit_the_column_is_refused(
     queries: Queries, listing: Listing, sort: str, value: str
 ) -> None:
-    reads = Reads(queries.rows)
+    reads = Reads(queries.rows, Marks(InProcessStore()))
     asked = Asked(sort=sort, after=write_cursor(value, [1]))
     with pytest.raises(UnreadableCursor):
         await reads.page(listing, asked)
