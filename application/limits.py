@@ -15,6 +15,10 @@ NETWORK_BITS = 64
 """What one subscriber has of IPv6: nobody gets a new limit with each address of it."""
 
 
+PLACES = 10
+"""From how many addresses an account's limit may be used up before nobody may try any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One limit, and what is left of it."""
@@ -50,8 +54,9 @@ class Limits:
     async def attempt(self, what: str, account: str | None, origin: Origin) -> Allowance:
         """Count one more attempt; raises TooManyAttempts where it is one too many.
 
-        Attempts from an address that is over its limit do not count against the account, so
-        that nobody keeps somebody else out from one place for long.
+        An account has a limit for each address, so that nobody keeps somebody else out from one
+        place, and a larger one for all addresses together. Whoever is over one limit does not
+        count against the next.
         """
         address = await self._count(
             "address", f"{what}:{network(origin.address)}", self._rules.attempts_per_address
@@ -60,11 +65,12 @@ class Limits:
         if account is None:
             return (address,)
         name = hashlib.sha256(" ".join(account.casefold().split()).encode()).hexdigest()
-        by_account = await self._count(
-            "account", f"{what}:{name}", self._rules.attempts_per_account
-        )
-        self._refuse((by_account, address))
-        return by_account, address
+        quota = self._rules.attempts_per_account
+        here = await self._count("account", f"{what}:{name}:{network(origin.address)}", quota)
+        self._refuse((here, address))
+        everywhere = await self._count("everywhere", f"{what}:{name}", quota * PLACES)
+        self._refuse((everywhere, here, address))
+        return here, address
 
     async def _count(self, name: str, key: str, quota: int) -> Limit:
         window = self._rules.attempts_window_seconds

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from application.command import Command
 from application.work import Result, Work
-from domain.refusals import Conflict
+from domain.refusals import Conflict, Unauthenticated
 from domain.sessions import Ending, Session
 from domain.sign_ins import Failure, SignIn
 from domain.users import User
@@ -20,8 +20,12 @@ LONGEST_AGENT = 200
 """Characters kept of what a program says it is."""
 
 
-class PasswordChanged(Conflict):
-    """The password was changed since it was shown."""
+class Overtaken(Conflict):
+    """The password or the Telegram account was changed since it was shown."""
+
+
+class SessionEnded(Unauthenticated):
+    """This session has ended, or this refresh token was used before. Please sign in again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,8 @@ class OpenSession(Command):
 
     user_id: int
     telegram_id: int | None
-    password: str
-    """The SHA-256 of the hash of the password that was shown, in hex digits."""
+    proof: str
+    """`proof_of` the user when the password was shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,22 @@ class UnbindTelegram(Command):
     user_id: int
 
 
+def proof_of(user: User) -> str:
+    """What a login rests on: another password, or an unbound account, and it is another."""
+    return hashlib.sha256(f"{user.password_hash} {user.times_unbound}".encode()).hexdigest()
+
+
+async def must_be_signed_in(work: Work) -> None:
+    """Refuse what is asked with a token of a session that has ended; the decision rests on it.
+
+    So whoever has a copy of a token cannot do two things at once that each end its session.
+    """
+    if work.caller.session_id is not None:
+        session = await work.find(Session, work.caller.session_id)
+        if session is None or not session.live(work.at):
+            raise SessionEnded
+
+
 async def note_failed_sign_in(command: NoteFailedSignIn, work: Work) -> Result:
     """Each is a record of its own, so that nobody adds to somebody else's history."""
     failed = SignIn.fail(
@@ -89,8 +109,8 @@ async def note_failed_sign_in(command: NoteFailedSignIn, work: Work) -> Result:
 async def open_session(command: OpenSession, work: Work) -> Result:
     """The first Telegram account is bound to the user with it."""
     user = await work.get(User, command.user_id)
-    if hashlib.sha256(user.password_hash.encode()).hexdigest() != command.password:
-        raise PasswordChanged
+    if proof_of(user) != command.proof:
+        raise Overtaken
     number = await work.new_number(Session)
     user.sign_in(number, command.telegram_id, work.origin.address, work.at)
     ends_at = work.at + timedelta(days=work.rules.session_days)
@@ -142,6 +162,7 @@ async def unbind_telegram(command: UnbindTelegram, work: Work) -> Result:
     """The user's own business, or an ADMIN's."""
     user = await work.get(User, command.user_id)
     work.allow("users.unbind-telegram", user, owner=command.user_id)
+    await must_be_signed_in(work)
     work.must_match(user)
     user.unbind_telegram(work.origin.address, work.at)
     return Result(None)

@@ -28,7 +28,14 @@ from application.ports import (
     ShortLivedStore,
     Tokens,
 )
-from application.sessions import EndSession, NoteFailedSignIn, OpenSession, RefreshSession
+from application.sessions import (
+    EndSession,
+    NoteFailedSignIn,
+    OpenSession,
+    RefreshSession,
+    SessionEnded,
+    proof_of,
+)
 from application.users import username_of
 from application.work import replay
 from domain.refusals import Conflict, Invalid, NotFound, Unauthenticated
@@ -51,9 +58,6 @@ LOGIN_SECONDS = LINK_SECONDS + CODE_SECONDS
 MOST_WRONG_CODES = 5
 """Wrong codes that end a login."""
 
-NO_CODE = b'{"code": ""}'
-"""What stands for a code that was never made; nothing that is typed is equal to it."""
-
 PAYLOAD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What Telegram hands on from a link."""
 
@@ -68,10 +72,6 @@ class LoginEnded(Unauthenticated):
 
 class WrongCode(Unauthenticated):
     """This is not the code of this login."""
-
-
-class SessionEnded(Unauthenticated):
-    """This session has ended, or this refresh token was used before. Please sign in again."""
 
 
 class NoSession(Conflict):
@@ -164,7 +164,7 @@ class SignIn:
         login_token = secrets.token_urlsafe(32)
         login = _digest(login_token)
         now = self._services.clock.now()
-        kept = _packed(user_id=user.number, password=_digest(user.password_hash))
+        kept = _packed(user_id=user.number, proof=proof_of(user))
         await self._store.put(f"login:{login}", kept, LOGIN_SECONDS)
         await self._store.put(f"link:{_digest(payload)}", login.encode(), LINK_SECONDS)
         if self._channel.show is not None:
@@ -250,18 +250,20 @@ class SignIn:
             raise LoginEnded
         begun = _unpacked(kept)
         tries = (await self._store.count(entries[2], LOGIN_SECONDS)).number
-        expected = _unpacked(sent or NO_CODE)
+        expected = None if sent is None else _unpacked(sent)
         if tries > MOST_WRONG_CODES:
             raise LoginEnded
-        if not hmac.compare_digest(expected["code"].encode(), code.encode()):
-            await self._refuse_code(begun["user_id"], tries, entries, visit)
+        if expected is None or not hmac.compare_digest(expected["code"].encode(), code.encode()):
+            await self._note_wrong_code(begun["user_id"], tries, entries, visit)
+            raise WrongCode
         if await self._store.take(entries[0]) is None:
             raise LoginEnded
-        await self._store.drop(*entries[1:])
-        command = OpenSession(begun["user_id"], expected["telegram_id"], begun["password"])
+        # The tries stay, for whoever is still on the way with another code.
+        await self._store.drop(entries[1])
+        command = OpenSession(begun["user_id"], expected["telegram_id"], begun["proof"])
         return await self._open(command, visit)
 
-    async def _refuse_code(
+    async def _note_wrong_code(
         self, user_id: int, tries: int, entries: tuple[str, ...], visit: Visit
     ) -> None:
         why = Failure.WRONG_CODE
@@ -269,13 +271,13 @@ class SignIn:
             why = Failure.TOO_MANY_CODES
             await self._store.drop(*entries[:2])
         await self._note(user_id, why, visit)
-        raise WrongCode
 
     async def _open(self, command: OpenSession, visit: Visit) -> SignedIn:
         try:
             opened = await self._do(command, _as_user(command.user_id), visit)
         except (NotFound, Conflict) as changed:
             # The user was deleted, bound to another account or given another password since.
+            await self._note(command.user_id, Failure.OVERTAKEN, visit)
             raise LoginEnded from changed
         claims = RefreshClaims(command.user_id, opened["id"], opened["generation"])
         return SignedIn(

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from application.command import Command
 from application.fields import Body, Email, Password, Username
+from application.sessions import must_be_signed_in
 from application.work import Result, Work, shown
 from domain.refusals import Forbidden
 from domain.reservations import EmailTaken, Reservation, UsernameTaken
@@ -91,6 +92,7 @@ async def change_user(command: ChangeUser, work: Work) -> Result:
     await _move_username(user, named.get("username", user.username), work)
     await _move_email(user, named.get("email", user.email), work)
     if "password" in named:
+        await must_be_signed_in(work)
         user.change_password(await work.services.passwords.hash(named["password"]), work.at)
     if "role" in named:
         user.change_role(Role(named["role"]), work.origin.address, work.at)
@@ -117,6 +119,7 @@ async def delete_user(command: DeleteUser, work: Work) -> Result:
     """The name and the address stay taken; the user's client becomes INACTIVE (a policy)."""
     user = await work.get(User, command.user_id)
     work.allow("users.delete", user, owner=command.user_id)
+    await must_be_signed_in(work)
     work.must_match(user)
     user.delete(work.at)
     return Result(None)

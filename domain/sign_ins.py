@@ -21,6 +21,8 @@ class Failure(StrEnum):
     FOREIGN_TELEGRAM = "foreign-telegram"
     WRONG_CODE = "wrong-code"
     TOO_MANY_CODES = "too-many-codes"
+    OVERTAKEN = "overtaken"
+    """The password, the Telegram account or the user changed between the steps."""
 
 
 class Failed(CreatedEvent):

@@ -128,6 +128,7 @@ class TelegramUnbound(Event):
     def apply(self, aggregate: User) -> None:
         """None holds."""
         aggregate.telegram_id = None
+        aggregate.times_unbound += 1
 
 
 class Deleted(Event):
@@ -150,6 +151,7 @@ class User(Aggregate):
         super().__init__()
         self.password_hash = ""
         self.telegram_id: int | None = None
+        self.times_unbound = 0
 
     @classmethod
     def register(

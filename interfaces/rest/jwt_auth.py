@@ -38,7 +38,7 @@ class Login(Body):
     """The first step: what somebody knows."""
 
     username: Typed
-    password: Typed
+    password: Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class LoginForm(Login):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,7 +24,7 @@ from application.ports import (
     Submission,
     Tokens,
 )
-from application.sessions import OpenSession
+from application.sessions import OpenSession, proof_of
 from application.sign_in import SignedIn, SignIn, Visit
 from application.training_plans import (
     AddTrainingToPlan,
@@ -37,8 +36,10 @@ from application.training_plans import (
 )
 from application.trainings import PlanTraining, TrainingWithExercises
 from application.users import NewUser, RegisterUser, UserChanges
+from application.work import replay
 from domain.aggregate import Event
 from domain.sign_ins import Failed
+from domain.users import User
 from domain.values import PaymentStatus, Role
 from infra.short_lived import InProcessStore
 from tests.application.fakes import (
@@ -111,12 +112,14 @@ class Scene:
     async def session(self, owner: Caller, telegram_id: int | None = None) -> int:
         """A session of the user, with a code that went to this Telegram account."""
         user_id = owner.user_id or 0
-        return await self.made(OpenSession(user_id, telegram_id, self.password(user_id)))
+        return await self.made(OpenSession(user_id, telegram_id, self.proof(user_id)))
 
-    def password(self, user_id: int) -> str:
-        """What a login remembers of the password that the user has now."""
-        kept = str(self.row("users", user_id)["password_hash"])
-        return hashlib.sha256(kept.encode()).hexdigest()
+    def proof(self, user_id: int) -> str:
+        """What a login of the user rests on now."""
+        stream = User.stream(user_id)
+        user = replay(e for e in self.ledger.events if e.originator_id == stream)
+        assert isinstance(user, User)
+        return proof_of(user)
 
     async def membership(self, price: str = "49.90") -> int:
         return await self.made(AddMembership(MembershipBody(price=price)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -33,7 +32,7 @@ from application.ports import (
     StaleDecision,
     Submission,
 )
-from application.sessions import EndSession, OpenSession
+from application.sessions import EndSession, OpenSession, proof_of
 from application.training_plans import (
     AddTrainingToPlan,
     DeletePlan,
@@ -51,10 +50,11 @@ from application.trainings import (
     TrainingExerciseBody,
 )
 from application.users import ChangeUser, DeleteUser, NewUser, RegisterUser, UserChanges
+from application.work import replay
 from domain.aggregate import Event, time_text
 from domain.clients import MembershipChanged
 from domain.memberships import Added, Membership, Repriced
-from domain.users import Registered
+from domain.users import User
 from domain.values import PaymentStatus, Role
 from infra import callers, read_side
 from infra.bootstrap import Club, SystemClock, open_club
@@ -221,10 +221,9 @@ class Scene:
     async def sign_in(self, number: int, sessions: int) -> int:
         """The user opens so many sessions; the position at which it ended."""
         stream = f"user-{number}"
-        registered, *_ = (await self.services.ledger.streams([stream]))[stream]
-        assert isinstance(registered, Registered)
-        password = hashlib.sha256(registered.password_hash.encode()).hexdigest()
-        return await self.do(*[OpenSession(number, None, password)] * sessions)
+        user = replay((await self.services.ledger.streams([stream]))[stream])
+        assert isinstance(user, User)
+        return await self.do(*[OpenSession(number, None, proof_of(user))] * sessions)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from application.access import Origin
-from application.limits import Limits, TooManyAttempts, network
+from application.limits import PLACES, Limits, TooManyAttempts, network
 from application.ports import Rules
 from infra.short_lived import InProcessStore
 from tests.application.fakes import FixedClock, WatchedStore
@@ -53,10 +53,20 @@ async def test_an_attempt_tells_what_is_left_until_when(attempts: Attempts) -> N
     assert (by_account.left, by_account.reset, by_address.reset) == (1, 40, 40)
 
 
-async def test_an_account_may_be_tried_so_often_from_wherever(attempts: Attempts) -> None:
-    for n in range(3):
+async def test_an_account_may_be_tried_so_often_from_each_address(attempts: Attempts) -> None:
+    for _ in range(3):
+        await attempts.left()
+    assert await attempts.refused() == "account"
+    assert await attempts.left(address="198.51.100.1") == [2, 6]
+    assert await attempts.left("bob") == [2, 2]
+
+
+async def test_an_account_may_be_tried_only_so_often_from_all_addresses_together(
+    attempts: Attempts,
+) -> None:
+    for n in range(3 * PLACES):
         await attempts.left(address=f"192.0.2.{n}")
-    assert await attempts.refused(address="198.51.100.1") == "account"
+    assert await attempts.refused(address="198.51.100.1") == "everywhere"
     assert await attempts.left("bob", "198.51.100.1") == [2, 5]
 
 

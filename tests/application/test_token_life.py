@@ -26,12 +26,11 @@ from hypothesis.stateful import (
 from application.access import Caller
 from application.bus import Bus
 from application.ports import CodeChannel, InvalidToken, RefreshClaims, Rules
-from application.sessions import UnbindTelegram
+from application.sessions import SessionEnded, UnbindTelegram
 from application.sign_in import (
     LinkEnded,
     LoginEnded,
     Refreshed,
-    SessionEnded,
     SignedIn,
     WrongCode,
     WrongCredentials,
@@ -77,6 +76,7 @@ class Person:
     role: Role = Role.USER
     password: int = 0
     telegram: int | None = None
+    times_unbound: int = 0
     gone: bool = False
 
 
@@ -86,6 +86,7 @@ class Login:
 
     who: str
     password: int
+    times_unbound: int
     begun: datetime
     token: str
     payload: str
@@ -259,7 +260,8 @@ class Lives(RuleBasedStateMachine):
         begun = self.answer(self.club.begin(who, password), WrongCredentials)
         if right and not person.gone:
             assert not isinstance(begun, type)
-            self.model.logins.append(Login(who, person.password, self.now, *begun))
+            login = Login(who, person.password, person.times_unbound, self.now, *begun)
+            self.model.logins.append(login)
             return
         assert begun is WrongCredentials
         self.model.failures["unknown-user" if person.gone else "wrong-password"] += 1
@@ -306,8 +308,10 @@ class Lives(RuleBasedStateMachine):
         login.over = True
         person = self.model.people[login.who]
         foreign = person.telegram not in {None, login.phone}
-        if person.gone or person.password != login.password or foreign:
+        unbound = person.times_unbound != login.times_unbound
+        if person.gone or person.password != login.password or foreign or unbound:
             assert answer is LoginEnded
+            self.model.failures["overtaken"] += 1
             return
         assert isinstance(answer, SignedIn)
         person.telegram = login.phone
@@ -444,6 +448,7 @@ class Lives(RuleBasedStateMachine):
                 self.model.end_all(who, self.now)
         elif self.change(who, UnbindTelegram(number)):
             person.telegram = None
+            person.times_unbound += 1
             self.model.end_all(who, self.now)
 
     @precondition(lambda self: self.model.lives)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 
 import pytest
 
 from application.access import THE_CLUB
 from application.command import Asked
-from application.sessions import OpenSession
+from application.sessions import OpenSession, proof_of
+from application.work import replay
+from domain.users import User
 from infra.bootstrap import open_club
 from infra.settings import Settings
 from tests.interfaces.cli.conftest import CommandLine
@@ -113,9 +114,9 @@ def bind(settings: Settings, telegram_id: int) -> None:
 
     async def sign_in() -> None:
         async with open_club(settings) as club:
-            rows = await club.postgres.rows("SELECT password_hash FROM users WHERE id = 1")
-            password = hashlib.sha256(rows[0][0].encode()).hexdigest()
-            command = OpenSession(1, telegram_id, password)
+            user = replay((await club.ledger.streams(["user-1"]))["user-1"])
+            assert isinstance(user, User)
+            command = OpenSession(1, telegram_id, proof_of(user))
             await club.bus.execute(command, Asked(THE_CLUB, "scene"))
 
     asyncio.run(sign_in())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import PaymentBody, RequestPayment
 from application.reports import DrawUpReport, ReportBody
-from application.sessions import OpenSession
+from application.sessions import OpenSession, proof_of
 from application.training_plans import (
     AddTrainingToPlan,
     DrawUpPlan,
@@ -105,8 +104,7 @@ async def new_session(rest: Rest, user_id: int, telegram_id: int | None = None) 
     stream = User.stream(user_id)
     user = replay((await rest.club.ledger.streams([stream]))[stream])
     assert isinstance(user, User)
-    shown = hashlib.sha256(user.password_hash.encode()).hexdigest()
-    return await made(rest, OpenSession(user_id, telegram_id, shown))
+    return await made(rest, OpenSession(user_id, telegram_id, proof_of(user)))
 
 
 async def furnished(rest: Rest) -> Scene:
