@@ -76,7 +76,7 @@ NO_CODES: list[Any] = [
 NO_NUMBERS: list[Any] = [None, "1", 0, -1, 1.5, True, [], {}, 2**31, 2**63, 10**400, float("nan")]
 SENSELESS = [
     ("login", "username", NO_TEXTS),
-    ("login", "password", NO_TEXTS),
+    ("login", "password", [value for value in NO_TEXTS if "\0" not in str(value)]),
     ("verification", "login_token", NO_TOKENS),
     ("verification", "code", NO_CODES),
     ("get-access-token", "refresh_token", NO_TOKENS),
@@ -397,20 +397,21 @@ class TestLimits:
         assert answer.headers["Retry-After"] == str(reset)
         assert f"in {reset} seconds" in found["detail"]
 
-    async def test_an_account_is_tried_only_so_often_from_anywhere(self, door: Door) -> None:
+    async def test_an_account_is_tried_only_so_often_from_one_address(self, door: Door) -> None:
         await door.register()
-        for name, address in [("ada", "::1"), ("ADA", "203.0.113.2"), (" ada ", "2001:db8::1")]:
-            problem(await self.attempt(door, name, address), 401, "wrong-credentials")
-        self.refused(await self.attempt(door, "Ada", "203.0.113.9"), "account")
+        for name in ("ada", "ADA", " ada "):
+            problem(await self.attempt(door, name), 401, "wrong-credentials")
+        self.refused(await self.attempt(door, "Ada"), "account")
         right = await door.post("login", {"username": "ada", "password": PASSWORD})
-        self.refused(right, "account")
-        assert (await self.attempt(door, "grace", "203.0.113.9")).status_code == 401
+        assert right.status_code == 200, "its owner is somewhere else"
+        assert (await self.attempt(door, "grace")).status_code == 401
 
     async def test_an_unknown_account_has_the_same_limit(self, door: Door) -> None:
         await door.register()
         for name in ("ada", "nobody"):
             statuses = [
-                (await self.attempt(door, name, f"203.0.113.{n}")).status_code for n in range(5)
+                (await self.attempt(door, name, f"203.0.113.{len(name)}")).status_code
+                for _ in range(5)
             ]
             assert statuses == [401, 401, 401, 429, 429]
 
