@@ -393,7 +393,7 @@ async def test_the_type_of_a_problem_leads_to_what_it_means(rest: Rest) -> None:
     assert explained.json() == {
         "type": "/problems/invalid-token",
         "status": 401,
-        "detail": "This is not a valid token for this.",
+        "detail": "This token is not valid, or not of the kind that is asked for here.",
     }
     assert (await rest.http.get("/problems/username-taken")).json()["status"] == 409
     assert (await rest.http.get("/problems/none-of-these")).status_code == 404
