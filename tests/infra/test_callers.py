@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,10 +16,12 @@ from application.access import THE_CLUB, Caller
 from application.bus import Bus
 from application.command import Asked, Command
 from application.ports import InvalidToken
-from application.sessions import EndSession, OpenSession, UnbindTelegram
+from application.sessions import EndSession, OpenSession, UnbindTelegram, proof_of
 from application.users import ChangeUser, DeleteUser, NewUser, RegisterUser, UserChanges
+from application.work import replay
 from domain.aggregate import Event
 from domain.sessions import Ended, Ending, Session
+from domain.users import User
 from domain.values import Role
 from infra.bootstrap import Club, open_club
 from infra.callers import FRESH, Callers
@@ -50,9 +51,10 @@ async def do(bus: Bus, command: Command) -> dict[str, Any]:
 
 async def sign_in(club: Club, user_id: int, telegram_id: int | None = None) -> Visitor:
     """Another session of the user."""
-    rows = await club.postgres.rows("SELECT password_hash FROM users WHERE id = %s", [user_id])
-    password = hashlib.sha256(rows[0][0].encode()).hexdigest()
-    session_id = (await do(club.bus, OpenSession(user_id, telegram_id, password)))["id"]
+    stream = User.stream(user_id)
+    user = replay((await club.ledger.streams([stream]))[stream])
+    assert isinstance(user, User)
+    session_id = (await do(club.bus, OpenSession(user_id, telegram_id, proof_of(user))))["id"]
     return Visitor(user_id, session_id, club.tokens.access_token(user_id, session_id, LIFE))
 
 
