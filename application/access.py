@@ -99,6 +99,7 @@ RULES: Mapping[str, Rule] = {
     "payments.read": _CASHIER,
     "payments.keep": _CASHIER,
     "payments.settle": _rule(Role.STAFFER, Role.SYSTEM),
+    "providers.keep": _ADMIN,
     "reports.draw-up": _rule(Role.ANALYST, Role.SYSTEM),
     "reports.read": _rule(Role.ANALYST),
 }

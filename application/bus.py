@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,7 +27,7 @@ from application.work import Repository, Result, Work
 from domain.refusals import Busy, Conflict, Invalid, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from domain.aggregate import Event
 
@@ -90,21 +89,17 @@ class Bus:
         """
         if asked.key is None:
             return await self._decide(command, asked)
-        with self._only_one(asked.key):
+        if asked.key in self._in_flight:
+            # It may be recorded already, and only wait to be shown.
+            return await self._recorded_or(StillInFlight(), asked.key, command)
+        self._in_flight.add(asked.key)
+        try:
             receipt = await self._services.ledger.receipt(asked.key)
             if receipt is not None:
                 return _again(receipt, command)
             return await self._decide(command, asked)
-
-    @contextmanager
-    def _only_one(self, key: ReceiptKey) -> Iterator[None]:
-        if key in self._in_flight:
-            raise StillInFlight
-        self._in_flight.add(key)
-        try:
-            yield
         finally:
-            self._in_flight.discard(key)
+            self._in_flight.discard(asked.key)
 
     async def _decide(self, command: Command, asked: Asked) -> Outcome:
         command_id = secrets.token_hex(16)
@@ -163,7 +158,7 @@ class Bus:
         outcome = Outcome(result.body, result.version, 0)
         recordings = work.recordings if refusal is None else []
         receipt = None
-        if asked.key is not None:
+        if asked.key is not None and (refusal is None or asked.keep_refusals):
             kept = outcome.recorded() if refusal is None else {"refusal": _recorded(refusal)}
             receipt = Receipt(asked.key, command.fingerprint(), kept)
         if recordings or receipt is not None:
@@ -181,7 +176,7 @@ class Bus:
                 work.committed()
                 if self._witness is not None:
                     await self._witness([recording.event for recording in recordings])
-                is_shown = await self._services.read_side.reached(position)
+                is_shown = asked.shown and await self._services.read_side.reached(position)
                 return Outcome(outcome.body, outcome.version, position, is_shown)
         if refusal is not None:
             raise refusal
@@ -189,9 +184,14 @@ class Bus:
 
     async def _settle_twins(self, command: Command, asked: Asked) -> Outcome:
         """Another process recorded the same command first: its outcome is ours."""
-        receipt = None if asked.key is None else await self._services.ledger.receipt(asked.key)
-        if receipt is None:
+        if asked.key is None:
             raise Busy
+        return await self._recorded_or(Busy(), asked.key, command)
+
+    async def _recorded_or(self, no: Refusal, key: ReceiptKey, command: Command) -> Outcome:
+        receipt = await self._services.ledger.receipt(key)
+        if receipt is None:
+            raise no
         return _again(receipt, command)
 
 

@@ -24,6 +24,10 @@ class Asked:
     """The versions that the request demands of the aggregate it is about."""
     key: ReceiptKey | None = None
     origin: Origin = THIS_MACHINE
+    shown: bool = True
+    """Whether the answer waits until the read tables show what was done."""
+    keep_refusals: bool = True
+    """Whether a refusal is what became of the key; if not, it may be asked for again."""
 
 
 class Command:

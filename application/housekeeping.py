@@ -30,7 +30,7 @@ async def expire_what_is_due(bus: Bus, services: Services) -> int:
         *(ExpirePayment(number) for number in payments),
         *(LapseClient(number) for number in clients),
     ]
-    asked = Asked(THE_CLUB, correlation_id=f"housekeeping-{uuid.uuid4().hex}")
+    asked = Asked(THE_CLUB, correlation_id=f"housekeeping-{uuid.uuid4().hex}", shown=False)
     return sum([await _done(bus, command, asked) for command in commands])
 
 

@@ -56,6 +56,21 @@ class ChangePayment(Command):
     body: PaymentBody
 
 
+class PaymentReport(Body):
+    """The news of a payment: the step that it took."""
+
+    payment_id: Id
+    payment_status: PaymentStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPayment(Command):
+    """Take up the news of a payment, as a provider tells it; `occurred_at` is when it happened."""
+
+    body: PaymentReport
+    occurred_at: str
+
+
 @dataclass(frozen=True, slots=True)
 class DeletePayment(Command):
     """Throw away a payment in which no money has moved."""
@@ -107,6 +122,15 @@ async def change_payment(command: ChangePayment, work: Work) -> Result:
     occurred_at = _occurred_at(told, work)
     payment.change_details(changes, work.at)
     _step(payment, body.payment_status, occurred_at, work)
+    return shown(payment)
+
+
+async def report_payment(command: ReportPayment, work: Work) -> Result:
+    """For those who settle, in whatever order the news come."""
+    work.must_reach_all("payments.settle")
+    payment = await work.refer(Payment, command.body.payment_id, "payment_id")
+    occurred_at = _occurred_at(command.occurred_at, work)
+    payment.report(command.body.payment_status, occurred_at, work.at)
     return shown(payment)
 
 

@@ -97,6 +97,14 @@ class NoCodeChannel(ChannelUnavailable):
     """Signing in is not set up here: the service has no Telegram bot to send codes with."""
 
 
+class Unsigned(Exception):
+    """This message is not signed by a payment provider of the club."""
+
+
+class Stale(Unsigned):
+    """This message was signed too long ago, or is ahead of its time."""
+
+
 class Overloaded(Exception):
     """More commands are waiting than can be answered in time."""
 
@@ -158,6 +166,14 @@ class Callers(Protocol):
 
     async def of(self, token: str) -> Caller:
         """Whoever an access token stands for; raises InvalidToken."""
+        ...
+
+
+class Signatures(Protocol):
+    """Knows who signed a message."""
+
+    async def provider(self, headers: Mapping[str, Any], body: bytes) -> str:
+        """The name of the payment provider; raises Unsigned or Stale."""
         ...
 
 

@@ -271,6 +271,9 @@ class Client(Aggregate):
         self.happen(Admitted, at=at, **bought._asdict(), until=until)
         if welcome and self._time_left(at):
             self.change_status(ClientStatus.ACTIVE, at)
+        elif welcome and self.status is ClientStatus.UPCOMING:
+            # The news came late: the time began and ended in the meantime.
+            self.change_status(ClientStatus.EXPIRED, at)
 
     def withdraw_admission(self, payment_id: int, at: datetime) -> None:
         """Take away the time that the payment had bought; the rest counts as without it."""

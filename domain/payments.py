@@ -94,6 +94,17 @@ class Refunded(StepEvent):
     client_id: int
 
 
+class RefundAnnounced(Event):
+    """The news of a refund came before the news of the payment; it waits for it."""
+
+    TOPIC = "payment.refund-announced"
+    occurred_at: str
+
+    def apply(self, aggregate: Payment) -> None:
+        """As soon as the money has arrived, it has gone back."""
+        aggregate.refund_announced = self.occurred_at
+
+
 class Deleted(Event):
     """The record is gone; it never was part of the accounts."""
 
@@ -131,6 +142,27 @@ STEPS: dict[PaymentStatus, frozenset[PaymentStatus]] = {
 }
 """Which status may follow which."""
 
+SUPERSEDES: dict[PaymentStatus, frozenset[PaymentStatus]] = {
+    PaymentStatus.PENDING: frozenset(),
+    PaymentStatus.FAILED: frozenset({PaymentStatus.PENDING, PaymentStatus.EXPIRED}),
+    PaymentStatus.EXPIRED: frozenset({PaymentStatus.PENDING}),
+    PaymentStatus.CANCELLED: frozenset(
+        {PaymentStatus.PENDING, PaymentStatus.FAILED, PaymentStatus.EXPIRED}
+    ),
+    PaymentStatus.PAID: frozenset(
+        {PaymentStatus.PENDING, PaymentStatus.FAILED, PaymentStatus.EXPIRED}
+    ),
+    PaymentStatus.REFUNDED: frozenset(
+        {
+            PaymentStatus.PENDING,
+            PaymentStatus.FAILED,
+            PaymentStatus.EXPIRED,
+            PaymentStatus.PAID,
+        }
+    ),
+}
+"""Older news that each status makes of no consequence: it came before, whatever the order."""
+
 ACCOUNTED = frozenset({PaymentStatus.PAID, PaymentStatus.REFUNDED})
 """The statuses in which money has moved."""
 
@@ -139,6 +171,10 @@ class Payment(Aggregate):
     """Money that a client owes, pays or gets back; it outlives the client: it is an account."""
 
     TOPIC = "payment"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refund_announced: str | None = None
 
     @classmethod
     def request(
@@ -185,7 +221,11 @@ class Payment(Aggregate):
         """
         if status is self.status:
             return
-        if status not in STEPS[self.status]:
+        possible = STEPS[self.status]
+        if self.status is PaymentStatus.EXPIRED and occurred_at <= self.since:
+            # The club gave up waiting for news that had happened by then.
+            possible = STEPS[PaymentStatus.PENDING]
+        if status not in possible:
             raise ImpossibleStep(
                 field="payment_status", status=self.status.value, wanted=status.value
             )
@@ -193,6 +233,23 @@ class Payment(Aggregate):
         if status in ACCOUNTED:
             facts["client_id"] = self.client_id
         self.happen(EVENT_FOR[status], at=at, **facts)
+        if status is PaymentStatus.PAID and self.refund_announced is not None:
+            self.step(PaymentStatus.REFUNDED, text_time(self.refund_announced), at)
+
+    def report(self, status: PaymentStatus, occurred_at: datetime, at: datetime) -> None:
+        """Take up the news of a step that was taken at `occurred_at`.
+
+        In whatever order and however often the news of a payment come, it ends the same: older
+        news than the present status are of no consequence, and a refund waits for its payment.
+        """
+        if status in SUPERSEDES[self.status] and occurred_at <= self.since:
+            return
+        unpaid = PaymentStatus.PAID in STEPS[self.status]
+        if status is PaymentStatus.REFUNDED and unpaid:
+            if self.refund_announced is None:
+                self.happen(RefundAnnounced, at=at, occurred_at=time_text(occurred_at))
+            return
+        self.step(status, occurred_at, at)
 
     def expire(self, patience: timedelta, at: datetime) -> None:
         """Become EXPIRED because nobody settled it within `patience`."""

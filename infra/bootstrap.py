@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from domain.refusals import Busy
 from infra.callers import Callers
 from infra.codes import open_codes
 from infra.embedded_postgres import embedded_postgres, start_again
+from infra.following import follow
 from infra.health import Health, examine
 from infra.keys import Keys
 from infra.ledger.ledger import PostgresLedger
@@ -30,10 +31,12 @@ from infra.passwords import Argon2Hasher
 from infra.postgres import Postgres
 from infra.postgres_server import EmbeddedPostgresError
 from infra.projecting import RETRY, Tail
+from infra.rabbitmq import RabbitMQ, open_rabbitmq
 from infra.read_side import PostgresReadSide
 from infra.rebuilding import Progress, Rebuilt, prepare, rebuild
 from infra.settings import Settings
 from infra.short_lived import Marks, Store, open_store
+from infra.signatures import ProviderSecrets, StandardWebhooks
 from infra.tokens import SignedTokens
 from projections.catalogue import tables
 from projections.reads import Reads
@@ -64,6 +67,8 @@ class Club:
     tokens: SignedTokens
     keys: Keys
     store: Store
+    provider_secrets: ProviderSecrets
+    signatures: StandardWebhooks
     sign_in: SignIn
     callers: Callers
     metrics: Metrics
@@ -72,6 +77,7 @@ class Club:
     tail: Tail
     watch: Watch
     bot: Bot | None = None
+    rabbitmq: RabbitMQ | None = None
 
     @property
     def read_side(self) -> ReadSide:
@@ -92,6 +98,7 @@ class Club:
             self.metrics,
             self.store,
             bot=self.bot is not None,
+            rabbitmq=self.rabbitmq,
         )
 
     async def rebuild(self, progress: Progress) -> Rebuilt:
@@ -109,26 +116,20 @@ async def open_club(
     A part that dies of a fault of ours takes the whole club with it, rather than leave callers
     without an answer.
 
-    `projecting` follows the ledger in this process; `housekeeping` does what time does.
+    `projecting` builds the read tables in this process, not only in others; `housekeeping` does
+    what time does.
     """
     async with AsyncExitStack() as stack:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = (
-            embedded_postgres(settings.home)
-            if settings.database_url is None
-            else nullcontext(settings.database_url)
-        )
-        postgres = Postgres(stack.enter_context(database))
-        async with await postgres.connect(autocommit=True) as connection:
-            ledger_id = await create_ledger(connection)
-        await prepare(postgres, tables(shared_memberships=settings.shared_memberships))
-        await stack.enter_async_context(postgres.open())
+        postgres, ledger_id = await _database(settings, stack)
         store = await stack.enter_async_context(open_store(settings.redis_url, ledger_id))
+        rabbitmq = await stack.enter_async_context(open_rabbitmq(settings.amqp_url))
         channel, bot = await stack.enter_async_context(open_codes(settings))
-        club = replace(_wire(settings, postgres, store, channel), bot=bot)
+        club = replace(_wire(settings, postgres, store, channel), bot=bot, rabbitmq=rabbitmq)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
-            running = [tasks.create_task(club.tail.run(), name="tail")] if projecting else []
+            shown = club.tail.run() if projecting else follow(postgres, club.watch)
+            running = [tasks.create_task(shown, name="tail")]
             if settings.database_url is None:
                 running.append(tasks.create_task(_keep_up(club), name="embedded-postgres"))
             if housekeeping:
@@ -139,6 +140,21 @@ async def open_club(
                 for task in running:
                     task.cancel()
                 club.ledger.close()
+
+
+async def _database(settings: Settings, stack: AsyncExitStack) -> tuple[Postgres, str]:
+    """The database with everything in it, and what its ledger is known by."""
+    database = (
+        embedded_postgres(settings.home)
+        if settings.database_url is None
+        else nullcontext(settings.database_url)
+    )
+    postgres = Postgres(stack.enter_context(database))
+    async with await postgres.connect(autocommit=True) as connection:
+        ledger_id = await create_ledger(connection)
+    await prepare(postgres, tables(shared_memberships=settings.shared_memberships))
+    await stack.enter_async_context(postgres.open())
+    return postgres, ledger_id
 
 
 def _wire(settings: Settings, postgres: Postgres, store: Store, channel: CodeChannel) -> Club:
@@ -153,6 +169,7 @@ def _wire(settings: Settings, postgres: Postgres, store: Store, channel: CodeCha
         rules=settings.rules,
     )
     keys = Keys(settings.home)
+    provider_secrets = ProviderSecrets(settings.home)
     tokens = SignedTokens(keys, settings.issuer)
     marks = Marks(store)
     callers = Callers(tokens, postgres.rows, marks, settings.access_token_minutes * 60)
@@ -165,6 +182,10 @@ def _wire(settings: Settings, postgres: Postgres, store: Store, channel: CodeCha
         tokens=tokens,
         keys=keys,
         store=store,
+        provider_secrets=provider_secrets,
+        signatures=StandardWebhooks(
+            ledger, provider_secrets, timedelta(hours=settings.message_hours)
+        ),
         sign_in=SignIn(bus, services, store, channel, tokens),
         callers=callers,
         metrics=metrics,

@@ -9,8 +9,10 @@ from application.ports import LedgerUnavailable, StoreUnavailable
 from infra.codes import reported
 from infra.ledger.schema import HEAD
 from infra.metrics import Metrics
+from infra.outbox import RELAY, lag
 from infra.postgres import Postgres
 from infra.projecting import Tail
+from infra.rabbitmq import UNREACHABLE, RabbitMQ
 from infra.short_lived import InProcessStore, Store
 from projections.catalogue import PROJECTORS
 from projections.schema import POSITION
@@ -43,14 +45,17 @@ async def examine(
     store: Store,
     *,
     bot: bool = False,
+    rabbitmq: RabbitMQ | None = None,
 ) -> Health:
-    """Ask the database, the projector of this process, and the store of what is short-lived.
+    """Ask the database, the projector of this process, and all that the club has beside them.
 
-    `bot` is whether the club has one, which reports there.
+    `bot` is whether the club has one, which reports in the store.
     """
-    signing_in = {"redis": await _redis(store)}
+    others: dict[str, dict[str, Any]] = {"redis": await _redis(store)}
     if bot:
-        signing_in["telegram"] = await reported(store)
+        others["telegram"] = await reported(store)
+    if rabbitmq is not None:
+        others["rabbitmq"] = await _rabbitmq(rabbitmq)
     try:
         ((head, writable, position),) = await postgres.rows(_LOOK)
     except LedgerUnavailable as lost:
@@ -62,7 +67,7 @@ async def examine(
                 "projectors": _projectors(None, None),
                 "components": {
                     "postgres": {"status": "unavailable", "detail": str(lost)},
-                    **signing_in,
+                    **others,
                 },
             },
         )
@@ -71,8 +76,10 @@ async def examine(
     metrics.ledger_head.set(head)
     metrics.projection_lag.set(lag)
     projector = "behind" if tail.fault or lag > MOST_LAG else "running"
-    able_to_sign_in = all(part["status"] == "running" for part in signing_in.values())
-    well = writable and projector == "running" and able_to_sign_in
+    if rabbitmq is not None:
+        others["relay"] = await _relay(postgres)
+    parts = [projector, *(part["status"] for part in others.values())]
+    well = writable and set(parts) == {"running"}
     status = "running" if well else "degraded"
     return Health(
         able=writable,
@@ -83,7 +90,7 @@ async def examine(
             "components": {
                 "postgres": {"status": "running" if writable else "read-only"},
                 "projector": {"status": projector} | ({"detail": tail.fault} if tail.fault else {}),
-                **signing_in,
+                **others,
             },
         },
     )
@@ -98,6 +105,21 @@ async def _redis(store: Store) -> dict[str, str]:
     if isinstance(store, InProcessStore):
         return {"status": "running", "detail": "in this process"}
     return {"status": "running"}
+
+
+async def _rabbitmq(rabbitmq: RabbitMQ) -> dict[str, Any]:
+    """Whether it is there, and how many messages a person should look at."""
+    try:
+        return {"status": "running", "parked": await rabbitmq.parked()}
+    except UNREACHABLE as lost:
+        return {"status": "unavailable", "detail": str(lost) or type(lost).__name__}
+
+
+async def _relay(postgres: Postgres) -> dict[str, Any]:
+    """How many events are still to go out."""
+    behind = await lag(postgres, RELAY)
+    status = "running" if behind is not None and behind <= MOST_LAG else "behind"
+    return {"status": status, "lag": behind}
 
 
 def _projectors(position: int | None, lag: int | None) -> dict[str, Any]:

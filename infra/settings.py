@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         default=None, description="a Redis (6.2 or later) for what is short-lived"
     )
+    amqp_url: str | None = Field(
+        default=None, description="a RabbitMQ (3.10 or later) for commands, payments and events"
+    )
     telegram_token: SecretStr | None = Field(
         default=None, description="the token of the Telegram bot that sends codes"
     )
@@ -66,6 +69,9 @@ class Settings(BaseSettings):
     )
     receipt_hours: int = Field(
         default=168, ge=24, description="hours for which idempotency keys are remembered"
+    )
+    message_hours: int = Field(
+        default=24, ge=1, description="hours for which a provider's signature is good"
     )
     access_token_minutes: int = Field(
         default=15, ge=1, le=1440, description="minutes that an access token is good for"
@@ -124,6 +130,13 @@ class Settings(BaseSettings):
         for proxy in filter(None, proxies.replace(" ", "").split(",")):
             ip_network(proxy)  # its complaint is a ValueError, and says what is wrong
         return proxies
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _a_rabbitmq(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("amqp://", "amqps://")):
+            raise ValueError("this is not the URL of a RabbitMQ: amqp://… or amqps://…")
+        return url
 
     @field_validator("telegram_api_url", "telegram_webhook_url")
     @classmethod

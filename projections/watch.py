@@ -14,6 +14,7 @@ class Watch:
         self.position = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         """By position; the ticket tells those who wait for the same one apart."""
+        self._wanted = asyncio.Event()
         self._tickets = count()
 
     def advance(self, position: int) -> None:
@@ -23,6 +24,12 @@ class Watch:
             if not reached.done():
                 reached.set_result(None)
 
+    async def wanted(self) -> None:
+        """Wait until somebody waits for the tables to come further."""
+        if not self._waiting:
+            self._wanted.clear()
+            await self._wanted.wait()
+
     async def reached(self, position: int, limit: float) -> bool:
         """Wait until the tables show `position`; False after `limit` seconds."""
         if position <= self.position:
@@ -30,6 +37,7 @@ class Watch:
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = (position, next(self._tickets), reached)
         insort(self._waiting, waiting)
+        self._wanted.set()
         timer = asyncio.get_running_loop().call_later(limit, reached.cancel)
         try:
             await reached

@@ -24,7 +24,11 @@ _STREAMS = """
 SELECT originator_id, originator_version, topic, state FROM ledger_events
 WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version
 """
-_RECEIPT = "SELECT fingerprint, outcome FROM ledger_receipts WHERE source = %s AND key = %s"
+# What became of the commands of these keys.
+_RECEIPTS = """
+SELECT source, key, fingerprint, outcome FROM ledger_receipts
+WHERE (source, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
 _NUMBERS = "SELECT nextval(%s::regclass) FROM generate_series(1, %s)"
 # Receipts are kept for a while; what they stood for stays in the ledger.
 _FORGET_RECEIPTS = (
@@ -42,6 +46,7 @@ class PostgresLedger:
         self._fetching = dict.fromkeys(SEQUENCES, 1)
         self._number_locks = {kind: asyncio.Lock() for kind in SEQUENCES}
         self._streams = Batcher(self._read_streams)
+        self._receipts = Batcher(self._read_receipts)
 
     async def run(self) -> None:
         """Write until `close` was called and everything taken is answered."""
@@ -82,8 +87,15 @@ class PostgresLedger:
 
     async def receipt(self, key: ReceiptKey) -> Receipt | None:
         """What became of the command of this key."""
-        rows = await self._postgres.rows(_RECEIPT, [key.source, key.key])
-        return Receipt(key, bytes(rows[0][0]), orjson.loads(rows[0][1])) if rows else None
+        return await self._receipts.get(key)
+
+    async def _read_receipts(self, keys: Sequence[ReceiptKey]) -> dict[ReceiptKey, Receipt | None]:
+        found: dict[ReceiptKey, Receipt | None] = dict.fromkeys(keys)
+        asked = [[key.source for key in keys], [key.key for key in keys]]
+        for source, name, fingerprint, outcome in await self._postgres.rows(_RECEIPTS, asked):
+            key = ReceiptKey(source, name)
+            found[key] = Receipt(key, bytes(fingerprint), orjson.loads(outcome))
+        return found
 
     async def next_id(self, kind: str) -> int:
         """A number from the kind's sequence."""

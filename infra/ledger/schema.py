@@ -81,6 +81,11 @@ CREATE TABLE IF NOT EXISTS ledger_identity (
 );
 INSERT INTO ledger_identity DEFAULT VALUES ON CONFLICT DO NOTHING;
 
+CREATE TABLE IF NOT EXISTS relay_positions (
+    name text PRIMARY KEY,
+    position bigint NOT NULL
+);
+
 CREATE OR REPLACE FUNCTION ledger_is_immutable() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the ledger is never changed: % refused', TG_OP;

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from interfaces.cli import bot, demo, exercises, keys, projections, run, tokens, users
+from interfaces.cli import (
+    bot,
+    demo,
+    docs,
+    exercises,
+    keys,
+    parts,
+    projections,
+    providers,
+    queue,
+    run,
+    stack,
+    tokens,
+    users,
+)
 
 app = typer.Typer(
     name="club",
@@ -14,10 +28,17 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("bot")(bot.bot)
+app.command("consumer")(parts.consumer)
+app.command("relay")(parts.relay)
+app.command("projector")(parts.projector)
+app.command("stack")(stack.stack)
 app.command("demo")(demo.demo)
+app.command("docs")(docs.docs)
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(keys.app, name="keys")
+app.add_typer(providers.app, name="providers")
+app.add_typer(queue.app, name="queue")
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
 

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -16,6 +17,8 @@ import uvloop
 
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
+from interfaces.amqp import asyncapi
+from interfaces.amqp.main import run_consumers, run_relay
 from interfaces.cli.opening import complain, in_plain_words, on_signal, settings
 from interfaces.rest.main import create_app
 
@@ -23,26 +26,42 @@ LAST_REQUESTS = 10
 """Seconds in which requests under way at the end are answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs in this process beside the API."""
+
+    bot: bool
+    projector: bool
+    amqp: bool
+    timers: bool
+
+
 def run(
     bot: Annotated[
         bool, typer.Option(help="run the Telegram bot too, where there is a token for it")
     ] = True,
+    projector: Annotated[bool, typer.Option(help="build the read tables too")] = True,
+    amqp: Annotated[
+        bool, typer.Option(help="run consumers and relay too, where there is a RabbitMQ")
+    ] = True,
+    timers: Annotated[bool, typer.Option(help="do what time does too")] = True,
 ) -> None:
-    """Run the whole service: the API, the projector, the bot and what time does."""
+    """Run the whole service in one process: the API, and all of its parts but those left out."""
     found = settings()
+    parts = Parts(bot, projector, amqp, timers)
     with in_plain_words(), suppress(asyncio.CancelledError):
-        uvloop.run(_run(found, bot=bot))
+        uvloop.run(_run(found, parts))
 
 
-async def _run(found: Settings, *, bot: bool) -> None:
+async def _run(found: Settings, parts: Parts) -> None:
     listening = _listen(found)
     starting = asyncio.current_task()
     assert starting is not None  # noqa: S101 - a coroutine runs in a task
     on_signal(starting.cancel)
     spare_the_collector()
-    async with open_club(found, housekeeping=True) as club:
+    async with open_club(found, projecting=parts.projector, housekeeping=parts.timers) as club:
         config = uvicorn.Config(
-            create_app(club),
+            create_app(club, asyncapi.document()),
             http="httptools",
             ws="none",
             lifespan="off",
@@ -55,10 +74,15 @@ async def _run(found: Settings, *, bot: bool) -> None:
         )
         server = _Server(config)
         on_signal(server.stop)
-        _banner(found, listening.getsockname()[1], _codes(found, bot=bot))
+        _banner(found, listening.getsockname()[1], parts)
         async with asyncio.TaskGroup() as tasks:
-            answering = tasks.create_task(_answer(club)) if club.bot and bot else None
+            closing = asyncio.Event()
+            answering = tasks.create_task(_answer(club)) if club.bot and parts.bot else None
+            if found.amqp_url is not None and parts.amqp:
+                tasks.create_task(run_consumers(club, closing))
+                tasks.create_task(run_relay(club, closing))
             await server.serve(sockets=[listening])
+            closing.set()
             if answering is not None:
                 answering.cancel()
 
@@ -107,7 +131,7 @@ def _listen(found: Settings) -> socket.socket:
     return listening
 
 
-def _banner(found: Settings, port: int, codes: str) -> None:
+def _banner(found: Settings, port: int, parts: Parts) -> None:
     """Which parts are embedded, and which variable connects the real one."""
     url = f"http://{found.http_host}:{port}"
     postgres = (
@@ -120,13 +144,15 @@ def _banner(found: Settings, port: int, codes: str) -> None:
         if found.redis_url is None
         else "CLUB_REDIS_URL"
     )
+    rabbitmq = "none (CLUB_AMQP_URL connects one)" if found.amqp_url is None else "CLUB_AMQP_URL"
     print(
         f"\n  The club is open: {url}  (documentation: {url}/docs)\n\n"
         f"  Postgres    {postgres}\n"
         f"  Redis       {redis}\n"
-        f"  Codes       {codes}\n"
-        f"  Projector   in this process\n"
-        f"  Timers      in this process\n"
+        f"  RabbitMQ    {rabbitmq}\n"
+        f"  Codes       {_codes(found, bot=parts.bot)}\n"
+        f"  Projector   {_where(here=parts.projector)}\n"
+        f"  Timers      {_where(here=parts.timers)}\n"
         f"  Keys        {found.home / 'keys'}\n\n"
         f"  First admin: .venv/bin/club users create-admin --username NAME --email ADDRESS\n"
         f"  A token:     .venv/bin/club tokens issue NAME\n"
@@ -134,6 +160,10 @@ def _banner(found: Settings, port: int, codes: str) -> None:
         file=sys.stderr,
         flush=True,
     )
+
+
+def _where(*, here: bool) -> str:
+    return "in this process" if here else "in a process of its own"
 
 
 def _codes(found: Settings, *, bot: bool) -> str:

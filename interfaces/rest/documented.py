@@ -9,7 +9,8 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from interfaces.rest.problems import MEDIA_TYPE, Problem
+from interfaces.problems import MEDIA_TYPE
+from interfaces.rest.problems import Problem
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -45,6 +45,8 @@ class Component(BaseModel):
 
     status: Literal["running", "behind", "read-only", "unavailable"]
     detail: str = ""
+    parked: int | None = Field(default=None, description="of rabbitmq: messages to look at")
+    lag: int | None = Field(default=None, description="of relay: events still to go out")
 
 
 class HealthShown(BaseModel):
@@ -69,7 +71,7 @@ KEYS_KEPT = 60
 
 
 @routes.get("/", responses={200: {"model": Index}})
-async def index() -> Response:
+async def index(request: Request) -> Response:
     """Return base information of the service."""
     links = {
         "docs": "/docs",
@@ -88,6 +90,8 @@ async def index() -> Response:
         "payments": "/payments/",
         "reports": "/reports/",
     }
+    if request.app.state.asyncapi is not None:
+        links["asyncapi"] = "/asyncapi.json"
     return _json({"name": NAME, "version": VERSION, "links": links})
 
 
@@ -111,6 +115,15 @@ async def jwks(request: Request) -> Response:
     keys = _json(request.app.state.service.keys.jwks())
     keys.headers["Cache-Control"] = f"max-age={KEYS_KEPT}"
     return keys
+
+
+@routes.get("/asyncapi.json", include_in_schema=False)
+async def asyncapi(request: Request) -> Response:
+    """What the club takes from RabbitMQ and publishes to it, as an AsyncAPI document."""
+    document = request.app.state.asyncapi
+    if document is None:
+        raise HTTPException(404, "No AsyncAPI document is served here.")
+    return _json(document)
 
 
 @routes.get("/problems/{code}", include_in_schema=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
@@ -39,14 +42,15 @@ GROUPS = (
 """Every group of routes, in the order of the documentation."""
 
 
-def create_app(club: Club) -> FastAPI:
-    """The app that serves this club."""
+def create_app(club: Club, asyncapi: Mapping[str, Any] | None = None) -> FastAPI:
+    """The app that serves this club; `asyncapi` is the document of its RabbitMQ channel."""
     app: FastAPI = FastAPIOffline(
         title=index.NAME,
         version=index.VERSION,
         description="Everything a fitness club runs on.",
     )
     app.state.service = club
+    app.state.asyncapi = asyncapi
     for group in GROUPS:
         # In one flat list: a router within a router costs every request a look into each.
         app.router.routes.extend(group.routes.routes)

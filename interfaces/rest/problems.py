@@ -1,4 +1,4 @@
-"""Every no, as an RFC 9457 problem document: the one place that knows HTTP's numbers for them."""
+"""Every no of the club, and of HTTP itself, as an answer with its problem document."""
 
 from __future__ import annotations
 
@@ -16,54 +16,22 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from application.limits import Allowance, TooManyAttempts
-from application.ports import (
-    ChannelUnavailable,
-    InvalidToken,
-    LedgerUnavailable,
-    NoCodeChannel,
-    OutcomeUnknown,
-    Overloaded,
-    StoreUnavailable,
+from domain.refusals import NotFound, Refusal
+from interfaces.problems import (
+    MEDIA_TYPE,
+    STATUS,
+    code_of,
+    document,
+    kebab,
+    status_of,
 )
-from domain.refusals import (
-    Busy,
-    Conflict,
-    Forbidden,
-    Invalid,
-    NotFound,
-    PreconditionFailed,
-    Refusal,
-    Unauthenticated,
-)
-from projections.lists import UnreadableCursor
 
 JSON = "application/json"
-MEDIA_TYPE = "application/problem+json"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 """On every 401, which has to say how one shows who one is."""
 
 RETRY_AFTER = "1"
 """Seconds after which to try again what could not be taken just now."""
-
-STATUS: Mapping[type[Exception], int] = {
-    NotFound: 404,
-    Conflict: 409,
-    Forbidden: 403,
-    PreconditionFailed: 412,
-    Invalid: 422,
-    Busy: 503,
-    InvalidToken: 401,
-    Unauthenticated: 401,
-    TooManyAttempts: 429,
-    StoreUnavailable: 503,
-    NoCodeChannel: 503,
-    ChannelUnavailable: 503,
-    OutcomeUnknown: 503,
-    LedgerUnavailable: 503,
-    Overloaded: 503,
-    UnreadableCursor: 422,
-}
-"""The status of each kind of no; the first that fits counts."""
 
 HTTP_PROBLEMS: Mapping[str, tuple[int, str]] = {
     "invalid-request": (422, "The request does not have the form that is documented."),
@@ -74,6 +42,8 @@ HTTP_PROBLEMS: Mapping[str, tuple[int, str]] = {
         405,
         "The path does not take this method; `Allow` names those it takes.",
     ),
+    "invalid-message": (422, "The message does not have the form that is documented."),
+    "unknown-type": (422, "There is no message of this type."),
     "fault": (500, "Something went wrong here; it has been logged."),
 }
 """Every other problem, by its code: what the club never gets to see."""
@@ -115,15 +85,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The problem as an answer."""
-    body: dict[str, Any] = {
-        "type": f"/problems/{code}",
-        "title": code.replace("-", " ").capitalize(),
-        "status": status,
-        "detail": detail,
-        "instance": quote(request.scope["path"]),
-    }
-    if errors:
-        body["errors"] = errors
+    body = document(status, code, detail, quote(request.scope["path"]), errors)
     more = {"Retry-After": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     return Response(
         orjson.dumps(body),
@@ -154,16 +116,6 @@ def install(app: FastAPI) -> None:
     for kind in STATUS:
         if not issubclass(kind, Refusal):
             app.add_exception_handler(kind, _unable)
-
-
-def code_of(kind: type[Exception]) -> str:
-    """The permanent name of a kind of no."""
-    return kind.code if issubclass(kind, Refusal) else _kebab(kind.__name__)
-
-
-def status_of(kind: type[Exception]) -> int:
-    """The status of a kind of no."""
-    return next(status for base, status in STATUS.items() if issubclass(kind, base))
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:
@@ -228,7 +180,7 @@ async def _http(request: Request, raised: Exception) -> Response:
     if raised.status_code == HTTPStatus.BAD_REQUEST:
         # All that FastAPI says of a body that is not UTF-8, or nested too deeply to be read.
         return _broken(request, str(raised.__cause__ or raised.detail))
-    code = CODE_OF.get(raised.status_code) or _kebab(HTTPStatus(raised.status_code).phrase)
+    code = CODE_OF.get(raised.status_code) or kebab(HTTPStatus(raised.status_code).phrase)
     headers = dict(raised.headers or {})
     if raised.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed(request)) or headers["Allow"]
@@ -259,7 +211,3 @@ async def _fault(request: Request, _: Exception) -> Response:
     status, said = HTTP_PROBLEMS["fault"]
     known_as = {"X-Request-Id": request.scope["state"]["request_id"]}
     return problem(request, status, "fault", said, headers=known_as)
-
-
-def _kebab(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower())

@@ -98,6 +98,7 @@ EXPECTED: Mapping[str, Reach] = {
     "payments.read": own_and(F, S),
     "payments.keep": own_and(F, S),
     "payments.settle": only(F, S),
+    "providers.keep": only(),
     "reports.draw-up": only(N, S),
     "reports.read": only(N),
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
-from itertools import permutations
+from itertools import accumulate, permutations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from application.access import Caller
 from application.clients import DeleteClient
@@ -15,6 +19,8 @@ from application.payments import (
     DeletePayment,
     NotYet,
     PaymentBody,
+    PaymentReport,
+    ReportPayment,
     RequestPayment,
 )
 from application.ports import Rules
@@ -273,3 +279,110 @@ async def test_an_owner_may_send_back_the_time_that_it_read(scene: Scene) -> Non
     assert (await scene.body(ChangePayment(payment_id, body), owner))["payment_status"] == (
         "CANCELLED"
     )
+
+
+# --- the news of a provider --------------------------------------------------------------------
+
+PROVIDER = Caller(None, Role.SYSTEM, "provider-acme")
+WAYS: list[tuple[PaymentStatus, ...]] = [
+    (FAILED, PAID, REFUNDED),
+    (FAILED, CANCELLED),
+    (EXPIRED, PAID, REFUNDED),
+    (PAID, REFUNDED),
+]
+"""The longest ways that a payment may go; it may have gone the first part of one."""
+
+News = tuple[int, PaymentStatus, float]
+"""Of which payment, which step, on which day."""
+
+
+async def report(scene: Scene, payment_id: int, status: PaymentStatus, at: float) -> dict[str, Any]:
+    """A provider reports a step of the payment; how it is shown then."""
+    news = PaymentReport(payment_id=payment_id, payment_status=status)
+    return dict(await scene.body(ReportPayment(news, day(at)), PROVIDER))
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[list[News], list[News]]:
+    """The news of a client's two payments in their order, and as they may arrive."""
+    right: list[News] = []
+    for number in (1, 2):
+        way = draw(st.sampled_from(WAYS))
+        way = way[: draw(st.integers(0, len(way)))]
+        gaps = draw(st.lists(st.integers(1, 25), min_size=len(way), max_size=len(way)))
+        right += zip([number] * len(way), way, accumulate(gaps), strict=True)
+    right.sort(key=lambda news: news[2])
+    again = draw(st.lists(st.sampled_from(right), max_size=4)) if right else []
+    return right, draw(st.permutations([*right, *again]))
+
+
+async def after_news(delivered: Sequence[News], status: str) -> tuple[Any, ...]:
+    """What the news come to for the payments, and for the client."""
+    scene = Scene()
+    client_id = await scene.client(status=status)
+    for _ in range(2):
+        await scene.payment(client_id)
+    scene.services.clock.let_pass(timedelta(days=80))
+    for news in delivered:
+        await report(scene, *news)
+    return scene.rows("payments"), scene.status(client_id), scene.until(client_id)
+
+
+@given(deliveries(), st.sampled_from(["ACTIVE", "EXPIRED"]))
+def test_news_in_any_order_and_number_come_to_the_same_for_the_client(
+    delivered: tuple[list[News], list[News]], status: str
+) -> None:
+    right, arrived = delivered
+    assert asyncio.run(after_news(arrived, status)) == asyncio.run(after_news(right, status))
+
+
+async def test_a_provider_settles_a_payment_and_lets_the_client_in(scene: Scene) -> None:
+    client_id = await scene.client(status="UPCOMING")
+    payment_id = await scene.payment(client_id)
+    shown = await report(scene, payment_id, PAID, -2)
+    assert (shown["payment_status"], shown["timestamp"]) == ("PAID", day(-2))
+    assert (scene.status(client_id), scene.until(client_id)) == ("ACTIVE", day(28))
+
+
+async def test_a_refund_that_comes_first_lets_nobody_in(scene: Scene) -> None:
+    client_id = await scene.client(status="EXPIRED")
+    payment_id = await scene.payment(client_id)
+    assert (await report(scene, payment_id, REFUNDED, -1))["payment_status"] == "PENDING"
+    shown = await report(scene, payment_id, PAID, -2)
+    assert (shown["payment_status"], shown["timestamp"]) == ("REFUNDED", day(-1))
+    assert (scene.status(client_id), scene.until(client_id)) == ("EXPIRED", None)
+
+
+async def test_older_news_leave_nothing_in_the_ledger(scene: Scene) -> None:
+    payment_id = await scene.payment(await scene.client())
+    await report(scene, payment_id, PAID, -1)
+    head = scene.head
+    for status, at in ((PAID, -1), (FAILED, -2), (EXPIRED, -3), (PENDING, -4)):
+        assert (await report(scene, payment_id, status, at))["payment_status"] == "PAID"
+    assert scene.head == head
+
+
+@pytest.mark.parametrize("late", [FAILED, CANCELLED, EXPIRED, PAID, PENDING])
+async def test_news_of_an_impossible_step_change_nothing(scene: Scene, late: PaymentStatus) -> None:
+    payment_id = await scene.payment(await scene.client(), PAID, REFUNDED)
+    head = scene.head
+    scene.services.clock.let_pass(timedelta(days=2))
+    with pytest.raises(ImpossibleStep):
+        await report(scene, payment_id, late, 1)
+    assert scene.head == head
+
+
+async def test_a_provider_cannot_report_what_is_not_there_or_has_not_been(scene: Scene) -> None:
+    payment_id = await scene.payment(await scene.client())
+    with pytest.raises(UnknownReference):
+        await report(scene, payment_id + 1, PAID, 0)
+    with pytest.raises(NotYet):
+        await report(scene, payment_id, PAID, 1)
+
+
+@pytest.mark.parametrize("role", [Role.USER, Role.TRAINER, Role.ANALYST, Role.OTHER])
+async def test_only_those_who_settle_report(scene: Scene, role: Role) -> None:
+    payment_id = await scene.payment(await scene.client())
+    news = ReportPayment(PaymentReport(payment_id=payment_id, payment_status=PAID), day(0))
+    with pytest.raises(Forbidden):
+        await scene.do(news, Caller.user(1, role))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from itertools import product
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import accumulate, product
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from domain.payments import (
     Cancelled,
@@ -17,6 +20,7 @@ from domain.payments import (
     NotOverdue,
     Payment,
     PaymentSettled,
+    RefundAnnounced,
     Refunded,
     Requested,
     Settled,
@@ -177,3 +181,159 @@ def test_only_a_pending_payment_expires(status: PaymentStatus) -> None:
     with pytest.raises(NotOverdue):
         payment.expire(A_DAY, after(days=30))
     assert news(payment) == []
+
+
+# --- the news of a provider --------------------------------------------------------------------
+
+CAME_BEFORE: dict[PaymentStatus, set[PaymentStatus]] = {
+    PENDING: set(),
+    FAILED: {PENDING},
+    EXPIRED: {PENDING},
+    CANCELLED: {PENDING, FAILED},
+    PAID: {PENDING, FAILED, EXPIRED},
+    REFUNDED: {PENDING, FAILED, EXPIRED, PAID},
+}
+"""What a payment may have been on its way to each status."""
+
+EARLIER, LATER = after(hours=-1), after(hours=1)
+"""Than the last step of the histories above."""
+
+Step = tuple[PaymentStatus, datetime]
+WAYS: list[tuple[PaymentStatus, ...]] = [
+    (),
+    (FAILED,),
+    (FAILED, PAID),
+    (FAILED, PAID, REFUNDED),
+    (FAILED, CANCELLED),
+    (CANCELLED,),
+    (EXPIRED,),
+    (EXPIRED, PAID),
+    (EXPIRED, PAID, REFUNDED),
+    (PAID,),
+    (PAID, REFUNDED),
+]
+"""Every way that a payment may go."""
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[list[Step], list[Step]]:
+    """The news of a payment in their order, and as they may arrive."""
+    way = draw(st.sampled_from(WAYS))
+    gaps = draw(st.lists(st.integers(1, 10**9), min_size=len(way), max_size=len(way)))
+    moments = [START + timedelta(microseconds=at) for at in accumulate(gaps)]
+    right = list(zip(way, moments, strict=True))
+    again = draw(st.lists(st.sampled_from(right), max_size=5)) if right else []
+    return right, draw(st.permutations([*right, *again]))
+
+
+def reported(steps: Sequence[Step]) -> Payment:
+    payment = given(Payment, 1, REQUESTED)
+    for status, occurred_at in steps:
+        payment.report(status, occurred_at, NOW)
+    return payment
+
+
+def test_every_way_that_a_payment_may_go_is_tried() -> None:
+    ways: set[tuple[PaymentStatus, ...]] = {()}
+    for _ in PaymentStatus:
+        ways |= {(*w, n) for w in ways for now, n in POSSIBLE if now == (w[-1] if w else PENDING)}
+    assert ways == set(WAYS)
+
+
+@hypothesis.given(deliveries())
+def test_news_in_any_order_and_number_end_as_in_the_right_order(
+    delivered: tuple[list[Step], list[Step]],
+) -> None:
+    right, arrived = (reported(steps) for steps in delivered)
+    assert arrived.shown() == right.shown()
+    money = [[e for e in news(p) if e.kind in {Settled, Refunded}] for p in (right, arrived)]
+    assert money[0] == money[1]
+
+
+@pytest.mark.parametrize(("now", "wanted"), sorted(POSSIBLE))
+def test_the_news_of_a_possible_step_are_that_step(
+    now: PaymentStatus, wanted: PaymentStatus
+) -> None:
+    payment = given(Payment, 1, *HISTORIES[now])
+    payment.report(wanted, LATER, NOW)
+    assert [event.kind for event in news(payment)] == [EVENTS[wanted]]
+    assert (payment.status, payment.since) == (wanted, LATER)
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted"), sorted((now, old) for now, olds in CAME_BEFORE.items() for old in olds)
+)
+def test_news_of_what_came_before_change_nothing(now: PaymentStatus, wanted: PaymentStatus) -> None:
+    payment = given(Payment, 1, *HISTORIES[now])
+    payment.report(wanted, EARLIER, NOW)
+    assert news(payment) == []
+
+
+@pytest.mark.parametrize("moment", [EARLIER, START, LATER], ids=["earlier", "then", "later"])
+@pytest.mark.parametrize("status", PaymentStatus)
+def test_the_same_news_again_change_nothing(status: PaymentStatus, moment: datetime) -> None:
+    payment = given(Payment, 1, *HISTORIES[status])
+    payment.report(status, moment, NOW)
+    assert news(payment) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted"),
+    sorted(
+        (now, wanted)
+        for now, wanted in EVERY_STEP - POSSIBLE
+        if wanted is not REFUNDED or now is CANCELLED
+    ),
+)
+def test_news_of_an_impossible_step_are_refused_and_change_nothing(
+    now: PaymentStatus, wanted: PaymentStatus
+) -> None:
+    payment = given(Payment, 1, *HISTORIES[now])
+    before = payment.shown()
+    with pytest.raises(ImpossibleStep):
+        payment.report(wanted, LATER, NOW)
+    assert news(payment) == []
+    assert payment.shown() == before
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted"), [(PAID, CANCELLED), (REFUNDED, CANCELLED), (CANCELLED, PAID)]
+)
+def test_older_news_that_cannot_have_come_before_are_refused(
+    now: PaymentStatus, wanted: PaymentStatus
+) -> None:
+    payment = given(Payment, 1, *HISTORIES[now])
+    with pytest.raises(ImpossibleStep):
+        payment.report(wanted, EARLIER, NOW)
+    assert news(payment) == []
+
+
+@pytest.mark.parametrize("status", [PENDING, FAILED, EXPIRED])
+def test_a_refund_that_comes_before_its_payment_waits_for_it(status: PaymentStatus) -> None:
+    payment = given(Payment, 1, *HISTORIES[status])
+    refunded_at = after(hours=3)
+    for _ in range(2):
+        payment.report(REFUNDED, refunded_at, NOW)
+    assert news(payment) == [told(RefundAnnounced, occurred_at=text(refunded_at))]
+    assert payment.status is status
+
+    payment.report(PAID, LATER, NOW)
+    assert news(payment)[1:] == [
+        told(Settled, occurred_at=text(LATER), client_id=42),
+        told(Refunded, occurred_at=text(refunded_at), client_id=42),
+    ]
+    assert (payment.status, payment.since) == (REFUNDED, refunded_at)
+
+
+def test_a_refund_that_waits_follows_a_payment_that_a_person_settles() -> None:
+    waiting = told(RefundAnnounced, occurred_at=text(LATER))
+    payment = given(Payment, 1, REQUESTED, waiting)
+    payment.step(PAID, NOW, NOW)
+    assert [event.kind for event in news(payment)] == [Settled, Refunded]
+
+
+def test_money_that_arrived_before_the_club_gave_up_is_money_all_the_same() -> None:
+    payment = given(Payment, 1, REQUESTED)
+    payment.expire(A_DAY, NOW)
+    payment.report(PAID, LATER, NOW)
+    assert (payment.status, payment.since) == (PAID, LATER)

@@ -54,6 +54,7 @@ EXAMPLES: dict[str, Any] = {
     "last_name": "Lovelace",
     "membership_id": 2,
     "muscle_group": "LEGS",
+    "number_of_secret": 2,
     "occurred_at": "2026-03-02T09:15:00.000000Z",
     "order_in_training": 1,
     "origin": "192.0.2.7",

@@ -1,0 +1,177 @@
+"""Servers of one's own on this machine, of installed programs: Redis and RabbitMQ.
+
+Each listens on loopback only, on a port that was free, and keeps its data in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from infra.faults import Fault
+
+PATIENCE = 60.0
+"""Seconds after which a server that does not answer counts as not starting."""
+
+LAST_WORDS = 15.0
+"""Seconds that a server has to end in order."""
+
+PLACES = ("/usr/lib/rabbitmq/bin", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+"""Where servers are that are on nobody's PATH, or behind a wrapper that changes the account."""
+
+LARGEST_MESSAGE = 1024 * 1024
+"""Bytes of a message that our own RabbitMQ takes; the largest that is meant is a few kilobytes."""
+
+
+class NotInstalled(Fault):
+    """{program} is not installed on this machine: install the package {package}."""
+
+
+class DidNotStart(Fault):
+    """{program} did not start; its log is {log}."""
+
+
+def program(name: str, package: str) -> str:
+    """The path of an installed server."""
+    path = os.pathsep.join([*PLACES, os.environ.get("PATH", "")])
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise NotInstalled(program=name, package=package)
+    return found
+
+
+def free_port() -> int:
+    """A port on which nothing listens just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """One server's process, and the port that tells whether it is up."""
+
+    def __init__(self, name: str, home: Path, port: int) -> None:
+        self.name = name
+        self.home = home
+        self.port = port
+        self.log = home / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, command: Sequence[str], environment: dict[str, str]) -> None:
+        """Start the process, in a session of its own, so that Ctrl-C is for us to hand on."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.home,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_until(self, answers: Callable[[], bool]) -> None:
+        """Wait until it answers; raises DidNotStart."""
+        deadline = time.monotonic() + PATIENCE
+        while not answers():
+            ended = self._process is None or self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                self.stop()
+                raise DidNotStart(program=self.name, log=self.log)
+            time.sleep(0.05)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        """End it, and all that it started."""
+        if self._process is None:
+            return
+        group, self._process = self._process, None
+        try:
+            os.killpg(group.pid, how)
+            group.wait(LAST_WORDS)
+        except ProcessLookupError:
+            pass
+        except subprocess.TimeoutExpired:
+            os.killpg(group.pid, signal.SIGKILL)
+        group.wait()
+
+    def signal(self, number: int) -> None:
+        """Send it, and all that it started, a signal."""
+        if self._process is not None:
+            os.killpg(self._process.pid, number)
+
+    def accepts(self) -> bool:
+        """Whether something listens on its port."""
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class LocalRedis(Server):
+    """A Redis, empty at its start."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__("redis-server", home, free_port())
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [
+            program(self.name, "redis-server"),
+            *("--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--save", "", "--appendonly", "no", "--dir", str(self.home)),
+        ]
+        self.run(command, {})
+        self.wait_until(self.accepts)
+
+
+class LocalRabbitMQ(Server):
+    """A RabbitMQ, whose data stay in its folder."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__("rabbitmq-server", home, free_port())
+        self._names = Server("epmd", home, free_port())
+        """Erlang's own register of names; left to itself it would outlive the server."""
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        server, names = program(self.name, "rabbitmq-server"), program("epmd", "erlang-base")
+        home = self.home
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (home / "enabled_plugins").write_text("[].\n")
+        (home / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            f"max_message_size = {LARGEST_MESSAGE}\n"
+            "log.console = true\nlog.console.level = warning\nlog.file = false\n"
+        )
+        environment = {
+            "HOME": str(home),
+            "RABBITMQ_NODENAME": "club@localhost",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "ERL_EPMD_PORT": str(self._names.port),
+            "RABBITMQ_MNESIA_BASE": str(home / "data"),
+            "RABBITMQ_LOG_BASE": str(home),
+            "RABBITMQ_PID_FILE": str(home / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+        port = str(self._names.port)
+        self._names.run([names, "-port", port, "-address", "127.0.0.1"], {})
+        self._names.wait_until(self._names.accepts)
+        self.run([server], environment)
+        self.wait_until(self.accepts)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        """End it, and its register of names."""
+        super().stop(how)
+        self._names.stop()

@@ -1,0 +1,1 @@
+"""The RabbitMQ channel. `main.py` runs it, `topology.py` names its exchanges and queues."""

@@ -1,0 +1,361 @@
+"""Commands in: everything that REST can command, under the names of its operations.
+
+The `type` of a message names the command, its `subject` the numbers that REST has in the path
+(`42`, or `3/5`), its data is REST's own body. Who asks is proved by an access token in the header
+`authorization`. What became of it goes to `reply_to`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from pydantic import Field, ValidationError
+
+from application import (
+    clients,
+    exercises,
+    memberships,
+    payments,
+    reports,
+    sessions,
+    trainings,
+    users,
+)
+from application import training_plans as plans
+from application.access import ANYBODY, Caller, Origin, reaches_all
+from application.bus import Bus, Outcome, StillInFlight
+from application.command import Asked, Command
+from application.fields import LARGEST_ID, Body
+from application.ports import (
+    Callers,
+    InvalidToken,
+    LedgerUnavailable,
+    Overloaded,
+    ReceiptKey,
+    StoreUnavailable,
+)
+from domain.refusals import Busy, Refusal
+from interfaces import problems
+from interfaces.amqp.cloudevents import CloudEvent, Unusable, read, said
+from interfaces.amqp.intake import Later
+from projections.lists import Listing
+from projections.reads import Reads
+from projections.reports import LISTING as REPORTS
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How a command comes over the wire."""
+
+    make: Callable[..., Command]
+    """The command, from the numbers of the subject and the body."""
+    action: str | None
+    """What the caller must be allowed to do; None for what anybody may."""
+    body: type[Body] | None = None
+    numbers: int = 0
+    """How many numbers the subject has."""
+    status: int = 200
+    showing: Listing | None = None
+    """Where the row is read, if that says more than the aggregate does."""
+
+
+def _create(
+    make: Callable[..., Command], action: str | None, body: type[Body], **more: Any
+) -> Wire:
+    return Wire(make, action, body, status=201, **more)
+
+
+def _delete(make: Callable[..., Command], action: str, numbers: int = 1) -> Wire:
+    return Wire(make, action, numbers=numbers, status=204)
+
+
+WIRE: Mapping[str, Wire] = {
+    "register-user": _create(users.RegisterUser, None, users.NewUser),
+    "replace-user": Wire(users.ChangeUser, "users.change", users.UserReplacement, 1),
+    "change-user": Wire(users.ChangeUser, "users.change", users.UserChanges, 1),
+    "delete-user": _delete(users.DeleteUser, "users.delete"),
+    "unbind-telegram": _delete(sessions.UnbindTelegram, "users.unbind-telegram"),
+    "add-membership": _create(
+        memberships.AddMembership, "memberships.keep", memberships.MembershipBody
+    ),
+    "replace-membership": Wire(
+        lambda number, body: memberships.ChangeMembership(number, body.facts()),
+        "memberships.keep",
+        memberships.MembershipBody,
+        1,
+    ),
+    "change-membership": Wire(
+        lambda number, body: memberships.ChangeMembership(number, body.named()),
+        "memberships.keep",
+        memberships.MembershipChanges,
+        1,
+    ),
+    "delete-membership": _delete(memberships.DeleteMembership, "memberships.keep"),
+    "register-client": _create(clients.RegisterClient, "clients.keep", clients.ClientBody),
+    "replace-client": Wire(
+        lambda number, body: clients.ChangeClient(number, body.replacement()),
+        "clients.keep",
+        clients.ClientBody,
+        1,
+    ),
+    "change-client": Wire(
+        lambda number, body: clients.ChangeClient(number, body.named()),
+        "clients.keep",
+        clients.ClientChanges,
+        1,
+    ),
+    "delete-client": _delete(clients.DeleteClient, "clients.keep"),
+    "pin-plan": _create(plans.PinPlan, "training-plans.keep", plans.PinBody, numbers=1),
+    "unpin-plan": _delete(plans.UnpinPlan, "training-plans.keep", 2),
+    "add-exercise": _create(exercises.AddExercise, "exercises.keep", exercises.ExerciseBody),
+    "replace-exercise": Wire(
+        lambda number, body: exercises.ChangeExercise(number, body.facts()),
+        "exercises.keep",
+        exercises.ExerciseBody,
+        1,
+    ),
+    "change-exercise": Wire(
+        lambda number, body: exercises.ChangeExercise(number, body.named()),
+        "exercises.keep",
+        exercises.ExerciseChanges,
+        1,
+    ),
+    "delete-exercise": _delete(exercises.DeleteExercise, "exercises.delete"),
+    "plan-training": _create(trainings.PlanTraining, "trainings.keep", trainings.TrainingBody),
+    "plan-training-with-exercises": _create(
+        trainings.PlanTraining, "trainings.keep", trainings.TrainingWithExercises
+    ),
+    "replace-training": Wire(
+        lambda number, body: trainings.ChangeTraining(number, body.facts()),
+        "trainings.keep",
+        trainings.TrainingBody,
+        1,
+    ),
+    "change-training": Wire(
+        lambda number, body: trainings.ChangeTraining(number, body.named()),
+        "trainings.keep",
+        trainings.TrainingChanges,
+        1,
+    ),
+    "delete-training": _delete(trainings.DeleteTraining, "trainings.keep"),
+    "add-training-exercise": _create(
+        trainings.AddExerciseToTraining, "trainings.keep", trainings.TrainingExerciseBody
+    ),
+    "replace-exercise-of-training": Wire(
+        lambda training, exercise, body: trainings.ChangeExerciseInTraining(
+            training, exercise, body.facts()
+        ),
+        "trainings.keep",
+        trainings.Doing,
+        2,
+    ),
+    "change-exercise-of-training": Wire(
+        lambda training, exercise, body: trainings.ChangeExerciseInTraining(
+            training, exercise, body.named()
+        ),
+        "trainings.keep",
+        trainings.DoingChanges,
+        2,
+    ),
+    "remove-exercise-of-training": _delete(
+        trainings.RemoveExerciseFromTraining, "trainings.keep", 2
+    ),
+    "draw-up-training-plan": _create(
+        plans.DrawUpPlan, "training-plans.keep", plans.TrainingPlanBody
+    ),
+    "replace-training-plan": Wire(
+        lambda number, body: plans.ChangePlan(number, body.replacement()),
+        "training-plans.keep",
+        plans.TrainingPlanBody,
+        1,
+    ),
+    "change-training-plan": Wire(
+        lambda number, body: plans.ChangePlan(number, body.named()),
+        "training-plans.keep",
+        plans.TrainingPlanChanges,
+        1,
+    ),
+    "delete-training-plan": _delete(plans.DeletePlan, "training-plans.keep"),
+    "add-training-to-plan": _create(
+        plans.AddTrainingToPlan, "training-plans.keep", plans.TrainingInPlanBody, numbers=1
+    ),
+    "remove-training-from-plan": _delete(plans.RemoveTrainingFromPlan, "training-plans.keep", 2),
+    "request-payment": _create(payments.RequestPayment, "payments.keep", payments.PaymentBody),
+    "change-payment": Wire(payments.ChangePayment, "payments.keep", payments.PaymentBody, 1),
+    "delete-payment": _delete(payments.DeletePayment, "payments.keep"),
+    "draw-up-report": _create(
+        reports.DrawUpReport, "reports.draw-up", reports.ReportBody, showing=REPORTS
+    ),
+}
+"""Every command that may come over the wire, by the name of its REST operation."""
+
+
+class Service(Protocol):
+    """What commands need of the running club."""
+
+    @property
+    def bus(self) -> Bus: ...
+    @property
+    def callers(self) -> Callers: ...
+    @property
+    def reads(self) -> Reads: ...
+
+
+class CommandMessage(CloudEvent):
+    """A command."""
+
+    expectedversion: int | None = Field(
+        default=None, description="only at this version; what If-Match is to REST"
+    )
+
+
+class CommandsIn:
+    """Has commands done, and replies."""
+
+    def __init__(self, service: Service, channel: AbstractChannel) -> None:
+        self._service = service
+        self._channel = channel
+
+    async def handle(self, message: AbstractIncomingMessage) -> None:
+        """One message; a no is a reply, or parks the message where nobody wants a reply."""
+        instance = "/"
+        try:
+            asked = read(CommandMessage, message.body)
+            instance = f"/{asked.type}/{asked.subject or ''}"
+            wire = _wire(asked)
+            caller = await self._caller(message, wire)
+            outcome = await self._service.bus.execute(
+                _command(wire, asked), _asked(asked, caller, answered=bool(message.reply_to))
+            )
+            body = await self._shown(wire, outcome)
+        except (LedgerUnavailable, Overloaded, StoreUnavailable, Busy, StillInFlight) as lost:
+            raise Later(type(lost).__name__) from lost
+        except Unusable as unusable:
+            errors = _errors(unusable)
+            no = problems.document(422, unusable.reason, unusable.detail, instance, errors)
+            await self._reply(message, no)
+            raise
+        except InvalidToken as refused:
+            await self._refuse(
+                message,
+                problems.document(401, "invalid-token", type(refused).__doc__ or "", instance),
+            )
+        except Refusal as refusal:
+            await self._refuse(message, problems.of_refusal(refusal, instance))
+        else:
+            await self._reply(message, body, wire.status, outcome)
+
+    async def _caller(self, message: AbstractIncomingMessage, wire: Wire) -> Caller:
+        given = message.headers.get("authorization")
+        if given is None and wire.action is None:
+            return ANYBODY
+        scheme, _, token = str(given).partition(" ")
+        if given is None or scheme.lower() != "bearer":
+            raise InvalidToken
+        caller = await self._service.callers.of(token.strip())
+        if wire.action is not None:
+            reaches_all(caller, wire.action)
+        return caller
+
+    async def _shown(self, wire: Wire, outcome: Outcome) -> bytes:
+        if wire.showing is not None and outcome.body is not None:
+            shown = await self._service.reads.one(wire.showing, outcome.body["id"])
+            if shown is not None:
+                return shown.body
+        return b"" if outcome.body is None else orjson.dumps(outcome.body)
+
+    async def _refuse(self, message: AbstractIncomingMessage, no: dict[str, Any]) -> None:
+        if not message.reply_to:
+            raise Unusable(no["type"].rpartition("/")[2], no["detail"])
+        await self._reply(message, no)
+
+    async def _reply(
+        self,
+        message: AbstractIncomingMessage,
+        body: bytes | dict[str, Any],
+        status: int = 0,
+        outcome: Outcome | None = None,
+    ) -> None:
+        """Answer, where an answer is wanted; a queue that is gone wants none."""
+        if not message.reply_to:
+            return
+        headers: dict[str, Any] = {"status": status}
+        kind = JSON
+        if isinstance(body, dict):
+            headers, kind, body = (
+                {"status": body["status"]},
+                problems.MEDIA_TYPE,
+                orjson.dumps(body),
+            )
+        if outcome is not None and outcome.version is not None:
+            headers["etag"] = f'"{outcome.version}"'
+        reply = Message(
+            body,
+            headers=headers,
+            content_type=kind,
+            correlation_id=message.correlation_id or message.message_id,
+            delivery_mode=DeliveryMode.PERSISTENT,
+        )
+        await self._channel.default_exchange.publish(
+            reply, routing_key=message.reply_to, mandatory=False
+        )
+
+
+def _wire(asked: CommandMessage) -> Wire:
+    wire = WIRE.get(asked.type)
+    if wire is None:
+        raise Unusable("unknown-type", f"There is no command {asked.type!r}.")
+    return wire
+
+
+def _command(wire: Wire, asked: CommandMessage) -> Command:
+    numbers = [int(part) for part in re.findall(r"[0-9]{1,10}", asked.subject or "")]
+    written = "/".join(str(number) for number in numbers)
+    if len(numbers) != wire.numbers or written != (asked.subject or "").strip("/"):
+        raise Unusable(
+            "invalid-message", f"subject: {asked.type} is about {wire.numbers} numbers: `4`, `3/5`"
+        )
+    if not all(1 <= number <= LARGEST_ID for number in numbers):
+        raise Unusable("invalid-message", f"subject: a number is from 1 to {LARGEST_ID}")
+    if wire.body is None:
+        if asked.data is not None:
+            raise Unusable("invalid-message", f"data: {asked.type} has none")
+        return wire.make(*numbers)
+    try:
+        return wire.make(*numbers, wire.body.model_validate(asked.data))
+    except ValidationError as wrong:
+        raise Unusable("invalid-message", said(wrong)) from wrong
+
+
+def _errors(unusable: Unusable) -> list[dict[str, str]] | None:
+    """What is wrong with the data, field by field, as REST says it of the same body."""
+    wrong = unusable.__cause__
+    if not isinstance(wrong, ValidationError) or wrong.title == CommandMessage.__name__:
+        return None
+    found = wrong.errors(include_input=False, include_url=False)
+    return [{"detail": e["msg"], "pointer": _pointer(e["loc"])} for e in found]
+
+
+def _asked(asked: CommandMessage, caller: Caller, *, answered: bool) -> Asked:
+    version = asked.expectedversion
+    return Asked(
+        caller,
+        correlation_id=asked.correlationid or f"{asked.source} {asked.id}"[:255],
+        versions=None if version is None else frozenset({version}),
+        key=ReceiptKey(f"rest:{caller.actor}", f"{asked.source} {asked.id}"),
+        origin=Origin("amqp"),
+        # A refusal that nobody was told is parked; whoever replays it wants it decided anew.
+        keep_refusals=answered,
+    )
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "#" + "".join("/" + str(p).replace("~", "~0").replace("/", "~1") for p in location)

@@ -1,0 +1,122 @@
+"""Messages that nobody could handle: to be looked at, sent again, or dropped, by a person.
+
+RabbitMQ has no way to read one message of a queue, so they are taken one by one, looked at, and
+given back as they were; only the one that is meant is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from domain.refusals import NotFound
+from interfaces.amqp.intake import (
+    ATTEMPT,
+    DETAIL,
+    ORIGIN,
+    PARKED_AT,
+    PARKED_ID,
+    REASON,
+    REPLAYED,
+    bear_unreadable_headers,
+    copy_of,
+)
+from interfaces.amqp.topology import INTAKES, declare_parking
+
+OURS = frozenset({ATTEMPT, DETAIL, ORIGIN, PARKED_AT, PARKED_ID, REASON, REPLAYED})
+"""Headers that parking added; they are taken off before a message is sent again."""
+
+LONGEST_WAIT = 10.0
+"""Seconds to wait for a connection."""
+
+
+class NotParked(NotFound):
+    """There is no parked message {id}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A parked message."""
+
+    id: str
+    queue: str
+    """Where it came from."""
+    reason: str
+    detail: str
+    parked_at: str
+    headers: dict[str, Any]
+    """The message's own."""
+    body: bytes
+
+
+class Parking:
+    """The parking queue."""
+
+    def __init__(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
+        self._channel = channel
+        self._queue = queue
+
+    async def messages(self) -> AsyncIterator[tuple[Parked, AbstractIncomingMessage]]:
+        """Every message, the oldest first; all are given back when the channel closes."""
+        for _ in range(self._queue.declaration_result.message_count or 0):
+            message = await self._queue.get(fail=False)
+            if message is None:
+                return
+            yield _parked(message), message
+
+    async def find(self, message_id: str) -> tuple[Parked, AbstractIncomingMessage]:
+        """The message of this id; raises NotParked."""
+        async for parked, message in self.messages():
+            if parked.id == message_id:
+                return parked, message
+        raise NotParked(id=message_id)
+
+    async def replay(self, message_id: str, pass_for: Callable[[str, str], str]) -> Parked:
+        """Send it again to where it came from, to be decided anew.
+
+        `pass_for` makes what lets a signed message by although it is old.
+        """
+        parked, message = await self.find(message_id)
+        if parked.queue not in INTAKES:
+            raise NotParked(id=message_id)
+        headers = parked.headers
+        signed = str(headers.get("webhook-id", "")), str(headers.get("webhook-signature", ""))
+        again = copy_of(message, {**headers, REPLAYED: pass_for(*signed)})
+        exchange = self._channel.default_exchange
+        await exchange.publish(again, routing_key=parked.queue, mandatory=True)
+        await message.ack()
+        return parked
+
+    async def drop(self, message_id: str) -> Parked:
+        """Throw it away."""
+        parked, message = await self.find(message_id)
+        await message.ack()
+        return parked
+
+
+@asynccontextmanager
+async def open_parking(url: str) -> AsyncIterator[Parking]:
+    """The parking queue of this RabbitMQ."""
+    bear_unreadable_headers()
+    async with await aio_pika.connect(url, timeout=LONGEST_WAIT) as connection:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        yield Parking(channel, await declare_parking(channel))
+
+
+def _parked(message: AbstractIncomingMessage) -> Parked:
+    said = {name: str(message.headers.get(name, "")) for name in OURS}
+    own = {name: value for name, value in message.headers.items() if name not in OURS}
+    return Parked(
+        said[PARKED_ID],
+        said[ORIGIN],
+        said[REASON],
+        said[DETAIL],
+        said[PARKED_AT],
+        own,
+        message.body,
+    )

@@ -1,0 +1,107 @@
+"""`club queue`: messages that nobody could handle."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
+
+import typer
+import uvloop
+
+from infra.faults import Fault
+from infra.rabbitmq import UNREACHABLE
+from infra.signatures import ProviderSecrets
+from interfaces.amqp.main import Parked, Parking, open_parking
+from interfaces.cli.opening import in_plain_words, settings
+
+app = typer.Typer(help="Messages that nobody could handle.", no_args_is_help=True)
+T = TypeVar("T")
+MessageId = Annotated[str, typer.Argument(metavar="ID", help="as `club queue parked` shows it")]
+
+
+class NoRabbitMQ(Fault):
+    """There is no RabbitMQ here: CLUB_AMQP_URL connects one."""
+
+
+class Unreachable(Fault):
+    """RabbitMQ does not answer as it should: {why}."""
+
+
+@contextmanager
+def reaching_rabbitmq() -> Iterator[None]:
+    """Say in a sentence that RabbitMQ is not there."""
+    try:
+        yield
+    except UNREACHABLE as lost:
+        raise Unreachable(why=str(lost) or type(lost).__name__) from lost
+
+
+@app.callback()
+def queue() -> None:
+    """Messages that nobody could handle."""
+
+
+@app.command("parked")
+def parked(
+    limit: Annotated[int, typer.Option(min=1, help="the most to show")] = 100,
+) -> None:
+    """List them, the oldest first: id, since when, from which queue, why."""
+
+    async def listed(parking: Parking) -> list[Parked]:
+        found: list[Parked] = []
+        async for message, _ in parking.messages():
+            found.append(message)
+            if len(found) == limit:
+                break
+        return found
+
+    for message in _with_parking(listed):
+        where = f"{message.id}  {message.parked_at}  {message.queue}"
+        print(f"{where}  {message.reason}: {message.detail}")
+
+
+@app.command("show")
+def show(message_id: MessageId) -> None:
+    """Print one: why it is parked, its headers and its body."""
+
+    async def shown(parking: Parking) -> Parked:
+        return (await parking.find(message_id))[0]
+
+    message = _with_parking(shown)
+    print(f"id: {message.id}\nqueue: {message.queue}\nparked at: {message.parked_at}")
+    print(f"reason: {message.reason}\ndetail: {message.detail}")
+    for name, value in message.headers.items():
+        # A token may still be good.
+        shown_value = value if name != "authorization" else "(not shown)"
+        print(f"header {name}: {shown_value}")
+    print(f"\n{message.body.decode(errors='backslashreplace')}")
+
+
+@app.command("replay")
+def replay(message_id: MessageId) -> None:
+    """Send one again to where it came from, to be decided anew."""
+    secrets = ProviderSecrets(settings().home)
+    message = _with_parking(lambda parking: parking.replay(message_id, secrets.pass_for))
+    print(f"Sent {message.id} to {message.queue} again.")
+
+
+@app.command("drop")
+def drop(message_id: MessageId) -> None:
+    """Throw one away."""
+    message = _with_parking(lambda parking: parking.drop(message_id))
+    print(f"Dropped {message.id} ({message.reason}).")
+
+
+def _with_parking(work: Callable[[Parking], Awaitable[T]]) -> T:
+    found = settings()
+
+    async def opened(url: str) -> T:
+        with reaching_rabbitmq():
+            async with open_parking(url) as parking:
+                return await work(parking)
+
+    with in_plain_words():
+        if found.amqp_url is None:
+            raise NoRabbitMQ
+        return uvloop.run(opened(found.amqp_url))

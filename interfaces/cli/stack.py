@@ -1,0 +1,161 @@
+"""`club stack`: every part of the service as a process of its own, on this machine, at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from infra.embedded_postgres import embedded_postgres
+from infra.local_servers import LocalRabbitMQ, LocalRedis
+from infra.settings import Settings
+from interfaces.cli.opening import in_plain_words, settings
+
+LAST_WORDS = 20.0
+"""Seconds that a part has to end in order."""
+
+AGAIN = 1.0
+"""Seconds until a part that ended by itself is started again."""
+
+CELERY = ("-m", "celery", "--app", "interfaces.tasks.main", "--quiet")
+
+
+def stack() -> None:
+    """Run API, projector, consumers, relay, bot and Celery as processes of their own.
+
+    Postgres, Redis and RabbitMQ are those of the settings, else private ones of this machine.
+    """
+    found = settings()
+    with in_plain_words(), ExitStack() as opened:
+        opened.enter_context(_ending())
+        environment = _servers(found, opened)
+        parts: list[Part] = []
+        opened.callback(_stop, parts)
+        for name, command in _commands(found):
+            parts.append(Part(name, command, environment))
+        _banner(found, parts, environment)
+        _keep_running(parts)
+
+
+class Part:
+    """One process."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.name = name
+        self._command = command
+        self._environment = environment
+        self._ended = 0.0
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # In a session of its own, so that Ctrl-C is for us to hand on, in order.
+        return subprocess.Popen(
+            self._command,
+            env={**os.environ, **self._environment},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def look(self) -> None:
+        """Start it again where it has ended."""
+        if self.process.poll() is None:
+            return
+        if not self._ended:
+            self._ended = time.monotonic()
+            print(f"  {self.name} ended with {self.process.returncode}", file=sys.stderr)
+        elif time.monotonic() - self._ended > AGAIN:
+            self._ended = 0.0
+            self.process = self._start()
+            print(f"  {self.name} started again: {self.process.pid}", file=sys.stderr)
+
+
+class _Told(Exception):
+    """Somebody wants the stack to end."""
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """End in order on Ctrl-C and SIGTERM."""
+
+    def told(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)  # ending in order takes its time
+        raise _Told
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except _Told:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _servers(found: Settings, opened: ExitStack) -> dict[str, str]:
+    """The settings under which every part finds the same servers."""
+    home = found.home.resolve()
+    environment = {"CLUB_HOME": str(home)}
+    if found.database_url is None:
+        environment["CLUB_DATABASE_URL"] = opened.enter_context(embedded_postgres(home))
+        environment["CLUB_CONSOLE_CODES"] = str(found.console_codes is not False).lower()
+    for variable, given, kind, folder in (
+        ("CLUB_REDIS_URL", found.redis_url, LocalRedis, "redis"),
+        ("CLUB_AMQP_URL", found.amqp_url, LocalRabbitMQ, "rabbitmq"),
+    ):
+        if given is None:
+            server = kind(home / folder)
+            opened.callback(server.stop)
+            server.start()
+            environment[variable] = server.url
+    return environment
+
+
+def _commands(found: Settings) -> Iterator[tuple[str, Sequence[str]]]:
+    club = str(Path(sys.executable).with_name("club"))
+    yield "api", (club, "run", "--no-bot", "--no-projector", "--no-amqp", "--no-timers")
+    yield "projector", (club, "projector")
+    yield "consumer", (club, "consumer")
+    yield "relay", (club, "relay")
+    if found.telegram_token is not None:
+        yield "bot", (club, "bot")
+    schedule = str(found.home.resolve() / "celery-beat")
+    # Gossip and mingling need queues of a kind that RabbitMQ is about to give up.
+    alone = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    yield "worker", (sys.executable, *CELERY, "worker", "--pool", "solo", *alone)
+    yield "beat", (sys.executable, *CELERY, "beat", "--schedule", schedule)
+
+
+def _keep_running(parts: Sequence[Part]) -> None:
+    while True:
+        for part in parts:
+            part.look()
+        time.sleep(0.2)
+
+
+def _stop(parts: Sequence[Part]) -> None:
+    """End all parts together, and whoever does not listen, for good."""
+    for part in parts:
+        part.process.terminate()
+    deadline = time.monotonic() + LAST_WORDS
+    for part in parts:
+        try:
+            part.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            part.process.kill()
+            part.process.wait()
+
+
+def _banner(found: Settings, parts: Sequence[Part], environment: Mapping[str, str]) -> None:
+    url = f"http://{found.http_host}:{found.http_port}"
+    print(f"\n  The club opens: {url}  (documentation: {url}/docs)\n", file=sys.stderr)
+    for part in parts:
+        print(f"  {part.name:<10} {part.process.pid}", file=sys.stderr)
+    if rabbitmq := environment.get("CLUB_AMQP_URL"):
+        print(f"\n  For other commands:  export CLUB_AMQP_URL={rabbitmq}", file=sys.stderr)
+    print("\n  Ctrl-C closes the club.\n", file=sys.stderr, flush=True)

@@ -1,0 +1,94 @@
+"""Every no of the club as an RFC 9457 problem document: the one place that gives them numbers.
+
+REST answers with them, and replies over RabbitMQ carry them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from application.limits import TooManyAttempts
+from application.ports import (
+    ChannelUnavailable,
+    InvalidToken,
+    LedgerUnavailable,
+    NoCodeChannel,
+    OutcomeUnknown,
+    Overloaded,
+    StoreUnavailable,
+)
+from domain.refusals import (
+    Busy,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    Refusal,
+    Unauthenticated,
+)
+from projections.lists import UnreadableCursor
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: Mapping[type[Exception], int] = {
+    NotFound: 404,
+    Conflict: 409,
+    Forbidden: 403,
+    PreconditionFailed: 412,
+    Invalid: 422,
+    Busy: 503,
+    InvalidToken: 401,
+    Unauthenticated: 401,
+    TooManyAttempts: 429,
+    StoreUnavailable: 503,
+    NoCodeChannel: 503,
+    ChannelUnavailable: 503,
+    OutcomeUnknown: 503,
+    LedgerUnavailable: 503,
+    Overloaded: 503,
+    UnreadableCursor: 422,
+}
+"""The status of each kind of no; the first that fits counts."""
+
+
+def document(
+    status: int,
+    code: str,
+    detail: str,
+    instance: str,
+    errors: list[dict[str, str]] | None = None,
+) -> dict[str, Any]:
+    """The problem document; `instance` is what the request was about."""
+    said: dict[str, Any] = {
+        "type": f"/problems/{code}",
+        "title": code.replace("-", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+    }
+    return said | ({"errors": errors} if errors else {})
+
+
+def of_refusal(refusal: Refusal, instance: str) -> dict[str, Any]:
+    """The problem document of a refusal, with the field it is about."""
+    pointed = [{"detail": refusal.detail, "pointer": f"#/{refusal.field}"}]
+    errors = pointed if refusal.field else None
+    return document(status_of(type(refusal)), refusal.code, refusal.detail, instance, errors)
+
+
+def code_of(kind: type[Exception]) -> str:
+    """The permanent name of a kind of no."""
+    return kind.code if issubclass(kind, Refusal) else kebab(kind.__name__)
+
+
+def status_of(kind: type[Exception]) -> int:
+    """The status of a kind of no."""
+    return next(status for base, status in STATUS.items() if issubclass(kind, base))
+
+
+def kebab(name: str) -> str:
+    """`NotFound` and `Not found` as `not-found`."""
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower())

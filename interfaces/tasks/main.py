@@ -1,0 +1,109 @@
+"""What Celery does: `celery --app interfaces.tasks.main worker`, and `… beat`.
+
+A task calls the same functions as the timers of `club run`. Each decides on the aggregates
+themselves, so one that is late, comes twice or meets its twin in another worker happens once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.exceptions import SecurityWarning
+from celery.signals import setup_logging
+
+from application.housekeeping import expire_what_is_due
+from application.ports import LedgerUnavailable, Overloaded
+from domain.refusals import Busy
+from infra.bootstrap import Club, open_club
+from infra.logs import set_up_logs
+from infra.settings import Settings
+
+QUEUE = "club.tasks"
+LATER = (LedgerUnavailable, Overloaded, Busy)
+"""What may be tried again."""
+
+# A worker that runs as root says that it should not. Only JSON is taken, so what comes can make it
+# run nothing but these tasks; and in a container there may be no other account.
+warnings.filterwarnings("ignore", category=SecurityWarning)
+
+settings = Settings()
+logger = structlog.get_logger("tasks")
+
+app = Celery("club", broker=settings.amqp_url or "memory://")
+app.conf.update(
+    task_default_queue=QUEUE,
+    task_default_queue_type="quorum",
+    # What is tried again waits in RabbitMQ, not in a worker; direct exchanges cannot do that.
+    task_default_exchange=QUEUE,
+    task_default_exchange_type="topic",
+    task_default_routing_key=QUEUE,
+    broker_native_delayed_delivery_queue_type="classic",
+    # A worker that dies gives its task back, which is harmless to do twice.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_ignore_result=True,
+    worker_prefetch_multiplier=1,
+    # Queues that go with their connection are on their way out of RabbitMQ.
+    worker_enable_remote_control=False,
+    worker_detect_quorum_queues=True,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"confirm_publish": True},
+    timezone="UTC",
+    beat_schedule={
+        "expire-what-is-due": {
+            "task": "club.expire_what_is_due",
+            "schedule": settings.housekeeping_seconds,
+            # One that nobody took in time is as good as the next.
+            "options": {"expires": settings.housekeeping_seconds * 5},
+        },
+        "forget-receipts": {"task": "club.forget_receipts", "schedule": 3600.0},
+    },
+)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _logs(**_: Any) -> None:
+    """The club's own logs, in place of Celery's."""
+    set_up_logs(settings.log_level)
+
+
+@app.task(
+    name="club.expire_what_is_due",
+    autoretry_for=LATER,
+    retry_backoff=True,
+    retry_backoff_max=600,
+    max_retries=10,
+)  # type: ignore[untyped-decorator]
+def expire() -> None:
+    """Expire payments that nobody settled, and clients whose time is over."""
+
+    async def expired(club: Club) -> int:
+        return await expire_what_is_due(club.bus, club.services)
+
+    done = _with_club(expired)
+    if done:
+        logger.info("housekeeping.expired", commands=done)
+
+
+@app.task(name="club.forget_receipts", autoretry_for=LATER, retry_backoff=True)  # type: ignore[untyped-decorator]
+def forget_receipts() -> None:
+    """Forget what became of commands long ago."""
+
+    async def forgotten(club: Club) -> int:
+        await club.ledger.forget_receipts(settings.receipt_hours)
+        return 0
+
+    _with_club(forgotten)
+
+
+def _with_club(work: Callable[[Club], Awaitable[int]]) -> int:
+    async def opened() -> int:
+        async with open_club(settings, projecting=False) as club:
+            return await work(club)
+
+    return asyncio.run(opened())
