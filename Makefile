@@ -17,7 +17,7 @@ readable := umask 022 &&
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench lock clean
+.PHONY: help run stack test faults check bench docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +25,14 @@ help: ## Show this list
 run: .venv/ready ## Run the whole service on this machine (ARGS= for `club run`)
 	@exec $(bin)/club run $(ARGS)
 
+stack: .venv/ready ## Run every part as a process of its own, with RabbitMQ, Redis and Celery
+	@exec $(bin)/club stack $(ARGS)
+
 test: .venv/ready-dev ## Run the test suite (ARGS= for pytest)
-	@$(bin)/pytest $(ARGS)
+	@$(bin)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+faults: .venv/ready-dev ## Kill and restart everything under a load of payments (ARGS= for the load)
+	@$(bin)/python -m tests.faults $(ARGS)
 
 check: .venv/ready-dev ## Check format, lint, types and the direction of imports
 	@$(bin)/ruff format --check --quiet .
@@ -36,6 +42,9 @@ check: .venv/ready-dev ## Check format, lint, types and the direction of imports
 
 bench: .venv/ready-dev ## Run the benchmarks, as ratios against the usual alternatives
 	@$(bin)/python -m tests.benchmarks $(ARGS)
+
+docs: .venv/ready ## Write docs/asyncapi.md anew from the messages' own models
+	@$(bin)/club docs --write docs/asyncapi.md
 
 lock: .venv/ready-dev ## Pin the newest releases that pyproject.toml allows
 	@$(bin)/uv pip compile $(lock_options) --group build --output-file requirements.lock
