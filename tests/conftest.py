@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,7 @@ import httpx
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from typer.testing import CliRunner, Result
 
 from application.access import THE_CLUB, Caller
 from application.bus import Outcome
@@ -28,11 +30,20 @@ from infra.ledger.schema import create_ledger
 from infra.postgres import Postgres
 from infra.rebuilding import prepare
 from infra.settings import Settings
+from interfaces.cli import opening
+from interfaces.cli.main import app
 from interfaces.rest.main import create_app
 from projections.catalogue import tables
+from tests.rabbitmq import amqp_url, channel, rabbitmq
 from tests.servers import private_redis
 
-TEMPLATE = "club_template"
+__all__ = ["amqp_url", "channel", "rabbitmq"]
+"""Fixtures of other modules."""
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+"""Which of the processes that share the tests this is."""
+
+TEMPLATE = f"club_template_{WORKER}"
 _numbers = count(1)
 
 
@@ -49,6 +60,13 @@ def server() -> Iterator[str]:
     with embedded_postgres(home) as url:
         yield url
     shutil.rmtree(home)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The command line, called in this process; the logs of the tests stay as they are."""
+    monkeypatch.setattr(opening, "set_up_logs", lambda _: None)
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +100,7 @@ def template(server: str) -> Iterator[str]:
 @pytest.fixture
 def database(server: str, template: str) -> Iterator[str]:
     """The URL of a database with all tables and no rows, of the test's own."""
-    name = f"club_test_{next(_numbers)}"
+    name = f"club_test_{WORKER}_{next(_numbers)}"
     _admin(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     _admin(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield make_conninfo(server, dbname=name)
@@ -92,7 +110,7 @@ def database(server: str, template: str) -> Iterator[str]:
 @pytest.fixture
 def empty_database(server: str) -> Iterator[str]:
     """The URL of a database without any tables, of the test's own."""
-    name = f"club_empty_{next(_numbers)}"
+    name = f"club_empty_{WORKER}_{next(_numbers)}"
     _admin(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     _admin(server, f"CREATE DATABASE {name}")
     yield make_conninfo(server, dbname=name)
@@ -118,7 +136,9 @@ def settings(database: str, tmp_path: Path, signing_key: Path) -> Settings:
     """Settings for a club on the test's own database."""
     home = tmp_path / "home"
     shutil.copytree(signing_key, home)
-    return Settings(home=home, database_url=database, redis_url=None, telegram_token=None)
+    return Settings(
+        home=home, database_url=database, redis_url=None, amqp_url=None, telegram_token=None
+    )
 
 
 @pytest.fixture

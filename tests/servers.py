@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
-import redis
 
-from tests.acceptance.service import free_port, until
+from infra import local_servers
+from infra.local_servers import LocalRedis
 
 PACKAGE_MANAGERS: Sequence[tuple[str, Sequence[Sequence[str]]]] = (
     ("apt-get", (("apt-get", "update"), ("apt-get", "install", "--yes"))),
@@ -33,10 +33,10 @@ def program(name: str, packages: Sequence[str], variable: str) -> str:
 
     `packages` are its names for each of PACKAGE_MANAGERS, `variable` what connects another server.
     """
-    found = _found(name)
+    found = _found(name, packages[0])
     if found is None:
         _install(packages)
-        found = _found(name)
+        found = _found(name, packages[0])
     if found is None:
         pytest.exit(
             f"The tests need {name}: install the package {packages[0]}, or set {variable}.", 2
@@ -44,8 +44,11 @@ def program(name: str, packages: Sequence[str], variable: str) -> str:
     return found
 
 
-def _found(name: str) -> str | None:
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/sbin")
+def _found(name: str, package: str) -> str | None:
+    try:
+        return local_servers.program(name, package)
+    except local_servers.NotInstalled:
+        return None
 
 
 def _install(packages: Sequence[str]) -> None:
@@ -59,64 +62,28 @@ def _install(packages: Sequence[str]) -> None:
         return
 
 
-class RedisServer:
+class RedisServer(LocalRedis):
     """A Redis of the tests' own, which can go away and come back."""
 
-    def __init__(self, home: Path, binary: str) -> None:
-        self._home = home
-        self._binary = binary
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
-        with (self._home / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    self._binary,
-                    *("--port", str(self.port), "--bind", "127.0.0.1"),
-                    *("--save", "", "--appendonly", "no", "--dir", str(self._home)),
-                ],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        until(self._answers, f"Redis answers; see {self._home / 'redis.log'}")
-
-    def stop(self) -> None:
+    def stop(self, how: int = signal.SIGKILL) -> None:
         """Let it go away, with all that it kept, even if it is frozen."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        super().stop(how)
 
     def freeze(self) -> None:
         """Let it keep its connections, and answer nothing."""
-        self._own().suspend()
+        self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it answer again."""
-        self._own().resume()
-
-    def _own(self) -> psutil.Process:
-        assert self._process is not None
-        return psutil.Process(self._process.pid)
-
-    def _answers(self) -> bool:
-        with redis.Redis.from_url(self.url) as client:
-            try:
-                return bool(client.ping())
-            except redis.ConnectionError:
-                return False
+        self.signal(signal.SIGCONT)
 
 
 @contextmanager
 def private_redis() -> Iterator[RedisServer]:
     """A Redis of one's own, stopped at the end."""
-    binary = program("redis-server", ("redis-server", "redis", "redis", "redis"), "CLUB_REDIS_URL")
+    program("redis-server", ("redis-server", "redis", "redis", "redis"), "CLUB_REDIS_URL")
     home = Path(tempfile.mkdtemp(prefix="club-redis-"))
-    server = RedisServer(home, binary)
+    server = RedisServer(home)
     try:
         server.start()
         yield server

@@ -44,7 +44,8 @@ def test_the_schema_would_notice_a_slip(tmp_path: Path) -> None:
 
 def test_the_service_waits_for_a_healthy_postgres_on_a_volume(services: dict[str, Any]) -> None:
     waited_for = services["club"]["depends_on"]
-    assert waited_for == {name: {"condition": "service_healthy"} for name in ("postgres", "redis")}
+    servers = ("postgres", "redis", "rabbitmq")
+    assert waited_for == {name: {"condition": "service_healthy"} for name in servers}
     assert services["postgres"]["image"] == "postgres:18"
     assert "pg_isready" in services["postgres"]["healthcheck"]["test"]
     # Where the images from 18 on keep their data.
@@ -62,6 +63,15 @@ def test_no_password_is_written_down_and_a_missing_one_is_named(services: dict[s
     assert re.fullmatch(r"\$\{CLUB_POSTGRES_PASSWORD:\?[a-z ]+\}", given)
     assert services["club"]["environment"]["PGPASSWORD"] == given
     assert services["club"]["environment"]["CLUB_DATABASE_URL"].count(":") == 2
+
+
+def test_every_part_of_the_stack_has_a_container(services: dict[str, Any]) -> None:
+    commands = {" ".join(s["command"]) for s in services.values() if s.get("image") == "club"}
+    parts = {"run", "projector", "consumer", "relay", "bot"}
+    assert parts == {command.split()[1] for command in commands if command.startswith("club ")}
+    assert sum(command.startswith("celery ") for command in commands) == 2
+    for option in ("--no-projector", "--no-amqp", "--no-bot", "--no-timers"):
+        assert any(option in command for command in commands)
 
 
 def test_every_setting_in_a_container_is_one_that_there_is(services: dict[str, Any]) -> None:

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.benchmarks import append, http, memory, projections, tokens
+from tests.benchmarks import amqp, append, http, memory, projections, tokens
 from tests.benchmarks.figures import Figure, figures_table
 from tests.benchmarks.load import Loader
 from tests.benchmarks.postgres import durable_postgres
 from tests.benchmarks.servers import baseline_service, club_service
 
-PARTS = ("append", "http", "tokens", "projections", "memory")
+PARTS = ("append", "http", "tokens", "amqp", "projections", "memory")
 
 
 class Report:
@@ -41,10 +41,11 @@ def run(parts: Sequence[str], quick: bool, calibrate: bool) -> Report:
         if "append" in parts:
             run_append(report, url, quick)
         if "http" in parts:
-            say("http")
             run_http(report, url, home, quick, calibrate, loader)
         if "tokens" in parts:
             run_tokens(report, url, home, quick, loader)
+        if "amqp" in parts:
+            run_amqp(report, url, home, quick)
         if "projections" in parts or "memory" in parts:
             say("projections")
             projected = projections.measure(url, quick)
@@ -56,6 +57,11 @@ def run(parts: Sequence[str], quick: bool, calibrate: bool) -> Report:
             say("memory")
             run_memory(report, url, home, quick, calibrate, loader)
     return report
+
+
+def run_amqp(report: Report, url: str, home: Path, quick: bool) -> None:
+    say("amqp")
+    report.figures.extend(amqp.measure(url, home, quick).figures())
 
 
 def run_append(report: Report, url: str, quick: bool) -> None:
@@ -74,6 +80,7 @@ def run_tokens(report: Report, url: str, home: Path, quick: bool, loader: Loader
 def run_http(
     report: Report, url: str, home: Path, quick: bool, calibrate: bool, loader: Loader
 ) -> None:
+    say("http")
     scale = http.QUICK if quick else http.FULL
     many = scale.clients
     with ExitStack() as opened:

@@ -1,0 +1,223 @@
+"""Celery's beat and workers, real ones on a real RabbitMQ: time does what it does, once."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import aio_pika
+import psycopg
+import pytest
+
+from application.clients import ClientBody, RegisterClient
+from application.memberships import AddMembership, MembershipBody
+from application.payments import PaymentBody, RequestPayment
+from domain.aggregate import time_text
+from domain.values import PaymentStatus
+from infra.settings import Settings
+from tests.acceptance.service import CHECKOUT, PATIENCE, Service, until
+from tests.conftest import Rest
+
+CELERY = (sys.executable, "-m", "celery", "--app", "interfaces.tasks.main", "--quiet")
+ALONE = ("--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
+ASK = "from interfaces.tasks.main import expire\nfor _ in range({times}): expire.delay()"
+QUEUE = "club.tasks"
+
+
+@dataclass
+class Celery:
+    """Workers and a beat, each a process, on one database and one RabbitMQ."""
+
+    home: Path
+    amqp_url: str
+    database: str
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        service = Service(
+            self.home,
+            CLUB_DATABASE_URL=self.database,
+            CLUB_AMQP_URL=self.amqp_url,
+            CLUB_HOUSEKEEPING_SECONDS="1",
+        )
+        return dict(service.environment)
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        return self._start("worker", *ALONE, "--hostname", f"{len(self.started)}@%h")
+
+    def beat(self) -> subprocess.Popen[bytes]:
+        return self._start("beat", "--schedule", str(self.home.with_name("schedule")))
+
+    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [*CELERY, *command],
+                cwd=CHECKOUT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    @property
+    def log(self) -> Path:
+        return self.home.with_name("celery.log")
+
+    def ask(self, times: int) -> None:
+        """Put the task in the queue so many times."""
+        asking = [sys.executable, "-c", ASK.format(times=times)]
+        subprocess.run(asking, cwd=CHECKOUT, env=self.environment, check=True, timeout=PATIENCE)
+
+    def end(self) -> list[int]:
+        """Tell all of them to end; the statuses with which they do."""
+        running = [process for process in self.started if process.poll() is None]
+        for process in running:
+            process.terminate()
+        return [process.wait(PATIENCE) for process in running]
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait(PATIENCE)
+
+    # --- what came of it -------------------------------------------------------------------
+
+    def expired(self, topic: str = "payment.expired") -> Counter[str]:
+        """How often each of them expired, by its id."""
+        with psycopg.connect(self.database) as connection:
+            found = connection.execute(
+                "SELECT originator_id, count(*) FROM ledger_events WHERE topic = %s GROUP BY 1",
+                [topic],
+            ).fetchall()
+        return Counter(dict(found))
+
+    def asked_for(self) -> int:
+        """How many tasks are in the queue, and in nobody's hand."""
+        return asyncio.run(_messages(self.amqp_url))
+
+
+async def _messages(url: str) -> int:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue(QUEUE, passive=True)
+        return queue.declaration_result.message_count or 0
+
+
+@pytest.fixture
+async def celery(tmp_path: Path, amqp_url: str, settings: Settings) -> AsyncIterator[Celery]:
+    assert settings.database_url is not None
+    made = Celery(tmp_path / "celery-home", amqp_url, settings.database_url)
+    async with await aio_pika.connect(amqp_url) as connection:
+        await (await connection.channel()).queue_delete(QUEUE)
+    yield made
+    await asyncio.to_thread(made.close)
+
+
+async def client(rest: Rest) -> tuple[int, int]:
+    """A new client, and its membership."""
+    user_id, _ = await rest.user()
+    membership = await rest.do(AddMembership(MembershipBody(price="9.90")))
+    membership_id = (membership.body or {})["id"]
+    body = ClientBody(
+        user_id=user_id,
+        membership_id=membership_id,
+        first_name="Maria",
+        last_name="Fernández",
+        phone_number="+34 600 000000",
+        date_of_birth="1990-04-17",
+    )
+    return ((await rest.do(RegisterClient(body))).body or {})["id"], membership_id
+
+
+async def payment(
+    rest: Rest, payer: tuple[int, int], days_ago: int, status: PaymentStatus | None = None
+) -> str:
+    """A payment that was asked for, or took its step, so many days ago; its id in the ledger."""
+    at = rest.club.services.clock.now() - timedelta(days=days_ago)
+    client_id, membership_id = payer
+    body = PaymentBody(
+        client_id=client_id,
+        membership_id=membership_id,
+        payment_status=status,
+        timestamp=time_text(at),
+    )
+    return f"payment-{((await rest.do(RequestPayment(body))).body or {})['id']}"
+
+
+async def overdue(rest: Rest, many: int) -> set[str]:
+    """Payments that nobody settled in time."""
+    payer = await client(rest)
+    return set(await asyncio.gather(*(payment(rest, payer, 2) for _ in range(many))))
+
+
+async def come(condition: Callable[[], object], what: str) -> None:
+    await asyncio.to_thread(until, condition, what)
+
+
+async def test_what_is_overdue_ends_by_itself_and_nothing_is_complained_of(
+    rest: Rest, celery: Celery
+) -> None:
+    payer = await client(rest)
+    unsettled = await payment(rest, payer, 2)
+    await payment(rest, payer, 40, PaymentStatus.PAID)
+    celery.worker()
+    celery.beat()
+
+    await come(lambda: celery.expired() == {unsettled: 1}, "the payment expires")
+    lapsed = {f"client-{payer[0]}": 1}
+    await come(lambda: celery.expired("client.expired") == lapsed, "the client expires")
+    later = await payment(rest, payer, 2)
+    await come(lambda: celery.expired() == {unsettled: 1, later: 1}, "the next one expires")
+
+    assert await asyncio.to_thread(celery.end) == [0, 0]
+    said = celery.log.read_text()
+    for complaint in ("warning", "Warning", "error", "Traceback"):
+        assert complaint not in said, said
+
+
+async def test_a_task_that_comes_late_often_and_to_two_workers_happens_once(
+    rest: Rest, celery: Celery
+) -> None:
+    payments = await overdue(rest, 60)
+    await asyncio.to_thread(celery.ask, 6)
+    assert await asyncio.to_thread(celery.asked_for) == 6
+
+    celery.worker()
+    celery.worker()
+
+    await come(lambda: celery.expired().keys() == payments, "all of them expire")
+    await come(lambda: celery.asked_for() == 0, "all tasks are taken")
+    assert await asyncio.to_thread(celery.end) == [0, 0]
+    assert await asyncio.to_thread(celery.asked_for) == 0
+    assert set(celery.expired().values()) == {1}
+
+
+async def test_what_a_killed_worker_had_begun_is_done_by_the_next(
+    rest: Rest, celery: Celery
+) -> None:
+    payments = await overdue(rest, 300)
+    await asyncio.to_thread(celery.ask, 1)
+    worker = celery.worker()
+    await come(celery.expired, "it has begun")
+
+    worker.kill()
+    worker.wait(PATIENCE)
+
+    begun = celery.expired()
+    assert 0 < len(begun) < len(payments), "it was in the middle of it"
+    celery.worker()
+    await come(lambda: celery.expired().keys() == payments, "the rest expires")
+    assert await asyncio.to_thread(celery.end) == [0]
+    assert await asyncio.to_thread(celery.asked_for) == 0
+    assert set(celery.expired().values()) == {1}

@@ -1,0 +1,236 @@
+"""`club stack`: every part a process of its own, with one command; and nothing left of it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from typer.testing import Result
+
+from infra import local_servers
+from tests.acceptance.service import CLUB, Service, gone, until
+from tests.servers import program
+
+Services = Callable[..., Service]
+
+STACK = (str(CLUB), "stack")
+PARTS = {"api", "projector", "consumer", "relay", "worker", "beat"}
+SOON = 20.0
+"""Seconds in which all of it has to end."""
+
+PASSWORD = "correct horse battery"
+
+
+class Stack:
+    """A running stack."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        service.start(STACK)
+        until(self.is_well, f"every part runs; it said: {service.said.read_text()}")
+
+    def is_well(self) -> bool:
+        return bool(self.health()["status"] == "running")
+
+    def health(self) -> Any:
+        with self.service.http() as http:
+            return http.get("/health/").json()
+
+    def part(self, name: str) -> int:
+        """The process id of a part, as the stack tells it; the newest."""
+        said = self.service.said.read_text()
+        pids = re.findall(rf"^  {name} +(?:started again: )?([0-9]+)$", said, re.MULTILINE)
+        return int(pids[-1])
+
+    def processes(self) -> list[psutil.Process]:
+        """All that it has started, and their children, and its Postgres."""
+        children = psutil.Process(self.service.process.pid).children(recursive=True)
+        return [*children, self.service.postmaster()] if self.service.postgres_runs() else children
+
+    def provider(self, *arguments: str) -> str:
+        """`club providers …`, with what the stack says to set for it."""
+        (url,) = re.findall(r"export CLUB_AMQP_URL=(\S+)", self.service.said.read_text())
+        environment = {**self.service.environment, "CLUB_AMQP_URL": url}
+        beside = Service(self.service.home)
+        beside.environment = environment
+        done = beside.club("providers", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def stack(services: Services, rabbitmq: str) -> Stack:
+    """A stack that many tests look at; of `rabbitmq` only that it is installed matters."""
+    program("redis-server", ("redis-server", "redis", "redis", "redis"), "CLUB_REDIS_URL")
+    return Stack(services())
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return all(gone(process) for process in processes)
+
+
+def ends_soon(stack: Stack, end: Callable[[], int]) -> None:
+    """It ends in order, in time, and takes everything with it."""
+    processes = stack.processes()
+    assert len(processes) > len(PARTS), "servers, too"
+    begun = time.monotonic()
+
+    assert end() == 0
+
+    until(lambda: all_gone(processes), f"all of them end: {processes}")
+    assert time.monotonic() - begun < SOON
+    said = stack.service.said.read_text()
+    assert "Traceback" not in said, said
+
+
+def test_it_is_well_and_says_so(stack: Stack) -> None:
+    health = stack.health()
+    assert health["status"] == "running"
+    assert {"redis", "rabbitmq", "relay", "projector"} <= health["components"].keys()
+    assert health["components"]["rabbitmq"]["parked"] == 0
+    for name in PARTS:
+        assert psutil.pid_exists(stack.part(name))
+
+
+def test_whoever_registers_can_log_in(stack: Stack) -> None:
+    body = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
+    with stack.service.http() as http:
+        assert http.post("/users/", json=body).status_code == 201
+        login = {"username": "ada", "password": PASSWORD}
+        begun = http.post("/jwt-auth/login/", json=login).json()
+        said = stack.service.said.read_text
+        shown = until(lambda: re.findall(r"code of ada: ([0-9]{6})", said()), "the code is shown")
+        code = {"login_token": begun["login_token"], "code": shown[-1]}
+        assert "refresh_token" in http.post("/jwt-auth/verification/", json=code).json()
+
+
+def a_payment(stack: Stack, headers: dict[str, str], name: str) -> str:
+    """The path of a payment that a new client is asked for."""
+    with stack.service.http(headers) as http:
+
+        def made(path: str, **body: Any) -> int:
+            answer = http.post(path, json=body)
+            assert answer.status_code == 201, answer.text
+            return int(answer.json()["id"])
+
+        account = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+        membership_id = made("/memberships/", price="9.90")
+        client_id = made(
+            "/clients/",
+            user_id=made("/users/", **account),
+            membership_id=membership_id,
+            first_name="Maria",
+            last_name="Fernández",
+            phone_number="+34 600 000000",
+            date_of_birth="1990-04-17",
+            status="UPCOMING",
+        )
+        payment_id = made("/payments/", client_id=client_id, membership_id=membership_id)
+    return f"/payments/{payment_id}/"
+
+
+def settles(stack: Stack, headers: dict[str, str], path: str) -> None:
+    """The provider says that it was paid; so it becomes PAID, and its client ACTIVE."""
+    stack.provider("simulate", "acme", "--payment", path.split("/")[2], "--times", "3")
+    with stack.service.http(headers) as http:
+
+        def paid() -> bool:
+            return bool(http.get(path).json()["payment_status"] == "PAID")
+
+        until(paid, "the payment settles")
+        client = http.get(f"/clients/{http.get(path).json()['client_id']}/").json()
+    assert client["status"] == "ACTIVE"
+
+
+@pytest.fixture(scope="module")
+def headers(stack: Stack) -> dict[str, str]:
+    """Of an administrator; and there is a provider."""
+    stack.provider("add", "acme")
+    return stack.service.admin()
+
+
+def test_a_payment_that_is_reported_over_rabbitmq_settles(
+    stack: Stack, headers: dict[str, str]
+) -> None:
+    settles(stack, headers, a_payment(stack, headers, "maria"))
+
+
+def started_again(stack: Stack, name: str, killed: int) -> bool:
+    return stack.part(name) != killed
+
+
+def test_a_part_that_is_killed_is_started_again(stack: Stack, headers: dict[str, str]) -> None:
+    path = a_payment(stack, headers, "marta")
+    killed = {name: stack.part(name) for name in ("consumer", "projector", "api")}
+    for pid in killed.values():
+        psutil.Process(pid).kill()
+    for name, pid in killed.items():
+        until(partial(started_again, stack, name, pid), f"another {name}")
+    until(stack.service.is_open, "it is open again")
+    settles(stack, headers, path)
+
+
+def test_ctrl_c_ends_all_of_it(stack: Stack) -> None:
+    ends_soon(stack, stack.service.ctrl_c)
+
+
+def test_sigterm_ends_all_of_it_after_another_start_on_the_same_data(
+    stack: Stack, headers: dict[str, str]
+) -> None:
+    again = Stack(stack.service)
+    settles(again, headers, a_payment(again, headers, "mercedes"))
+    ends_soon(again, again.service.end)
+
+
+def test_told_to_end_while_it_still_starts_it_leaves_nothing(services: Services) -> None:
+    service = services()
+    service.launch(STACK)
+    log = service.home / "rabbitmq" / "rabbitmq-server.log"
+    until(log.exists, "RabbitMQ is being started")
+    processes = psutil.Process(service.process.pid).children(recursive=True)
+    processes.append(service.postmaster())
+
+    assert service.end() == 0
+
+    until(lambda: all_gone(processes), f"all of them end: {processes}")
+    assert "Traceback" not in service.said.read_text()
+
+
+def test_with_all_servers_given_it_starts_none(
+    services: Services, database: str, redis_url: str, rabbitmq: str
+) -> None:
+    given = {
+        "CLUB_DATABASE_URL": database,
+        "CLUB_REDIS_URL": redis_url,
+        "CLUB_AMQP_URL": rabbitmq,
+    }
+    stack = Stack(services(**given))
+    names = {process.name() for process in stack.processes()}
+    assert not {name for name in names if re.search("postgres|redis|beam|erl|epmd", name)}, names
+    assert {path.name for path in stack.service.home.iterdir()} <= {"keys", "celery-beat"}
+
+    assert stack.service.end() == 0
+
+
+def test_without_rabbitmq_on_the_machine_a_sentence_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Result]
+) -> None:
+    monkeypatch.setattr(local_servers, "PLACES", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CLUB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CLUB_DATABASE_URL", "postgresql:///nobody-connects")
+    monkeypatch.setenv("CLUB_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.delenv("CLUB_AMQP_URL", raising=False)
+
+    done = command("stack")
+
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "rabbitmq-server is not installed on this machine: install the package rabbitmq-server.\n"
+    )

@@ -1,0 +1,1 @@
+"""`make faults`: a load of payment messages while everything is killed and restarted."""

@@ -1,0 +1,254 @@
+"""`make faults`: payment messages by the thousand, while everything is killed and restarted.
+
+Real processes, a Postgres and a RabbitMQ of their own. In the middle of the load: `kill -9` of
+consumer, relay and API, a restart of RabbitMQ, a restart of Postgres. At the end every payment is
+in the state that its messages say, each consequence happened once, and the outgoing sequence has
+no hole. Ends with 1 where something of it does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+
+import aio_pika
+import httpx
+import psycopg
+
+from tests.acceptance.service import CHECKOUT, until
+from tests.faults import verdict
+from tests.faults.messages import Load, histories, load
+from tests.faults.stage import Stage, opened, seed
+from tests.faults.subscriber import Subscriber
+from tests.faults.verdict import Finding
+
+PATIENCE = 400.0
+"""Seconds in which all must be done; a message that failed four times waits for two minutes."""
+
+
+class Provider:
+    """The publisher's process."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.confirmed = -1
+
+    def pour(self, goal: int) -> None:
+        """Let it publish up to this message."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{goal}\n")
+        self._process.stdin.flush()
+
+    def wait_for(self, confirmed: int) -> None:
+        """Wait until so many are confirmed."""
+        assert self._process.stdout is not None
+        while self.confirmed < confirmed:
+            line = self._process.stdout.readline()
+            assert line, "the publisher ended"
+            self.confirmed = int(line)
+
+
+@contextmanager
+def publishing(stage: Stage, made: Load) -> Iterator[Provider]:
+    """The publisher with its messages, ready to go."""
+    path = stage.home / "messages"
+    path.write_text("".join(f"{message.line()}\n" for message in made.messages))
+    command = [sys.executable, "-m", "tests.faults.publisher", stage.rabbitmq.url, str(path)]
+    process = subprocess.Popen(
+        command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        provider = Provider(process)
+        try:
+            provider.wait_for(0)
+            yield provider
+        finally:
+            process.kill()
+
+
+class Visitor:
+    """Somebody who adds one membership after another over REST, each until the answer is yes."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._url = stage.service.url
+        self._headers = stage.service.admin()
+        self.answers: dict[str, int] = {}
+
+    async def run(self) -> None:
+        async with httpx.AsyncClient(base_url=self._url, headers=self._headers) as http:
+            for number in range(10_000):
+                await self._insist(http, f"visitor-{number}")
+                await asyncio.sleep(0.05)
+
+    async def _insist(self, http: httpx.AsyncClient, key: str) -> None:
+        body = {"price": "9.90", "description": key}
+        while key not in self.answers:
+            with suppress(httpx.TransportError):
+                answer = await http.post(
+                    "/memberships/", json=body, headers={"Idempotency-Key": key}
+                )
+                if answer.status_code == 201:
+                    self.answers[key] = answer.json()["id"]
+                    return
+            await asyncio.sleep(0.1)
+
+    def finding(self, postgres_url: str) -> Finding:
+        """Every answer that it had is true, and nothing happened twice."""
+        with psycopg.connect(postgres_url) as connection:
+            rows = connection.execute(
+                "SELECT description, id FROM memberships WHERE description LIKE 'visitor-%'"
+                " ORDER BY id"
+            ).fetchall()
+        found: dict[str, list[int]] = {}
+        for key, number in rows:
+            found.setdefault(key, []).append(number)
+        wrong = tuple(
+            f"{key}: {found.get(key)} instead of {number}"
+            for key, number in self.answers.items()
+            if found.get(key) != [number]
+        )
+        return Finding("REST requests meanwhile, each done once", len(self.answers), wrong)
+
+
+async def suffer(stage: Stage, provider: Provider, many: int) -> None:
+    """Pour the load in portions; in the middle of each, something breaks."""
+    strikes: list[tuple[str, Callable[[], None]]] = [
+        ("kill -9 of the consumer", stage.parts["consumer"].kill_and_start),
+        ("kill -9 of the relay", stage.parts["relay"].kill_and_start),
+        ("kill -9 of the API", stage.kill_api),
+        ("a restart of RabbitMQ", stage.restart_rabbitmq),
+        ("kill -9 of the consumer", stage.parts["consumer"].kill_and_start),
+        ("a restart of Postgres", stage.restart_postgres),
+    ]
+    portion = many // (len(strikes) + 1)
+    for number, (what, strike) in enumerate(strikes, start=1):
+        begun = (number - 1) * portion
+        provider.pour(number * portion)
+        await asyncio.to_thread(provider.wait_for, begun + portion // 5)
+        say(f"{what}, with {provider.confirmed:,} of {many:,} messages in")
+        await asyncio.to_thread(strike)
+        await asyncio.to_thread(provider.wait_for, number * portion)
+    provider.pour(many)
+    await asyncio.to_thread(provider.wait_for, many)
+
+
+def is_done(stage: Stage) -> bool:
+    """Whether every message is done, every event is out and shown."""
+    if not asyncio.run(verdict.nothing_left(stage.rabbitmq.url)):
+        return False
+    with psycopg.connect(stage.postgres_url) as connection:
+        row = connection.execute(
+            "SELECT (SELECT max(notification_id) FROM ledger_events),"
+            " (SELECT max(position) FROM relay_positions),"
+            " (SELECT max(position) FROM projection_positions)"
+        ).fetchone()
+        settled = connection.execute(
+            "SELECT count(*) FROM payments WHERE payment_status = 'PENDING'"
+        ).fetchone()
+    assert row is not None
+    return len(set(row)) == 1 and settled == (0,)
+
+
+def end_parts(stage: Stage) -> Finding:
+    """Every part ends in order when it is told to."""
+    statuses = {name: part.end() for name, part in stage.parts.items()}
+    statuses["API"] = stage.service.end()
+    wrong = tuple(f"{name} ended with {status}" for name, status in statuses.items() if status)
+    return Finding("parts that end in order on SIGTERM", len(statuses), wrong)
+
+
+async def judge(
+    stage: Stage, made: Load, subscriber: Subscriber, visitor: Visitor
+) -> list[Finding]:
+    """All that must hold."""
+    ended = await asyncio.to_thread(end_parts, stage)
+    with psycopg.connect(stage.postgres_url) as connection:
+        row = connection.execute("SELECT max(notification_id) FROM ledger_events").fetchone()
+    assert row is not None
+    await subscriber.come_to(row[0], 60)
+    async with await aio_pika.connect(stage.rabbitmq.url) as connection:
+        channel = await connection.channel()
+        queues = await verdict.of_queues(made, channel)
+    rebuilt = await asyncio.to_thread(stage.service.club, "projections", "rebuild")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    differing = tuple(rebuilt.stdout.splitlines()[1:])
+    return [
+        *verdict.of_tables(made, stage.postgres_url),
+        *verdict.of_what_went_out(made, subscriber, row[0]),
+        *queues,
+        visitor.finding(stage.postgres_url),
+        Finding("read tables equal a rebuild", row[0], differing),
+        ended,
+        Finding("logs without a fault of ours", len(stage.parts) + 1, tuple(stage.complaints())),
+    ]
+
+
+async def run(many: int, number: int) -> list[Finding]:
+    """The whole play."""
+    chance = random.Random(number)
+    with opened() as stage:
+        say("seeding")
+        seeded = await seed(stage.postgres_url, histories(many, chance), chance)
+        made = load(seeded.stories, seeded.called_off, stage.provider(), many, chance)
+        subscriber = Subscriber(stage.rabbitmq.url)
+        await subscriber.subscribe()
+        await asyncio.to_thread(stage.open)
+        visitor = await asyncio.to_thread(Visitor, stage)
+        await asyncio.to_thread(until, partial(is_declared, stage), "the consumer is there")
+        say(made.described())
+        following = asyncio.create_task(subscriber.run())
+        visiting = asyncio.create_task(visitor.run())
+        try:
+            with publishing(stage, made) as provider:
+                await suffer(stage, provider, len(made.messages))
+            visiting.cancel()
+            say("waiting until all of it is done")
+            await asyncio.to_thread(until, partial(is_done, stage), "all is done", PATIENCE)
+            return await judge(stage, made, subscriber, visitor)
+        finally:
+            subscriber.closing = True
+            following.cancel()
+            visiting.cancel()
+
+
+def is_declared(stage: Stage) -> bool:
+    """Whether the consumer has made its queues."""
+    try:
+        return asyncio.run(verdict.nothing_left(stage.rabbitmq.url))
+    except aio_pika.exceptions.ChannelClosed:
+        return False
+
+
+def say(what: str) -> None:
+    print(f"[{time.strftime('%H:%M:%S')}] {what}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    parser.add_argument("--messages", type=int, default=20_000, help="how many, about")
+    parser.add_argument("--seed", type=int, default=1, help="another number, another load")
+    asked = parser.parse_args()
+    for library in ("aiormq", "asyncio"):
+        # Connections that are lost are what this is about.
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    started = time.monotonic()
+    findings = asyncio.run(run(asked.messages, asked.seed))
+    print()
+    for finding in findings:
+        print(finding.row())
+        for wrong in finding.wrong[:5]:
+            print(f"    {wrong}")
+    print(f"\n{time.monotonic() - started:.0f} s")
+    sys.exit(any(finding.wrong for finding in findings))
+
+
+if __name__ == "__main__":
+    main()

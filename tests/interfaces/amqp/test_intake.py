@@ -1,0 +1,293 @@
+"""Taking messages from a queue: done, tried later or parked, and never acknowledged before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import aio_pika
+import aiormq
+import pytest
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+
+from interfaces.amqp.cloudevents import Unusable
+from interfaces.amqp.intake import ATTEMPT, MOST_FAULTS, PREFETCH, Intake, Later
+from interfaces.amqp.parking import open_parking
+from interfaces.amqp.topology import DELAYS, PARKING_QUEUE, PAYMENTS_QUEUE, declare, retry_queue
+from tests.interfaces.amqp.post import until, wait_for, waiting_in
+
+
+@dataclass
+class Handler:
+    """Does with each message what the test says; remembers which it got."""
+
+    do: Callable[[AbstractIncomingMessage], Awaitable[None]] | None = None
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Where there is nothing else to do, messages are in hand until it is open."""
+    got: list[bytes] = field(default_factory=list)
+    redelivered: list[bool] = field(default_factory=list)
+    done: list[bytes] = field(default_factory=list)
+
+    async def __call__(self, message: AbstractIncomingMessage) -> None:
+        self.got.append(message.body)
+        self.redelivered.append(bool(message.redelivered))
+        await (self.gate.wait() if self.do is None else self.do(message))
+        self.done.append(message.body)
+
+    async def gets(self, number: int) -> None:
+        """Return once it got so many."""
+
+        async def enough() -> bool:
+            return len(self.got) >= number
+
+        await until(enough, f"{number} messages in hand")
+
+
+class Consumer:
+    """An intake at work, on a connection of its own."""
+
+    def __init__(self, url: str, handler: Handler, prefetch: int = PREFETCH) -> None:
+        self._url = url
+        self._handler = handler
+        self._intake = Intake(PAYMENTS_QUEUE, handler, prefetch)
+        self.closing = asyncio.Event()
+        self.connection: AbstractConnection
+        self.channel: AbstractChannel
+        self.running: asyncio.Task[None]
+
+    async def __aenter__(self) -> Consumer:
+        self.connection = await aio_pika.connect(self._url)
+        self.channel = await self.connection.channel(on_return_raises=True)
+        self.running = asyncio.create_task(self._intake.run(self.channel, self.closing))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closing.set()
+        self._handler.gate.set()
+        await asyncio.gather(self.running, return_exceptions=True)
+        await self.connection.close()
+
+    async def has_stopped(self) -> bool:
+        """Whether RabbitMQ has confirmed that it delivers no more."""
+        underlay = await self.channel.get_underlay_channel()
+        assert isinstance(underlay, aiormq.Channel)
+        return not underlay.consumers
+
+    async def cut(self) -> None:
+        """Lose the connection without a word, as by a network that fails."""
+        transport = self.connection.transport
+        assert transport is not None
+        await transport.connection.close(ConnectionError("cut"))
+
+
+@pytest.fixture
+async def queue(channel: AbstractChannel) -> AbstractChannel:
+    """A channel beside the consumer's, with all queues there."""
+    await declare(channel)
+    return channel
+
+
+async def put(channel: AbstractChannel, *bodies: bytes, attempt: object = None) -> None:
+    headers = {} if attempt is None else {ATTEMPT: attempt}
+    for body in bodies:
+        message = Message(body, headers=headers, delivery_mode=DeliveryMode.PERSISTENT)  # type: ignore[arg-type]
+        await channel.default_exchange.publish(message, PAYMENTS_QUEUE)
+
+
+async def later(_: AbstractIncomingMessage) -> None:
+    raise Later("busy")
+
+
+async def fail(_: AbstractIncomingMessage) -> None:
+    raise ValueError("a fault of ours")
+
+
+TEN = [b"%d" % number for number in range(10)]
+
+
+# --- done --------------------------------------------------------------------------------------
+
+
+async def test_what_is_done_is_gone(amqp_url: str, queue: AbstractChannel) -> None:
+    handler = Handler()
+    handler.gate.set()
+    await put(queue, *TEN)
+    async with Consumer(amqp_url, handler):
+        await handler.gets(10)
+    assert handler.done == TEN
+    assert await waiting_in(queue, PAYMENTS_QUEUE) == 0
+    assert await waiting_in(queue, PARKING_QUEUE) == 0
+
+
+async def test_only_so_many_are_in_hand_and_closing_gives_the_rest_back(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    handler = Handler()
+    await put(queue, *TEN)
+    async with Consumer(amqp_url, handler, prefetch=3) as consumer:
+        await handler.gets(3)
+        assert await waiting_in(queue, PAYMENTS_QUEUE) == 7
+        consumer.closing.set()
+        await until(consumer.has_stopped, "no more is taken")
+        assert not consumer.running.done()
+        handler.gate.set()
+        await consumer.running
+        assert handler.done == TEN[:3]
+        assert await waiting_in(queue, PAYMENTS_QUEUE) == 7
+    assert handler.got == TEN[:3]
+
+
+async def test_what_is_in_hand_when_the_connection_is_lost_comes_again(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    first, second = Handler(), Handler()
+    second.gate.set()
+    await put(queue, *TEN)
+    async with Consumer(amqp_url, first, prefetch=3) as consumer:
+        await first.gets(3)
+        await consumer.cut()
+        await wait_for(queue, PAYMENTS_QUEUE, 10)
+        first.gate.set()
+        with pytest.raises(ConnectionError):
+            await consumer.running
+    assert await waiting_in(queue, PAYMENTS_QUEUE) == 10
+    async with Consumer(amqp_url, second):
+        await second.gets(10)
+    assert sorted(second.done) == TEN
+    assert sum(second.redelivered) == 3
+    assert await waiting_in(queue, PAYMENTS_QUEUE) == 0
+
+
+# --- tried later -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attempt", "queue_name"),
+    [
+        *((tried, retry_queue(PAYMENTS_QUEUE, tried + 1)) for tried in range(len(DELAYS))),
+        (100, retry_queue(PAYMENTS_QUEUE, len(DELAYS))),
+        ("3", retry_queue(PAYMENTS_QUEUE, 1)),
+        (-5, retry_queue(PAYMENTS_QUEUE, 1)),
+    ],
+)
+async def test_what_cannot_be_done_now_waits_longer_each_time(
+    amqp_url: str, queue: AbstractChannel, attempt: object, queue_name: str
+) -> None:
+    await put(queue, b"x", attempt=attempt)
+    async with Consumer(amqp_url, Handler(later)):
+        await wait_for(queue, queue_name)
+    assert await waiting_in(queue, PAYMENTS_QUEUE) == 0
+
+
+def test_delays_grow() -> None:
+    assert sorted(set(DELAYS)) == list(DELAYS)
+    assert len({retry_queue(PAYMENTS_QUEUE, n) for n in range(1, len(DELAYS) + 1)}) == len(DELAYS)
+
+
+async def test_what_waited_comes_back_and_is_done(amqp_url: str, queue: AbstractChannel) -> None:
+    async def first_later(_: AbstractIncomingMessage) -> None:
+        if len(handler.got) == 1:
+            raise Later
+
+    handler = Handler(first_later)
+    await put(queue, b"x")
+    async with Consumer(amqp_url, handler):
+        await handler.gets(2)
+    assert handler.done == [b"x"]
+    assert await waiting_in(queue, PAYMENTS_QUEUE) == 0
+
+
+async def test_what_cannot_wait_is_given_back(amqp_url: str, queue: AbstractChannel) -> None:
+    await queue.queue_delete(retry_queue(PAYMENTS_QUEUE, 1))
+    await put(queue, b"x")
+    async with Consumer(amqp_url, Handler(later)) as consumer:
+        with pytest.raises(ConnectionError):
+            await consumer.running
+        await wait_for(queue, PAYMENTS_QUEUE)
+
+
+# --- parked ------------------------------------------------------------------------------------
+
+
+async def test_a_fault_of_ours_is_tried_again_and_then_parked(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    handler = Handler(fail)
+    await put(queue, b"new")
+    await put(queue, b"tried", attempt=MOST_FAULTS - 1)
+    await put(queue, b"tried often", attempt=MOST_FAULTS)
+    async with Consumer(amqp_url, handler):
+        await wait_for(queue, PARKING_QUEUE)
+        await wait_for(queue, retry_queue(PAYMENTS_QUEUE, len(DELAYS)))
+        await handler.gets(4)
+        await wait_for(queue, retry_queue(PAYMENTS_QUEUE, 2))
+    assert handler.got.count(b"new") == 2
+    async with open_parking(amqp_url) as parking:
+        (parked,) = [parked async for parked, _ in parking.messages()]
+    assert (parked.body, parked.reason, parked.queue) == (b"tried often", "fault", PAYMENTS_QUEUE)
+    assert "a fault of ours" not in parked.detail
+
+
+async def test_however_much_there_is_to_say_of_a_message_it_is_parked(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    async def refuse(_: AbstractIncomingMessage) -> None:
+        raise Unusable("wrong", "ü" * 1_000_000)
+
+    await put(queue, b"x")
+    async with Consumer(amqp_url, Handler(refuse)):
+        await wait_for(queue, PARKING_QUEUE)
+    assert await waiting_in(queue, PAYMENTS_QUEUE) == 0
+
+
+async def test_one_that_is_slow_or_broken_does_not_hold_up_the_others(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    gate = asyncio.Event()
+
+    async def mixed(message: AbstractIncomingMessage) -> None:
+        if message.body == b"0":
+            await gate.wait()
+        if message.body == b"1":
+            raise Unusable("wrong", "wrong")
+
+    handler = Handler(mixed)
+    await put(queue, *TEN)
+    async with Consumer(amqp_url, handler):
+        await wait_for(queue, PARKING_QUEUE)
+        await handler.gets(10)
+        assert b"0" not in handler.done
+        gate.set()
+    assert set(handler.done) == set(TEN) - {b"1"}
+
+
+# --- the end of a channel ----------------------------------------------------------------------
+
+
+async def test_an_intake_ends_when_its_queue_is_deleted(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    async with Consumer(amqp_url, Handler()) as consumer:
+        await until(lambda: _somebody_consumes(queue), "somebody consumes")
+        await queue.queue_delete(PAYMENTS_QUEUE)
+        with pytest.raises(ConnectionError, match="payment_queue is not there any more"):
+            await asyncio.wait_for(consumer.running, 10)
+
+
+async def test_an_intake_ends_when_rabbitmq_closes_its_channel_alone(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    async with Consumer(amqp_url, Handler()) as consumer:
+        await until(lambda: _somebody_consumes(queue), "somebody consumes")
+        with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
+            await consumer.channel.declare_queue("there is no such queue", passive=True)
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(consumer.running, 10)
+        assert not consumer.connection.is_closed
+
+
+async def _somebody_consumes(channel: AbstractChannel) -> bool:
+    declared = await channel.declare_queue(PAYMENTS_QUEUE, passive=True)
+    return bool(declared.declaration_result.consumer_count)

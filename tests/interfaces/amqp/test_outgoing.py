@@ -1,0 +1,207 @@
+"""What leaves the club: the facts that are listed, and nothing that tells who somebody is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, cast, get_args, get_type_hints
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.users import DeleteUser
+from domain.aggregate import Event
+from domain.payments import DetailsChanged, Payment
+from domain.reservations import Reservation
+from infra.outbox import Outbox
+from interfaces.amqp.asyncapi import events_of_the_domain
+from interfaces.amqp.outgoing import FACTS, UNNAMED, cloud_event, facts
+from tests.conftest import Rest
+from tests.interfaces.rest.scenes import furnished
+from tests.projections.histories import ACTIONS, History
+
+AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
+FRAME = {"originator_id", "originator_version", "originator_topic", "timestamp"}
+SECRET = "who-this-is"
+
+PERSON = {
+    "first_name",
+    "last_name",
+    "phone_number",
+    "gender",
+    "date_of_birth",
+    "weight_kg",
+    "height_sm",
+}
+
+STAYS: Mapping[str, set[str]] = {
+    "client.registered": PERSON,
+    "exercise.added": {"description"},
+    "membership.added": {"description"},
+    "provider.secret-added": {"number_of_secret"},
+    "reservation.made": {"holder"},
+    "reservation.passed-on": {"holder"},
+    "reservation.retaken": {"holder"},
+    "session.ended": {"origin"},
+    "session.opened": {"ends_at", "origin", "agent"},
+    "session.refreshed": {"generation", "origin"},
+    "session.token-reused": {"generation", "origin"},
+    "sign-in.failed": {"user_id", "why", "origin", "agent"},
+    "training.exercise-added": {"rest_time_sec", "extra_weight"},
+    "training.planned": {"training_type", "title", "description"},
+    "training-plan.drawn-up": {"title", "description"},
+    "user.email-changed": {"email"},
+    "user.password-changed": {"password_hash"},
+    "user.registered": {"username", "email", "password_hash"},
+    "user.renamed": {"username"},
+    "user.role-changed": {"origin"},
+    "user.signed-in": {"session_id", "origin"},
+    "user.telegram-bound": {"telegram_id", "origin"},
+    "user.telegram-unbound": {"origin"},
+}
+"""Facts that stay in the club; one that is neither here nor in FACTS is one nobody thought of."""
+
+CHANGING: Mapping[str, set[str]] = {
+    "client.details-changed": PERSON,
+    "exercise.details-changed": {"description", *FACTS["exercise.details-changed"]},
+    "membership.details-changed": {"description", "access_level"},
+    "payment.details-changed": {"client_id", "membership_id", "timestamp"},
+    "training.details-changed": {
+        "training_type",
+        "title",
+        "description",
+        *FACTS["training.details-changed"],
+    },
+    "training.exercise-changed": {
+        *("order_in_training", "sets", "reps", "rest_time_sec", "extra_weight")
+    },
+    "training-plan.details-changed": {"title", "description"},
+}
+"""What may change, in events that carry only what did."""
+
+HISTORIES = st.lists(
+    st.tuples(st.sampled_from(sorted(ACTIONS)), st.integers(0, 999), st.integers(0, 99)),
+    max_size=60,
+)
+
+
+def own_fields(kind: type[Event]) -> set[str]:
+    """The facts of an event, without those that every event has."""
+    return {field.name for field in fields(kind)} - FRAME  # type: ignore[arg-type]
+
+
+def published(event: Event, position: int = 7) -> bytes:
+    return cloud_event(event, position, "http://club", "talk", "cause")
+
+
+def full(kind: type[Event]) -> Event:
+    """An event whose every fact that is text says who somebody is."""
+    hints = get_type_hints(kind)
+    known: dict[str, Any] = {
+        name: SECRET if str in (hints[name], *get_args(hints[name])) else 990099
+        for name in own_fields(kind)
+    }
+    if "changes" in known:
+        known["changes"] = dict.fromkeys(CHANGING[kind.TOPIC], SECRET)
+    if "originator_topic" in hints:
+        known["originator_topic"] = kind.TOPIC.partition(".")[0]
+    stream = f"{kind.TOPIC.partition('.')[0]}-{5 if is_numbered(kind) else SECRET}"
+    made: Event = cast("Any", kind)(
+        originator_id=stream, originator_version=1, timestamp=AT, **known
+    )
+    return made
+
+
+def is_numbered(kind: type[Event]) -> bool:
+    return kind.TOPIC.partition(".")[0] not in UNNAMED
+
+
+def test_somebody_has_thought_of_every_fact_of_every_event() -> None:
+    kinds = {kind.TOPIC: own_fields(kind) for kind in events_of_the_domain()}
+    assert kinds.keys() >= FACTS.keys() | STAYS.keys() | CHANGING.keys()
+    for topic, has in kinds.items():
+        out, stays = set(FACTS.get(topic, ())), STAYS.get(topic, set())
+        assert not out & stays, topic
+        may_change = CHANGING.get(topic, set())
+        assert ("changes" in has) == bool(may_change), topic
+        assert has - {"changes"} <= out | stays, topic
+        assert out <= (has - {"changes"}) | may_change, topic
+        assert stays <= has, topic
+
+
+@pytest.mark.parametrize("kind", events_of_the_domain(), ids=lambda kind: kind.TOPIC)
+def test_no_fact_leaves_that_is_not_listed(kind: type[Event]) -> None:
+    event = full(kind)
+    found = orjson.loads(published(event))
+    assert found["data"] == facts(event)
+    assert tuple(found["data"]) == FACTS.get(kind.TOPIC, ())
+    del found["data"]
+    assert SECRET not in orjson.dumps(found).decode()
+    assert "990099" not in orjson.dumps(found).decode()
+
+
+@given(HISTORIES)
+def test_nothing_that_tells_who_somebody_is_leaves_in_any_history(
+    choices: list[tuple[str, int, int]],
+) -> None:
+    for position, event in enumerate(History.of(choices).events, start=10**6):
+        said = {**vars(event), **vars(event).get("changes", {})}
+        stay = said.keys() - FRAME - {"changes"} - set(FACTS.get(event.TOPIC, ()))
+        out = published(event, position)
+        for name in stay:
+            if isinstance(said[name], str):
+                assert orjson.dumps(said[name]) not in out, (event.TOPIC, name)
+        assert orjson.loads(out)["data"].keys() <= set(FACTS.get(event.TOPIC, ()))
+
+
+async def test_nothing_that_tells_who_somebody_is_leaves_a_club_at_work(rest: Rest) -> None:
+    scene = await furnished(rest)
+    await rest.do(DeleteUser(scene.user))
+    rows = await rest.club.postgres.rows("SELECT count(*) FROM ledger_events")
+    async with Outbox.of(rest.club.postgres, "test") as outbox:
+        recorded = await outbox.next(1000)
+    assert len(recorded) == rows[0][0]
+    out = [
+        cloud_event(one.event, one.position, "http://club", one.correlation_id, one.causation_id)
+        for one in recorded
+    ]
+    everything = b"\n".join(out).decode()
+    for personal in ("Ada", "Lovelace", "7946", "1990-12-10", "@example.com", "user1", "argon2"):
+        assert personal not in everything, personal
+    assert "reservation-" not in everything
+    assert '"reservation.made"' in everything
+
+
+def test_the_digest_of_a_name_does_not_leave() -> None:
+    name = Reservation.of("username", "ada")
+    (event,) = Reservation.make(name, "user-1", AT).collect_events()
+    digest = name.rpartition("-")[2]
+    assert re.fullmatch("[0-9a-f]{32}", digest)
+    out = orjson.loads(published(event))  # type: ignore[arg-type]
+    assert "subject" not in out
+    assert digest not in orjson.dumps(out).decode()
+
+
+def test_of_a_change_only_what_changed_goes_out() -> None:
+    payment = Payment.request(1, client_id=2, membership_id=3, occurred_at=AT, at=AT)
+    payment.change_details({"membership_id": 4}, AT)
+    payment.change_details({"timestamp": "2026-01-01T00:00:00.000000Z"}, AT)
+    _, first, second = payment.collect_events()
+    assert isinstance(first, DetailsChanged)
+    assert isinstance(second, DetailsChanged)
+    assert facts(first) == {"membership_id": 4}
+    assert facts(second) == {"timestamp": "2026-01-01T00:00:00.000000Z"}
+
+
+def test_the_sequence_sorts_as_text_as_it_does_as_a_number() -> None:
+    (event,) = Payment.request(1, 2, 3, AT, AT).collect_events()
+    said = [
+        orjson.loads(published(event, position))["sequence"]  # type: ignore[arg-type]
+        for position in (1, 9, 10, 99, 100, 2**63 - 1)
+    ]
+    assert said == sorted(said)
+    assert {len(one) for one in said} == {20}

@@ -1,0 +1,81 @@
+"""RabbitMQ for the tests: the one of CLUB_AMQP_URL, else a private one, shared by the session."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from infra.local_servers import LocalRabbitMQ
+from infra.settings import Settings
+from interfaces.amqp.topology import (
+    DELAYS,
+    EVENTS_EXCHANGE,
+    INTAKES,
+    PARKING_QUEUE,
+    PAYMENTS_EXCHANGE,
+    retry_queue,
+)
+from tests.servers import program
+
+PACKAGE = "rabbitmq-server"
+
+
+@contextmanager
+def private_rabbitmq() -> Iterator[LocalRabbitMQ]:
+    """A RabbitMQ of one's own, which may be stopped and started; stopped at the end."""
+    program(PACKAGE, (PACKAGE, PACKAGE, PACKAGE, "rabbitmq"), "CLUB_AMQP_URL")
+    home = Path(tempfile.mkdtemp(prefix="club-rabbitmq-"))
+    server = LocalRabbitMQ(home)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[str]:
+    """The URL of a RabbitMQ; for one in which nothing is of the club yet, see `amqp_url`."""
+    given = Settings().amqp_url
+    if given is not None:
+        yield given
+        return
+    with private_rabbitmq() as private:
+        yield private.url
+
+
+@pytest.fixture
+async def amqp_url(rabbitmq: str) -> AsyncIterator[str]:
+    """The URL of a RabbitMQ without any exchange or queue of the club, before and after."""
+    await clear(rabbitmq)
+    yield rabbitmq
+    await clear(rabbitmq)
+
+
+@pytest.fixture
+async def channel(amqp_url: str) -> AsyncIterator[AbstractChannel]:
+    """A channel of the test's own, with publisher confirms."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        yield await connection.channel(on_return_raises=True)
+
+
+async def clear(url: str) -> None:
+    """Delete every exchange and queue of the club, with what is in them."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        for name in (PARKING_QUEUE, *INTAKES, *_waiting()):
+            await channel.queue_delete(name)
+        for name in (PAYMENTS_EXCHANGE, EVENTS_EXCHANGE):
+            await channel.exchange_delete(name)
+
+
+def _waiting() -> list[str]:
+    return [retry_queue(name, attempt) for name in INTAKES for attempt in range(1, len(DELAYS) + 1)]
