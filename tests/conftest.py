@@ -35,7 +35,7 @@ from interfaces.cli.main import app
 from interfaces.rest.main import create_app
 from projections.catalogue import tables
 from tests.rabbitmq import amqp_url, channel, rabbitmq
-from tests.servers import private_redis
+from tests.servers import install_what_is_missing, private_redis
 
 __all__ = ["amqp_url", "channel", "rabbitmq"]
 """Fixtures of other modules."""
@@ -60,6 +60,12 @@ def server() -> Iterator[str]:
     with embedded_postgres(home) as url:
         yield url
     shutil.rmtree(home)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The first process of the tests sees to it that the servers are installed."""
+    if not hasattr(config, "workerinput"):
+        install_what_is_missing()
 
 
 @pytest.fixture

@@ -22,15 +22,13 @@ from interfaces.amqp.topology import (
     PAYMENTS_EXCHANGE,
     retry_queue,
 )
-from tests.servers import program
-
-PACKAGE = "rabbitmq-server"
+from tests.servers import RABBITMQ, program
 
 
 @contextmanager
 def private_rabbitmq() -> Iterator[LocalRabbitMQ]:
     """A RabbitMQ of one's own, which may be stopped and started; stopped at the end."""
-    program(PACKAGE, (PACKAGE, PACKAGE, PACKAGE, "rabbitmq"), "CLUB_AMQP_URL")
+    program(*RABBITMQ)
     home = Path(tempfile.mkdtemp(prefix="club-rabbitmq-"))
     server = LocalRabbitMQ(home)
     try:

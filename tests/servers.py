@@ -28,6 +28,21 @@ PACKAGE_MANAGERS: Sequence[tuple[str, Sequence[Sequence[str]]]] = (
 )
 
 
+REDIS = ("redis-server", ("redis-server", "redis", "redis", "redis"), "CLUB_REDIS_URL")
+RABBITMQ = (
+    "rabbitmq-server",
+    ("rabbitmq-server", "rabbitmq-server", "rabbitmq-server", "rabbitmq"),
+    "CLUB_AMQP_URL",
+)
+
+
+def install_what_is_missing() -> None:
+    """Once, before several processes of the tests would install the same program at once."""
+    for name, packages, variable in (REDIS, RABBITMQ):
+        if not os.environ.get(variable):
+            program(name, packages, variable)
+
+
 def program(name: str, packages: Sequence[str], variable: str) -> str:
     """The path of an installed program, installed now if need be.
 
@@ -81,7 +96,7 @@ class RedisServer(LocalRedis):
 @contextmanager
 def private_redis() -> Iterator[RedisServer]:
     """A Redis of one's own, stopped at the end."""
-    program("redis-server", ("redis-server", "redis", "redis", "redis"), "CLUB_REDIS_URL")
+    program(*REDIS)
     home = Path(tempfile.mkdtemp(prefix="club-redis-"))
     server = RedisServer(home)
     try:
