@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 import aio_pika
 import pytest
@@ -22,21 +19,12 @@ from interfaces.amqp.topology import (
     PAYMENTS_EXCHANGE,
     retry_queue,
 )
-from tests.servers import RABBITMQ, program
+from tests.servers import RABBITMQ, private
 
 
-@contextmanager
-def private_rabbitmq() -> Iterator[LocalRabbitMQ]:
+def private_rabbitmq() -> AbstractContextManager[LocalRabbitMQ]:
     """A RabbitMQ of one's own, which may be stopped and started; stopped at the end."""
-    program(*RABBITMQ)
-    home = Path(tempfile.mkdtemp(prefix="club-rabbitmq-"))
-    server = LocalRabbitMQ(home)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(home)
+    return private(LocalRabbitMQ, *RABBITMQ)
 
 
 @pytest.fixture(scope="session")

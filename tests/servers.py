@@ -11,14 +11,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from infra import local_servers
-from infra.local_servers import LocalRedis
+from infra.local_servers import LocalRabbitMQ, LocalRedis
 
 PACKAGE_MANAGERS: Sequence[tuple[str, Sequence[Sequence[str]]]] = (
     ("apt-get", (("apt-get", "update"), ("apt-get", "install", "--yes"))),
@@ -34,6 +35,9 @@ RABBITMQ = (
     ("rabbitmq-server", "rabbitmq-server", "rabbitmq-server", "rabbitmq"),
     "CLUB_AMQP_URL",
 )
+
+
+S = TypeVar("S", bound=LocalRedis | LocalRabbitMQ)
 
 
 def install_what_is_missing() -> None:
@@ -93,12 +97,19 @@ class RedisServer(LocalRedis):
         self.signal(signal.SIGCONT)
 
 
-@contextmanager
-def private_redis() -> Iterator[RedisServer]:
+def private_redis() -> AbstractContextManager[RedisServer]:
     """A Redis of one's own, stopped at the end."""
-    program(*REDIS)
-    home = Path(tempfile.mkdtemp(prefix="club-redis-"))
-    server = RedisServer(home)
+    return private(RedisServer, *REDIS)
+
+
+@contextmanager
+def private(
+    kind: Callable[[Path], S], name: str, packages: Sequence[str], variable: str
+) -> Iterator[S]:
+    """A server of one's own in a folder of its own, started here and stopped at the end."""
+    program(name, packages, variable)
+    home = Path(tempfile.mkdtemp(prefix=f"club-{name}-"))
+    server = kind(home)
     try:
         server.start()
         yield server
