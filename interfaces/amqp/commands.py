@@ -43,7 +43,7 @@ from application.ports import (
 from domain.refusals import Busy, Refusal
 from interfaces import problems
 from interfaces.amqp.cloudevents import CloudEvent, Unusable, read, said
-from interfaces.amqp.intake import Later
+from interfaces.amqp.intake import Later, Unavailable
 from projections.lists import Listing
 from projections.reads import Reads
 from projections.reports import LISTING as REPORTS
@@ -236,8 +236,10 @@ class CommandsIn:
                 _command(wire, asked), _asked(asked, caller, answered=bool(message.reply_to))
             )
             body = await self._shown(wire, outcome)
-        except (LedgerUnavailable, Overloaded, StoreUnavailable, Busy, StillInFlight) as lost:
-            raise Later(type(lost).__name__) from lost
+        except (LedgerUnavailable, Overloaded, StoreUnavailable) as away:
+            raise Unavailable(type(away).__name__) from away
+        except (Busy, StillInFlight) as taken:
+            raise Later(type(taken).__name__) from taken
         except Unusable as unusable:
             errors = _errors(unusable)
             no = problems.document(422, unusable.reason, unusable.detail, instance, errors)

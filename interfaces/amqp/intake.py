@@ -1,5 +1,8 @@
 """Taking messages from a queue: each is done, tried again later, or parked with the reason.
 
+While something is away that every message needs, those in hand wait there, and all others in their
+queue. A message that has to wait on its own account goes to another queue, out of the way.
+
 A message is acknowledged only after what became of it is durable: its events are committed, its
 reply is confirmed, or it is confirmed to be in another queue. So whatever is killed, nothing is
 lost; what is delivered twice is known by its key.
@@ -9,23 +12,31 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from itertools import chain, repeat
 
 import structlog
-from aio_pika import DeliveryMode, Message
+from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPException
-from pamqp import encode
-from pamqp.commands import Basic
-from pamqp.header import ContentHeader
 
 from domain.aggregate import time_text
 from interfaces.amqp.cloudevents import Unusable
+from interfaces.amqp.envelope import (
+    ATTEMPT,
+    DETAIL,
+    ORIGIN,
+    PARKED_AT,
+    PARKED_ID,
+    REASON,
+    attempts,
+    bear_unreadable_headers,
+    carried_on,
+    copy_of,
+)
 from interfaces.amqp.topology import DELAYS, PARKING_QUEUE, retry_queue
 
 PREFETCH = 200
@@ -34,36 +45,31 @@ PREFETCH = 200
 LARGEST_BODY = 1_000_000
 """Bytes; a longer message is parked unread."""
 
-LARGEST_HEADERS = 60_000
-"""Bytes; RabbitMQ takes twice that, and ours have to fit beside them."""
-
 LONGEST_DETAIL = 1000
 """Characters of what is said about a parked message."""
+
+PAUSES = (0.5, 1.0, 2.0, 5.0)
+"""Seconds between attempts while what every message needs is away; the last again and again."""
 
 MOST_FAULTS = len(DELAYS)
 """How often a message may fail for a reason that we do not know."""
 
-ATTEMPT = "club-attempt"
-REASON = "club-reason"
-DETAIL = "club-detail"
-ORIGIN = "club-queue"
-PARKED_AT = "club-parked-at"
-PARKED_ID = "club-parked-id"
-REPLAYED = "club-replayed"
-
 logger = structlog.get_logger("amqp")
-
 
 LOST = (AMQPException, ConnectionError, RuntimeError)
 """What it looks like when the channel has ended; the client raises a bare RuntimeError, too."""
 
 
+class Unavailable(Exception):
+    """What every message needs is away, or has too much to do."""
+
+
 class Later(Exception):
-    """The message cannot be handled just now."""
+    """This message cannot be handled just now; others can."""
 
 
 Handler = Callable[[AbstractIncomingMessage], Awaitable[None]]
-"""Handles one message; raises Later or Unusable."""
+"""Handles one message; raises Unavailable, Later or Unusable."""
 
 
 @dataclass(slots=True)
@@ -73,6 +79,8 @@ class Intake:
     queue: str
     handle: Handler
     prefetch: int = PREFETCH
+    _trying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the one message that finds out whether what was away is back."""
 
     async def run(self, channel: AbstractChannel, closing: asyncio.Event) -> None:
         """Take messages until `closing`; then finish what is in hand.
@@ -83,52 +91,80 @@ class Intake:
         await channel.set_qos(prefetch_count=self.prefetch)
         queue = await channel.get_queue(self.queue)
         in_hand: set[asyncio.Task[None]] = set()
+        ending = asyncio.Event()
 
         async def take(message: AbstractIncomingMessage) -> None:
-            task = asyncio.create_task(self._settle(message, channel))
+            task = asyncio.create_task(self._settle(message, channel, ending))
             in_hand.add(task)
             task.add_done_callback(in_hand.discard)
 
         gone = await _end_of(channel)
         tag = await queue.consume(take)
-        ending = [asyncio.create_task(event.wait()) for event in (closing, gone)]
+        ends = [asyncio.create_task(event.wait()) for event in (closing, gone)]
         try:
-            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not closing.is_set():
                 raise ConnectionError(f"{self.queue} is not there any more")
             if not channel.is_closed:
                 await queue.cancel(tag)
         finally:
-            for task in ending:
-                task.cancel()
+            ending.set()
+            for end in ends:
+                end.cancel()
             if in_hand:
                 await asyncio.wait(in_hand)
 
-    async def _settle(self, message: AbstractIncomingMessage, channel: AbstractChannel) -> None:
+    async def _settle(
+        self, message: AbstractIncomingMessage, channel: AbstractChannel, ending: asyncio.Event
+    ) -> None:
         try:
-            try:
-                if len(message.body) > LARGEST_BODY:
-                    raise Unusable("too-large", f"A message has at most {LARGEST_BODY} bytes.")
-                await self.handle(message)
-            except Later as later:
-                await self._try_later(message, channel, str(later) or type(later).__name__)
-            except Unusable as fault:
-                await park(message, channel, self.queue, fault.reason, fault.detail)
-            except Exception as fault:  # noqa: BLE001 - whatever it is, the message must not be lost
-                await self._after_fault(message, channel, fault)
-            await message.ack()
+            if await self._is_settled(message, channel, ending):
+                await message.ack()
+            else:
+                await message.nack()
         except LOST as lost:
             logger.warning("amqp.not-settled", queue=self.queue, reason=str(lost))
             # With the channel, all that is not acknowledged goes back, to be delivered again.
             with suppress(*LOST):
                 await channel.close()
 
+    async def _is_settled(
+        self, message: AbstractIncomingMessage, channel: AbstractChannel, ending: asyncio.Event
+    ) -> bool:
+        """Once it is done, or durable elsewhere; False where it has to be given back."""
+        try:
+            if len(message.body) > LARGEST_BODY:
+                raise Unusable("too-large", f"A message has at most {LARGEST_BODY} bytes.")
+            return await self._is_done(message, ending)
+        except Later as later:
+            await self._try_later(message, channel, str(later) or type(later).__name__)
+        except Unusable as fault:
+            await park(message, channel, self.queue, fault.reason, fault.detail)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the message must not be lost
+            await self._after_fault(message, channel, fault)
+        return True
+
+    async def _is_done(self, message: AbstractIncomingMessage, ending: asyncio.Event) -> bool:
+        with suppress(Unavailable):
+            await self.handle(message)
+            return True
+        pauses = chain(PAUSES, repeat(PAUSES[-1]))
+        async with self._trying:
+            while not ending.is_set():
+                try:
+                    await self.handle(message)
+                    return True
+                except Unavailable as away:
+                    logger.warning("amqp.waiting", queue=self.queue, reason=str(away))
+                await is_set_within(next(pauses), ending)
+        return False
+
     async def _try_later(
         self, message: AbstractIncomingMessage, channel: AbstractChannel, why: str
     ) -> None:
         attempt = attempts(message) + 1
         logger.warning("amqp.later", queue=self.queue, attempt=attempt, reason=why)
-        again = copy_of(message, {**_carried(message.headers), ATTEMPT: attempt})
+        again = copy_of(message, {**carried_on(message.headers), ATTEMPT: attempt})
         await _publish(channel, again, retry_queue(self.queue, attempt))
 
     async def _after_fault(
@@ -150,10 +186,12 @@ async def _end_of(channel: AbstractChannel) -> asyncio.Event:
     return gone
 
 
-def attempts(message: AbstractIncomingMessage) -> int:
-    """How often it was tried before; only our own retry queues say so."""
-    count = message.headers.get(ATTEMPT, 0)
-    return count if isinstance(count, int) and count > 0 else 0
+async def is_set_within(seconds: float, event: asyncio.Event) -> bool:
+    """Whether it comes to that, waiting so long at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 async def park(
@@ -166,7 +204,7 @@ async def park(
     """Keep the message, as it is, where a person can look at it."""
     logger.warning("amqp.parked", queue=queue, reason=reason, detail=detail)
     headers = {
-        **_carried(message.headers),
+        **carried_on(message.headers),
         REASON: reason,
         DETAIL: detail[:LONGEST_DETAIL],
         ORIGIN: queue,
@@ -174,59 +212,6 @@ async def park(
         PARKED_ID: secrets.token_hex(4),
     }
     await _publish(channel, copy_of(message, headers), PARKING_QUEUE)
-
-
-def copy_of(message: AbstractIncomingMessage, headers: Mapping[str, Any]) -> Message:
-    """The message as it is, but for its headers."""
-    return Message(
-        message.body,
-        headers=dict(headers),
-        content_type=message.content_type,
-        content_encoding=message.content_encoding,
-        delivery_mode=DeliveryMode.PERSISTENT,
-        correlation_id=message.correlation_id,
-        reply_to=message.reply_to,
-        message_id=message.message_id,
-        timestamp=message.timestamp,
-        type=message.type,
-        app_id=message.app_id,
-    )
-
-
-def _carried(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """The headers that can be sent on: RabbitMQ hangs up on a sender of longer ones."""
-    sizes: dict[str, int] = {}
-    for name, value in headers.items():
-        # The client reads forms that it cannot write.
-        with suppress(TypeError, ValueError, OverflowError, struct.error):
-            sizes[name] = len(encode.field_table({name: value}))
-    carried: dict[str, Any] = {}
-    room = LARGEST_HEADERS
-    for name in sorted(sizes, key=sizes.__getitem__):
-        room -= sizes[name]
-        if room >= 0:
-            carried[name] = headers[name]
-    return carried
-
-
-def bear_unreadable_headers() -> None:
-    """Let a message whose headers cannot be read come without them.
-
-    Left to itself the client drops its connection at such a message, which is then delivered
-    again, and again.
-    """
-    if ContentHeader.unmarshal is not _read_header:
-        ContentHeader.unmarshal = _read_header  # type: ignore[method-assign, assignment]
-
-
-def _read_header(header: ContentHeader, data: bytes) -> None:
-    try:
-        _READ_HEADER(header, data)
-    except (KeyError, OverflowError, RecursionError, TypeError, ValueError, struct.error):
-        header.properties = Basic.Properties()
-
-
-_READ_HEADER = ContentHeader.unmarshal
 
 
 async def _publish(channel: AbstractChannel, message: Message, queue: str) -> None:

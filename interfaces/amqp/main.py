@@ -18,7 +18,7 @@ from infra.bootstrap import Club
 from infra.outbox import RELAY, Outbox
 from infra.signatures import sign
 from interfaces.amqp.commands import CommandsIn
-from interfaces.amqp.intake import Intake
+from interfaces.amqp.intake import Intake, is_set_within
 from interfaces.amqp.parking import Parked, Parking, open_parking
 from interfaces.amqp.payments import PaymentsIn
 from interfaces.amqp.relay import relay
@@ -112,12 +112,7 @@ async def _stay_connected(
                 await work(connection)
         except* (*LOST, psycopg.OperationalError) as lost:
             logger.warning("amqp.lost", part=name, reason=str(lost.exceptions[0]))
-        if not closing.is_set():
-            try:
-                async with asyncio.timeout(RETRY):
-                    await closing.wait()
-            except TimeoutError:
-                continue
+        await is_set_within(RETRY, closing)
 
 
 async def _channel(connection: AbstractConnection) -> AbstractChannel:

@@ -15,7 +15,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from domain.refusals import NotFound
-from interfaces.amqp.intake import (
+from interfaces.amqp.envelope import (
     ATTEMPT,
     DETAIL,
     ORIGIN,

@@ -13,7 +13,7 @@ from application.ports import LedgerUnavailable, Overloaded, ReceiptKey, Signatu
 from domain.refusals import Busy, Refusal
 from domain.values import Role
 from interfaces.amqp.cloudevents import CloudEvent, Unusable, read
-from interfaces.amqp.intake import Later
+from interfaces.amqp.intake import Later, Unavailable
 
 TYPE = "payment.reported"
 
@@ -38,8 +38,8 @@ class PaymentsIn:
             provider = await self._signatures.provider(message.headers, message.body)
         except Unsigned as no:
             raise Unusable(type(no).__name__.lower(), type(no).__doc__ or "") from no
-        except LedgerUnavailable as lost:
-            raise Later(type(lost).__name__) from lost
+        except LedgerUnavailable as away:
+            raise Unavailable(type(away).__name__) from away
         news = read(ReportedPayment, message.body)
         if news.type != TYPE:
             raise Unusable("unknown-type", f"There is no {news.type!r} here, only {TYPE!r}.")
@@ -58,7 +58,9 @@ class PaymentsIn:
         )
         try:
             await self._bus.execute(ReportPayment(news.data, news.time), asked)
-        except (LedgerUnavailable, Overloaded, Busy, StillInFlight) as lost:
-            raise Later(type(lost).__name__) from lost
+        except (LedgerUnavailable, Overloaded) as away:
+            raise Unavailable(type(away).__name__) from away
+        except (Busy, StillInFlight) as taken:
+            raise Later(type(taken).__name__) from taken
         except Refusal as refusal:
             raise Unusable(refusal.code, refusal.detail) from refusal

@@ -13,7 +13,8 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from interfaces.amqp.cloudevents import Unusable
-from interfaces.amqp.intake import ATTEMPT, MOST_FAULTS, PREFETCH, Intake, Later
+from interfaces.amqp.envelope import ATTEMPT
+from interfaces.amqp.intake import MOST_FAULTS, PAUSES, PREFETCH, Intake, Later, Unavailable
 from interfaces.amqp.parking import open_parking
 from interfaces.amqp.topology import DELAYS, PARKING_QUEUE, PAYMENTS_QUEUE, declare, retry_queue
 from tests.interfaces.amqp.post import until, wait_for, waiting_in
@@ -38,11 +39,17 @@ class Handler:
 
     async def gets(self, number: int) -> None:
         """Return once it got so many."""
+        await self._comes_to(self.got, number, f"{number} messages in hand")
 
+    async def does(self, number: int) -> None:
+        """Return once it has done so many."""
+        await self._comes_to(self.done, number, f"{number} messages done")
+
+    async def _comes_to(self, messages: list[bytes], number: int, what: str) -> None:
         async def enough() -> bool:
-            return len(self.got) >= number
+            return len(messages) >= number
 
-        await until(enough, f"{number} messages in hand")
+        await until(enough, what)
 
 
 class Consumer:
@@ -206,6 +213,68 @@ async def test_what_cannot_wait_is_given_back(amqp_url: str, queue: AbstractChan
         with pytest.raises(ConnectionError):
             await consumer.running
         await wait_for(queue, PAYMENTS_QUEUE)
+
+
+# --- while what every message needs is away ----------------------------------------------------
+
+
+class Outage:
+    """Handles nothing until it is over; knows how often it was tried meanwhile."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self.attempts = 0
+
+    async def handle(self, _: AbstractIncomingMessage) -> None:
+        if not self.over:
+            self.attempts += 1
+            raise Unavailable("LedgerUnavailable")
+
+
+async def test_in_an_outage_messages_wait_where_they_are_and_one_of_them_tries(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    outage = Outage()
+    handler = Handler(outage.handle)
+    await put(queue, *TEN)
+    async with Consumer(amqp_url, handler, prefetch=5):
+        await handler.gets(5 + 2)
+        assert outage.attempts == 5 + 2
+        assert await waiting_in(queue, PAYMENTS_QUEUE) == 5
+        assert await waiting_in(queue, retry_queue(PAYMENTS_QUEUE, 1)) == 0
+        outage.over = True
+        await handler.does(10)
+    assert sorted(handler.done) == TEN
+    assert await waiting_in(queue, PAYMENTS_QUEUE) == 0
+
+
+async def test_whoever_closes_in_an_outage_gives_everything_back(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    handler = Handler(Outage().handle)
+    await put(queue, *TEN)
+    async with Consumer(amqp_url, handler, prefetch=5) as consumer:
+        await handler.gets(5 + 1)
+        consumer.closing.set()
+        async with asyncio.timeout(PAUSES[0]):
+            await consumer.running
+        await wait_for(queue, PAYMENTS_QUEUE, 10)
+
+
+async def test_rabbitmq_may_go_away_in_an_outage(amqp_url: str, queue: AbstractChannel) -> None:
+    handler = Handler(Outage().handle)
+    await put(queue, *TEN)
+    async with Consumer(amqp_url, handler, prefetch=5) as consumer:
+        await handler.gets(5 + 1)
+        await consumer.cut()
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(PAUSES[0]):
+                await consumer.running
+        await wait_for(queue, PAYMENTS_QUEUE, 10)
+
+
+def test_pauses_grow() -> None:
+    assert sorted(set(PAUSES)) == list(PAUSES)
 
 
 # --- parked ------------------------------------------------------------------------------------

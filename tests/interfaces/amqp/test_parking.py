@@ -10,7 +10,7 @@ from aio_pika import Message
 
 from infra.bootstrap import Club
 from infra.signatures import ProviderSecrets
-from interfaces.amqp.intake import REPLAYED
+from interfaces.amqp.envelope import REPLAYED
 from interfaces.amqp.parking import NotParked, Parked, open_parking
 from interfaces.amqp.topology import PARKING_QUEUE, PAYMENTS_QUEUE
 from tests.interfaces.amqp.post import Post, consuming, hours_ago, wait_for, waiting_in

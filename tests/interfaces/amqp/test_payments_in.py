@@ -13,6 +13,7 @@ import orjson
 import psycopg
 import pytest
 from aio_pika.abc import AbstractChannel
+from structlog.testing import capture_logs
 
 from application.providers import DisableProvider
 from domain.aggregate import time_text
@@ -20,7 +21,7 @@ from infra import local_servers
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
 from interfaces.amqp.intake import LARGEST_BODY
-from interfaces.amqp.topology import PARKING_QUEUE, PAYMENTS_QUEUE, retry_queue
+from interfaces.amqp.topology import DELAYS, PARKING_QUEUE, PAYMENTS_QUEUE, retry_queue
 from tests.interfaces.amqp.post import (
     Post,
     consuming,
@@ -236,16 +237,20 @@ async def test_a_body_of_50_mb_is_parked_unread_where_rabbitmq_takes_it(
 # --- what may work later -----------------------------------------------------------------------
 
 
-async def test_while_the_database_is_away_messages_wait_longer_and_longer(
-    post: Post, server: str
-) -> None:
+async def test_while_the_database_is_away_messages_wait_in_hand(post: Post, server: str) -> None:
     payment_id, _ = await post.payment()
     name = psycopg.conninfo.conninfo_to_dict(post.club.postgres.url)["dbname"]
+
+    async def waited_twice() -> bool:
+        return [entry["event"] for entry in logged].count("amqp.waiting") >= 2
+
     async with consuming(post.club):
-        _open_to_all(server, str(name), can_connect=False)
-        await post.send(post.news(payment_id))
-        await wait_for(post.channel, retry_queue(PAYMENTS_QUEUE, 1))
-        await wait_for(post.channel, retry_queue(PAYMENTS_QUEUE, 2))
+        with capture_logs() as logged:
+            _open_to_all(server, str(name), can_connect=False)
+            await post.send(post.news(payment_id))
+            await until(waited_twice, "the message waits")
+        for attempt in range(1, len(DELAYS) + 1):
+            assert await waiting_in(post.channel, retry_queue(PAYMENTS_QUEUE, attempt)) == 0
         _open_to_all(server, str(name), can_connect=True)
         await until(lambda: _answers(post.club), "the database answers")
         await post.reaches(payment_id, "PAID")

@@ -1,0 +1,84 @@
+"""What a message carries beside its body: the headers that we add, and copies to send on."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractIncomingMessage
+from pamqp import encode
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
+
+LARGEST_HEADERS = 60_000
+"""Bytes; RabbitMQ takes twice that, and ours have to fit beside them."""
+
+ATTEMPT = "club-attempt"
+REASON = "club-reason"
+DETAIL = "club-detail"
+ORIGIN = "club-queue"
+PARKED_AT = "club-parked-at"
+PARKED_ID = "club-parked-id"
+REPLAYED = "club-replayed"
+
+
+def attempts(message: AbstractIncomingMessage) -> int:
+    """How often it was tried before; only our own retry queues say so."""
+    count = message.headers.get(ATTEMPT, 0)
+    return count if isinstance(count, int) and count > 0 else 0
+
+
+def copy_of(message: AbstractIncomingMessage, headers: Mapping[str, Any]) -> Message:
+    """The message as it is, but for its headers."""
+    return Message(
+        message.body,
+        headers=dict(headers),
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        correlation_id=message.correlation_id,
+        reply_to=message.reply_to,
+        message_id=message.message_id,
+        timestamp=message.timestamp,
+        type=message.type,
+        app_id=message.app_id,
+    )
+
+
+def carried_on(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The headers that can be sent on: RabbitMQ hangs up on a sender of longer ones."""
+    sizes: dict[str, int] = {}
+    for name, value in headers.items():
+        # The client reads forms that it cannot write.
+        with suppress(TypeError, ValueError, OverflowError, struct.error):
+            sizes[name] = len(encode.field_table({name: value}))
+    carried: dict[str, Any] = {}
+    room = LARGEST_HEADERS
+    for name in sorted(sizes, key=sizes.__getitem__):
+        room -= sizes[name]
+        if room >= 0:
+            carried[name] = headers[name]
+    return carried
+
+
+def bear_unreadable_headers() -> None:
+    """Let a message whose headers cannot be read come without them.
+
+    Left to itself the client drops its connection at such a message, which is then delivered
+    again, and again.
+    """
+    if ContentHeader.unmarshal is not _read_header:
+        ContentHeader.unmarshal = _read_header  # type: ignore[method-assign, assignment]
+
+
+def _read_header(header: ContentHeader, data: bytes) -> None:
+    try:
+        _READ_HEADER(header, data)
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError, struct.error):
+        header.properties = Basic.Properties()
+
+
+_READ_HEADER = ContentHeader.unmarshal
