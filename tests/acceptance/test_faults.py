@@ -22,4 +22,4 @@ def test_a_load_of_payments_survives_every_kill_and_restart(rabbitmq: str) -> No
 
     assert done.returncode == 0, done.stdout + done.stderr
     verdicts = [line for line in done.stdout.splitlines() if " held" in line]
-    assert len(verdicts) == 12, done.stdout
+    assert len(verdicts) == 13, done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 import signal
@@ -29,10 +30,11 @@ from tests.faults.messages import PROVIDER, Story
 
 API = (str(CLUB), "run", "--no-bot", "--no-projector", "--no-amqp", "--no-timers")
 PAYMENTS_A_CLIENT = 4
+MINDED_EVERY = 0.5
 
 
 class Part:
-    """A part of the club, as a process of its own."""
+    """A part of the club, as a process of its own that is started again whenever it ends."""
 
     def __init__(self, service: Service, name: str) -> None:
         self._service = service
@@ -52,11 +54,10 @@ class Part:
                 start_new_session=True,
             )
 
-    def kill_and_start(self) -> None:
-        """`kill -9`, and once more from the beginning."""
-        self.process.kill()
-        self.process.wait()
-        self.process = self._start()
+    def look(self) -> None:
+        """Start it again where it has ended."""
+        if self.process.poll() is not None:
+            self.process = self._start()
 
     def end(self) -> int:
         """Tell it to end; the status with which it ends."""
@@ -86,11 +87,22 @@ class Stage:
         for name in ("projector", "consumer", "relay"):
             self.parts[name] = Part(self.service, name)
 
+    async def mind(self) -> None:
+        """Look after the parts, as whatever runs them in earnest does."""
+        while True:
+            for part in self.parts.values():
+                part.look()
+            await asyncio.sleep(MINDED_EVERY)
+
     def provider(self) -> str:
         """The secret of the provider."""
         added = self.service.club("providers", "add", PROVIDER)
         assert added.returncode == 0, added.stderr
         return added.stdout.strip()
+
+    def kill(self, name: str) -> None:
+        """`kill -9` of a part."""
+        self.parts[name].process.kill()
 
     def kill_api(self) -> None:
         """`kill -9`, and once more from the beginning."""

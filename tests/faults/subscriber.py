@@ -26,7 +26,6 @@ class Subscriber:
         self.first: list[dict[str, Any]] = []
         """Each event as it came first, in the order in which they came."""
         self.doubles = 0
-        self.closing = False
         self._seen: set[str] = set()
 
     async def subscribe(self) -> None:
@@ -36,7 +35,9 @@ class Subscriber:
 
     async def run(self) -> None:
         """Collect until cancelled, across everything that breaks."""
-        while not self.closing:
+        this = asyncio.current_task()
+        assert this is not None
+        while not this.cancelling():  # the client may answer a cancellation with a RuntimeError
             try:
                 async with await aio_pika.connect(self._url, timeout=5) as connection:
                     channel = await connection.channel()
