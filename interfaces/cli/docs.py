@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from interfaces.amqp import asyncapi
+from interfaces.amqp.asyncapi.document import document
+from interfaces.amqp.asyncapi.markdown import rendered
 from interfaces.cli.opening import in_plain_words
 
 
@@ -17,7 +18,7 @@ def docs(
     ] = None,
 ) -> None:
     """Print what the club takes from RabbitMQ and publishes to it, as Markdown."""
-    text = asyncapi.rendered(asyncapi.document())
+    text = rendered(document())
     if write is None:
         print(text, end="")
         return

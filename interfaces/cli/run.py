@@ -17,7 +17,7 @@ import uvloop
 
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
-from interfaces.amqp import asyncapi
+from interfaces.amqp.asyncapi.document import document
 from interfaces.amqp.main import run_consumers, run_relay
 from interfaces.cli.opening import complain, in_plain_words, on_signal, settings
 from interfaces.rest.main import create_app
@@ -61,7 +61,7 @@ async def _run(found: Settings, parts: Parts) -> None:
     spare_the_collector()
     async with open_club(found, projecting=parts.projector, housekeeping=parts.timers) as club:
         config = uvicorn.Config(
-            create_app(club, asyncapi.document()),
+            create_app(club, document()),
             http="httptools",
             ws="none",
             lifespan="off",

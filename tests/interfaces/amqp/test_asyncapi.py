@@ -15,7 +15,10 @@ from typer.testing import Result
 
 from application.command import Command
 from infra.bootstrap import Club
-from interfaces.amqp.asyncapi import EXAMPLES, MEANING, document, events_of_the_domain, rendered
+from interfaces.amqp.asyncapi.document import document
+from interfaces.amqp.asyncapi.events import MEANING, events_of_the_domain
+from interfaces.amqp.asyncapi.examples import EXAMPLES
+from interfaces.amqp.asyncapi.markdown import rendered
 from interfaces.amqp.cloudevents import read
 from interfaces.amqp.commands import WIRE, CommandMessage
 from interfaces.amqp.outgoing import FACTS, cloud_event

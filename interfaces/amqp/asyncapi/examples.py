@@ -1,0 +1,55 @@
+"""The values of the document's examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = dict[str, Any]
+
+AT = "2026-03-02T09:00:00.000000Z"
+
+EXAMPLES: Mapping[str, Any] = {
+    "access_level": "PREMIUM",
+    "client_id": 7,
+    "complexity_lvl": "BEGINNER",
+    "date": "2026-03-02",
+    "date_of_birth": "1990-12-10",
+    "days": 30,
+    "description": "Slowly down, and up again.",
+    "duration_min": 45,
+    "email": "ada@example.com",
+    "equipment_required": False,
+    "exercise_id": 4,
+    "exercise_ids": [4, 5],
+    "first_name": "Ada",
+    "intensity": "MEDIUM",
+    "last_name": "Lovelace",
+    "membership_id": 2,
+    "muscle_group": "LEGS",
+    "occurred_at": AT,
+    "order_in_training": 1,
+    "paid_at": AT,
+    "password": "correct horse battery",
+    "payment_id": 42,
+    "payment_status": "PAID",
+    "phone_number": "+44 20 7946 0000",
+    "price": "49.90",
+    "report_date_end": "2026-03-31",
+    "report_date_start": "2026-03-01",
+    "reps": 10,
+    "role": "USER",
+    "sets": 3,
+    "status": "ACTIVE",
+    "timestamp": AT,
+    "timezone": "Europe/Madrid",
+    "title": "Squat",
+    "training_id": 3,
+    "training_plan_id": 5,
+    "training_type": "STRENGTH",
+    "until": "2026-04-01T09:00:00.000000Z",
+    "user_id": 1,
+    "username": "ada",
+    "why": "logged-out",
+}
+"""A value for each field of the examples, by its name."""
