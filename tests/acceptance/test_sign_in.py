@@ -270,12 +270,11 @@ def test_without_its_bot_and_without_a_redis_nobody_signs_in_and_it_says_so(
         *(
             (
                 command,
-                {"CLUB_TELEGRAM_TOKEN": token, "CLUB_REDIS_URL": "redis://127.0.0.1:1"},
+                {"CLUB_TELEGRAM_TOKEN": "nonsense", "CLUB_REDIS_URL": "redis://127.0.0.1:1"},
                 "CLUB_TELEGRAM_TOKEN is not the token of a Telegram bot: "
                 "it looks like 123456:AAHdqTcv.\n",
             )
             for command in (CLUB_BOT, (str(CLUB), "run"))
-            for token in ("nonsense", "1234:", ":abc", "1234:a b")
         ),
     ],
 )
