@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
@@ -14,6 +14,9 @@ PARKING_QUEUE = "club.parking"
 
 LONGEST_WAIT = 2.0
 """Seconds to wait for it."""
+
+UNREACHABLE = (AMQPException, ConnectionError, TimeoutError, OSError, RuntimeError)
+"""What it looks like when it is not there; the client raises a bare RuntimeError, too."""
 
 
 class RabbitMQ:
@@ -27,21 +30,30 @@ class RabbitMQ:
     async def parked(self) -> int:
         """How many messages are parked.
 
-        Raises ConnectionError, TimeoutError or AMQPException where RabbitMQ does not answer.
+        Raises one of UNREACHABLE where RabbitMQ does not answer.
         """
         async with self._one_at_a_time, asyncio.timeout(LONGEST_WAIT):
-            if self._connection is None or self._connection.is_closed:
-                self._connection = await aio_pika.connect(self._url)
-            async with await self._connection.channel() as channel:
-                queue = await channel.declare_queue(
-                    PARKING_QUEUE, durable=True, arguments={"x-queue-type": "classic"}
-                )
-                return queue.declaration_result.message_count or 0
+            if self._connection is not None:
+                with suppress(*UNREACHABLE):
+                    return await _parked(self._connection)
+                await self.close()  # it was lost since the last look
+            self._connection = await aio_pika.connect(self._url)
+            return await _parked(self._connection)
 
     async def close(self) -> None:
         """Let go of the connection."""
-        if self._connection is not None:
-            await self._connection.close()
+        lost, self._connection = self._connection, None
+        if lost is not None:
+            with suppress(*UNREACHABLE):
+                await lost.close()
+
+
+async def _parked(connection: AbstractConnection) -> int:
+    async with await connection.channel() as channel:
+        queue = await channel.declare_queue(
+            PARKING_QUEUE, durable=True, arguments={"x-queue-type": "classic"}
+        )
+        return queue.declaration_result.message_count or 0
 
 
 @asynccontextmanager
@@ -55,7 +67,3 @@ async def open_rabbitmq(url: str | None) -> AsyncIterator[RabbitMQ | None]:
         yield rabbitmq
     finally:
         await rabbitmq.close()
-
-
-UNREACHABLE = (AMQPException, ConnectionError, TimeoutError, OSError)
-"""What it looks like when it is not there."""
