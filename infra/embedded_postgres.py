@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from infra.postgres_server import EmbeddedPostgresError, PostgresServer
 
 LONGEST_SOCKET_PATH = 103
@@ -53,6 +55,15 @@ def embedded_postgres(home: Path) -> Iterator[str]:
             with _locked(turn):
                 if _leave(holders):
                     server.stop()
+
+
+def is_up(home: Path) -> bool:
+    """Whether the Postgres that this process holds still runs."""
+    try:
+        pid = int((home / "postgres" / "postmaster.pid").read_text().split()[0])
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (FileNotFoundError, IndexError, psutil.NoSuchProcess):
+        return False
 
 
 def start_again(home: Path) -> None:

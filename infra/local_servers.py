@@ -101,6 +101,10 @@ class Server:
             os.killpg(group.pid, signal.SIGKILL)
         group.wait()
 
+    def has_ended(self) -> bool:
+        """Whether it was started, and ended without being told to."""
+        return self._process is not None and self._process.poll() is not None
+
     def signal(self, number: int) -> None:
         """Send it, and all that it started, a signal."""
         if self._process is not None:

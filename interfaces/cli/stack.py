@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
-from infra.embedded_postgres import embedded_postgres
+from infra.embedded_postgres import embedded_postgres, is_up, start_again
 from infra.local_servers import LocalRabbitMQ, LocalRedis
 from infra.settings import Settings
 from interfaces.cli.opening import in_plain_words, settings
@@ -33,13 +34,21 @@ def stack() -> None:
     found = settings()
     with in_plain_words(), ExitStack() as opened:
         opened.enter_context(_ending())
-        environment = _servers(found, opened)
+        environment, servers = _servers(found, opened)
         parts: list[Part] = []
         opened.callback(_stop, parts)
         for name, command in _commands(found):
             parts.append(Part(name, command, environment))
         _banner(found, parts, environment)
-        _keep_running(parts)
+        _keep_running([*servers, *parts])
+
+
+class Minded(Protocol):
+    """Something that has to run as long as the stack does."""
+
+    def look(self) -> None:
+        """Start it again where it has ended."""
+        ...
 
 
 class Part:
@@ -74,6 +83,33 @@ class Part:
             print(f"  {self.name} started again: {self.process.pid}", file=sys.stderr)
 
 
+class PrivateServer:
+    """One of the servers, as it is started again: in its place, with its data."""
+
+    def __init__(self, server: LocalRedis | LocalRabbitMQ) -> None:
+        self._server = server
+
+    def look(self) -> None:
+        """Start it again where it has ended."""
+        if self._server.has_ended():
+            print(f"  {self._server.name} ended; it is started again", file=sys.stderr)
+            self._server.stop()
+            self._server.start()
+
+
+class PrivatePostgres:
+    """The embedded Postgres, as it is started again."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def look(self) -> None:
+        """Start it again where it has ended."""
+        if not is_up(self._home):
+            print("  postgres ended; it is started again", file=sys.stderr)
+            start_again(self._home)
+
+
 class _Told(Exception):
     """Somebody wants the stack to end."""
 
@@ -97,12 +133,14 @@ def _ending() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _servers(found: Settings, opened: ExitStack) -> dict[str, str]:
-    """The settings under which every part finds the same servers."""
+def _servers(found: Settings, opened: ExitStack) -> tuple[dict[str, str], list[Minded]]:
+    """The settings under which every part finds the same servers; and those that are private."""
     home = found.home.resolve()
     environment = {"CLUB_HOME": str(home)}
+    private: list[Minded] = []
     if found.database_url is None:
         environment["CLUB_DATABASE_URL"] = opened.enter_context(embedded_postgres(home))
+        private.append(PrivatePostgres(home))
         environment["CLUB_CONSOLE_CODES"] = str(found.console_codes is not False).lower()
     for variable, given, kind, folder in (
         ("CLUB_REDIS_URL", found.redis_url, LocalRedis, "redis"),
@@ -112,8 +150,9 @@ def _servers(found: Settings, opened: ExitStack) -> dict[str, str]:
             server = kind(home / folder)
             opened.callback(server.stop)
             server.start()
+            private.append(PrivateServer(server))
             environment[variable] = server.url
-    return environment
+    return environment, private
 
 
 def _commands(found: Settings) -> Iterator[tuple[str, Sequence[str]]]:
@@ -131,10 +170,10 @@ def _commands(found: Settings) -> Iterator[tuple[str, Sequence[str]]]:
     yield "beat", (sys.executable, *CELERY, "beat", "--schedule", schedule)
 
 
-def _keep_running(parts: Sequence[Part]) -> None:
+def _keep_running(all_of_it: Sequence[Minded]) -> None:
     while True:
-        for part in parts:
-            part.look()
+        for one in all_of_it:
+            one.look()
         time.sleep(0.2)
 
 

@@ -176,6 +176,26 @@ def test_a_part_that_is_killed_is_started_again(stack: Stack, headers: dict[str,
     settles(stack, headers, path)
 
 
+def test_a_server_that_is_killed_is_started_again_with_its_data(
+    stack: Stack, headers: dict[str, str]
+) -> None:
+    path = a_payment(stack, headers, "mireia")
+    killed = [process for process in stack.processes() if is_server(process)]
+    assert len(killed) == 3, killed
+    for process in killed:
+        process.kill()
+
+    until(lambda: all_gone(killed), "they are gone")
+    until(lambda: stack.health()["status"] == "running", "all is well again", 60)
+    settles(stack, headers, path)
+
+
+def is_server(process: psutil.Process) -> bool:
+    """Whether it is what somebody would kill who wants a server gone."""
+    postmaster = process.name() == "postgres" and process.ppid() == 1
+    return postmaster or process.name() in {"redis-server", "beam.smp"}
+
+
 def test_ctrl_c_ends_all_of_it(stack: Stack) -> None:
     ends_soon(stack, stack.service.ctrl_c)
 
