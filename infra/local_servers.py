@@ -5,13 +5,15 @@ Each listens on loopback only, on a port that was free, and keeps its data in a 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.faults import Fault
@@ -53,6 +55,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class AlreadyRuns(Fault):
+    """A {program} runs in {home} already; its data are for one at a time."""
+
+
 class Server:
     """One server's process, and the port that tells whether it is up."""
 
@@ -63,8 +69,13 @@ class Server:
         self.log = home / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, command: Sequence[str], environment: dict[str, str]) -> None:
-        """Start the process, in a session of its own, so that Ctrl-C is for us to hand on."""
+    def run(
+        self, command: Sequence[str], environment: dict[str, str], holding: Sequence[int] = ()
+    ) -> None:
+        """Start the process, in a session of its own, so that Ctrl-C is for us to hand on.
+
+        It holds these files open as long as it runs, whatever becomes of us.
+        """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -75,6 +86,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=holding,
             )
 
     def wait_until(self, answers: Callable[[], bool]) -> None:
@@ -170,10 +182,23 @@ class LocalRabbitMQ(Server):
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
         port = str(self._names.port)
-        self._names.run([names, "-port", port, "-address", "127.0.0.1"], {})
-        self._names.wait_until(self._names.accepts)
-        self.run([server], environment)
+        with self._only_one() as lock:
+            self._names.run([names, "-port", port, "-address", "127.0.0.1"], {})
+            self._names.wait_until(self._names.accepts)
+            self.run([server], environment, [lock])
         self.wait_until(self.accepts)
+
+    @contextmanager
+    def _only_one(self) -> Iterator[int]:
+        """A lock that lasts as long as anybody holds it open; raises AlreadyRuns."""
+        lock = os.open(self.home / "lock", os.O_RDONLY | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield lock
+        except BlockingIOError:
+            raise AlreadyRuns(program=self.name, home=self.home) from None
+        finally:
+            os.close(lock)
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         """End it, and its register of names."""

@@ -11,6 +11,7 @@ import pytest
 
 from infra import local_servers
 from infra.local_servers import (
+    AlreadyRuns,
     DidNotStart,
     LocalRabbitMQ,
     LocalRedis,
@@ -98,6 +99,9 @@ def test_a_rabbitmq_of_ones_own_is_for_this_machine_alone_and_keeps_its_data(
         }
         assert "127.0.0.1" in listening
         assert listening <= {"127.0.0.1", "::1"}
+        with pytest.raises(AlreadyRuns):
+            LocalRabbitMQ(server.home).start()
+        assert server.accepts()
     finally:
         server.stop(signal.SIGTERM)
     until(lambda: all(gone(process) for process in started), "nothing of it is left")
