@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from application.command import Command
 from application.work import Result, Work
-from domain.providers import NoSuchProvider, Provider, ProviderThere
+from domain.providers import NoSuchProvider, Provider, ProviderDisabled, ProviderThere
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ async def register_provider(command: RegisterProvider, work: Work) -> Result:
 async def add_provider_secret(command: AddProviderSecret, work: Work) -> Result:
     """The number of the new secret; the one before it stays good."""
     provider = await _provider(command.name, work)
+    if not provider.secrets:
+        raise ProviderDisabled
     return Result({"secret": provider.add_secret(work.at)})
 
 

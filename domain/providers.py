@@ -76,7 +76,7 @@ class Provider(Aggregate):
         return cls.begin(name, Registered, at=at)
 
     def add_secret(self, at: datetime) -> int:
-        """The number of one more secret; a provider that was disabled is back with it."""
+        """The number of one more secret."""
         number = self.last_secret + 1
         self.happen(SecretAdded, at=at, number_of_secret=number)
         return number

@@ -40,11 +40,14 @@ def test_a_secret_is_shown_once_and_kept_nowhere(command_line: CommandLine) -> N
     assert command_line.run("providers", "disable", "acme").stderr == (
         "This provider was disabled.\n"
     )
+    assert command_line.run("providers", "rotate", "acme").stderr == "This provider was disabled.\n"
+    assert SECRET.fullmatch(command_line.run("providers", "add", "acme").stdout)
     kept = command_line.rows("SELECT topic, convert_from(state, 'UTF8') FROM ledger_events")
     assert [topic for topic, _ in kept] == [
         "provider.registered",
         "provider.secret-added",
         "provider.disabled",
+        "provider.secret-added",
     ]
     assert "whsec" not in str(kept)
 
