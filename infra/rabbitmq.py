@@ -32,7 +32,7 @@ class RabbitMQ:
 
         Raises one of UNREACHABLE where RabbitMQ does not answer.
         """
-        async with self._one_at_a_time, asyncio.timeout(LONGEST_WAIT):
+        async with asyncio.timeout(LONGEST_WAIT), self._one_at_a_time:
             if self._connection is not None:
                 with suppress(*UNREACHABLE):
                     return await _parked(self._connection)
