@@ -92,6 +92,14 @@ class SignedTokens:
             raise InvalidToken
         return claims
 
+    def renewed(self, token: str, seconds: int) -> str:
+        """An access token of ours, however old, to be good again for so long; else as it is."""
+        try:
+            claims = self._access_claims(*self._checked(token, TOKEN_TYPE, AUDIENCE, expired=True))
+        except InvalidToken:
+            return token
+        return self.access_token(claims.user_id, claims.session_id or None, seconds)
+
     def read_refresh_token(self, token: str) -> RefreshClaims:
         """What a refresh token says; raises InvalidToken for any but a valid one of ours."""
         _, payload = self._checked(token, REFRESH_TYPE, REFRESH_AUDIENCE)
@@ -100,8 +108,10 @@ class SignedTokens:
             raise InvalidToken
         return RefreshClaims(_number(payload["sub"]), _number(payload.get("sid")), generation)
 
-    def _checked(self, token: str, kind: str, audience: str) -> tuple[str, dict[str, Any]]:
-        """The name of the key, and the claims, of a token of this kind."""
+    def _checked(
+        self, token: str, kind: str, audience: str, *, expired: bool = False
+    ) -> tuple[str, dict[str, Any]]:
+        """The name of the key, and the claims, of a token of this kind; it may be `expired`."""
         if len(token) > LONGEST_TOKEN:
             raise InvalidToken
         try:
@@ -116,7 +126,10 @@ class SignedTokens:
                 algorithms=["RS256"],
                 audience=audience,
                 issuer=self._issuer,
-                options={"require": ["exp", "iat", "sub", "jti", "iss", "aud"]},
+                options={
+                    "require": ["exp", "iat", "sub", "jti", "iss", "aud"],
+                    "verify_exp": not expired,
+                },
             )
         except (jwt.PyJWTError, ValueError) as invalid:
             raise InvalidToken from invalid

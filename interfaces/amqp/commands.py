@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
+import structlog
 from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 from pydantic import Field, ValidationError
 
 from application import (
@@ -43,12 +44,18 @@ from application.ports import (
 from domain.refusals import Busy, Refusal
 from interfaces import problems
 from interfaces.amqp.cloudevents import CloudEvent, Unusable, read, said
-from interfaces.amqp.intake import Later, Unavailable
+from interfaces.amqp.intake import LARGEST_BODY, LONGEST_DETAIL, Later, Unavailable
+from interfaces.amqp.replies import NobodyWaits, Replies, ReplyRefused
 from projections.lists import Listing
 from projections.reads import Reads
 from projections.reports import LISTING as REPORTS
 
 JSON = "application/json"
+
+logger = structlog.get_logger("amqp")
+
+MOST_ERRORS = 50
+"""Fields of which a reply says what is wrong with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +227,9 @@ class CommandMessage(CloudEvent):
 class CommandsIn:
     """Has commands done, and replies."""
 
-    def __init__(self, service: Service, channel: AbstractChannel) -> None:
+    def __init__(self, service: Service, replies: Replies) -> None:
         self._service = service
-        self._channel = channel
+        self._replies = replies
 
     async def handle(self, message: AbstractIncomingMessage) -> None:
         """One message; a no is a reply, or parks the message where nobody wants a reply."""
@@ -231,19 +238,16 @@ class CommandsIn:
             asked = read(CommandMessage, message.body)
             instance = f"/{asked.type}/{asked.subject or ''}"
             wire = _wire(asked)
-            caller = await self._caller(message, wire)
-            outcome = await self._service.bus.execute(
-                _command(wire, asked), _asked(asked, caller, answered=bool(message.reply_to))
-            )
+            outcome = await self._do(wire, asked, message)
             body = await self._shown(wire, outcome)
         except (LedgerUnavailable, Overloaded, StoreUnavailable) as away:
             raise Unavailable(type(away).__name__) from away
         except (Busy, StillInFlight) as taken:
             raise Later(type(taken).__name__) from taken
         except Unusable as unusable:
-            errors = _errors(unusable)
-            no = problems.document(422, unusable.reason, unusable.detail, instance, errors)
-            await self._reply(message, no)
+            detail, errors = unusable.detail[:LONGEST_DETAIL], _errors(unusable)
+            no = problems.document(422, unusable.reason, detail, instance, errors)
+            await self._is_told(message, no)
             raise
         except InvalidToken as refused:
             await self._refuse(
@@ -253,7 +257,16 @@ class CommandsIn:
         except Refusal as refusal:
             await self._refuse(message, problems.of_refusal(refusal, instance))
         else:
-            await self._reply(message, body, wire.status, outcome)
+            await self._answer(message, body, wire.status, outcome)
+
+    async def _do(
+        self, wire: Wire, asked: CommandMessage, message: AbstractIncomingMessage
+    ) -> Outcome:
+        caller = await self._caller(message, wire)
+        answered = bool(message.reply_to)
+        return await self._service.bus.execute(
+            _command(wire, asked), _asked(asked, caller, answered=answered)
+        )
 
     async def _caller(self, message: AbstractIncomingMessage, wire: Wire) -> Caller:
         given = message.headers.get("authorization")
@@ -274,31 +287,43 @@ class CommandsIn:
                 return shown.body
         return b"" if outcome.body is None else orjson.dumps(outcome.body)
 
+    async def _answer(
+        self, message: AbstractIncomingMessage, body: bytes, status: int, outcome: Outcome
+    ) -> None:
+        headers: dict[str, Any] = {"status": status}
+        if outcome.version is not None:
+            headers["etag"] = f'"{outcome.version}"'
+        if len(body) > LARGEST_BODY:
+            body = orjson.dumps({"id": (outcome.body or {}).get("id")})
+        try:
+            await self._reply(message, body, JSON, headers)
+        except NobodyWaits:
+            logger.info("amqp.nobody-waits", reply_to=message.reply_to)
+        except ReplyRefused as refused:
+            said = f"It is done, but RabbitMQ did not take the reply: {refused}"
+            raise Unusable("reply-refused", said) from refused
+
     async def _refuse(self, message: AbstractIncomingMessage, no: dict[str, Any]) -> None:
-        if not message.reply_to:
+        if not await self._is_told(message, no):
             raise Unusable(no["type"].rpartition("/")[2], no["detail"])
-        await self._reply(message, no)
+
+    async def _is_told(self, message: AbstractIncomingMessage, no: dict[str, Any]) -> bool:
+        """Whether somebody waited for it, and was told why not."""
+        try:
+            await self._reply(
+                message, orjson.dumps(no), problems.MEDIA_TYPE, {"status": no["status"]}
+            )
+        except (NobodyWaits, ReplyRefused) as untold:
+            logger.info("amqp.untold", reply_to=message.reply_to, reason=str(untold))
+            return False
+        return bool(message.reply_to)
 
     async def _reply(
-        self,
-        message: AbstractIncomingMessage,
-        body: bytes | dict[str, Any],
-        status: int = 0,
-        outcome: Outcome | None = None,
+        self, message: AbstractIncomingMessage, body: bytes, kind: str, headers: dict[str, Any]
     ) -> None:
-        """Answer, where an answer is wanted; a queue that is gone wants none."""
+        """Reply, where a reply is wanted."""
         if not message.reply_to:
             return
-        headers: dict[str, Any] = {"status": status}
-        kind = JSON
-        if isinstance(body, dict):
-            headers, kind, body = (
-                {"status": body["status"]},
-                problems.MEDIA_TYPE,
-                orjson.dumps(body),
-            )
-        if outcome is not None and outcome.version is not None:
-            headers["etag"] = f'"{outcome.version}"'
         reply = Message(
             body,
             headers=headers,
@@ -306,9 +331,7 @@ class CommandsIn:
             correlation_id=message.correlation_id or message.message_id,
             delivery_mode=DeliveryMode.PERSISTENT,
         )
-        await self._channel.default_exchange.publish(
-            reply, routing_key=message.reply_to, mandatory=False
-        )
+        await self._replies.send(reply, message.reply_to)
 
 
 def _wire(asked: CommandMessage) -> Wire:
@@ -342,8 +365,8 @@ def _errors(unusable: Unusable) -> list[dict[str, str]] | None:
     wrong = unusable.__cause__
     if not isinstance(wrong, ValidationError) or wrong.title == CommandMessage.__name__:
         return None
-    found = wrong.errors(include_input=False, include_url=False)
-    return [{"detail": e["msg"], "pointer": _pointer(e["loc"])} for e in found]
+    found = wrong.errors(include_input=False, include_url=False)[:MOST_ERRORS]
+    return [{"detail": e["msg"], "pointer": _pointer(e["loc"])[:LONGEST_DETAIL]} for e in found]
 
 
 def _asked(asked: CommandMessage, caller: Caller, *, answered: bool) -> Asked:

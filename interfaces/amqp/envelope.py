@@ -9,7 +9,7 @@ from typing import Any
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
-from pamqp import encode
+from pamqp import decode, encode
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
@@ -24,18 +24,33 @@ PARKED_AT = "club-parked-at"
 PARKED_ID = "club-parked-id"
 REPLAYED = "club-replayed"
 
+DELIVERIES = "x-delivery-count"
+"""How often RabbitMQ gave a message to somebody who gave it back."""
+
+NOT_COPIED = frozenset({"CC", "BCC", DELIVERIES})
+"""By the first two RabbitMQ sends a message to other queues, too: a copy would go there again."""
+
 
 def attempts(message: AbstractIncomingMessage) -> int:
-    """How often it was tried before; only our own retry queues say so."""
-    count = message.headers.get(ATTEMPT, 0)
-    return count if isinstance(count, int) and count > 0 else 0
+    """How often it was tried before; whoever sent it may have said anything."""
+    return _count(message, ATTEMPT)
+
+
+def deliveries(message: AbstractIncomingMessage) -> int:
+    """How often it was given back."""
+    return _count(message, DELIVERIES)
+
+
+def _count(message: AbstractIncomingMessage, header: str) -> int:
+    count = message.headers.get(header, 0)
+    return min(count, 1_000_000) if isinstance(count, int) and count > 0 else 0
 
 
 def copy_of(message: AbstractIncomingMessage, headers: Mapping[str, Any]) -> Message:
     """The message as it is, but for its headers."""
     return Message(
         message.body,
-        headers=dict(headers),
+        headers={name: value for name, value in headers.items() if name not in NOT_COPIED},
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         delivery_mode=DeliveryMode.PERSISTENT,
@@ -52,6 +67,8 @@ def carried_on(headers: Mapping[str, Any]) -> dict[str, Any]:
     """The headers that can be sent on: RabbitMQ hangs up on a sender of longer ones."""
     sizes: dict[str, int] = {}
     for name, value in headers.items():
+        if name in NOT_COPIED:
+            continue
         # The client reads forms that it cannot write.
         with suppress(TypeError, ValueError, OverflowError, struct.error):
             sizes[name] = len(encode.field_table({name: value}))
@@ -64,14 +81,15 @@ def carried_on(headers: Mapping[str, Any]) -> dict[str, Any]:
     return carried
 
 
-def bear_unreadable_headers() -> None:
-    """Let a message whose headers cannot be read come without them.
+def bear_the_unreadable() -> None:
+    """Let a message whose headers cannot be read come without them, and any routing key come.
 
     Left to itself the client drops its connection at such a message, which is then delivered
     again, and again.
     """
     if ContentHeader.unmarshal is not _read_header:
         ContentHeader.unmarshal = _read_header  # type: ignore[method-assign, assignment]
+        decode.METHODS["shortstr"] = _read_short
 
 
 def _read_header(header: ContentHeader, data: bytes) -> None:
@@ -82,3 +100,12 @@ def _read_header(header: ContentHeader, data: bytes) -> None:
 
 
 _READ_HEADER = ContentHeader.unmarshal
+
+
+def _read_short(data: bytes) -> tuple[int, str]:
+    """A short text, without what is no text in it; so what is read can be written again."""
+    try:
+        return decode.short_str(data)
+    except UnicodeDecodeError:
+        end = data[0] + 1
+        return end, data[1:end].decode(errors="ignore")

@@ -1,7 +1,8 @@
 """Taking messages from a queue: each is done, tried again later, or parked with the reason.
 
 While something is away that every message needs, those in hand wait there, and all others in their
-queue. A message that has to wait on its own account goes to another queue, out of the way.
+queue. A message that has to wait on its own account goes to another queue, out of the way: that is
+one that waits while others are done.
 
 A message is acknowledged only after what became of it is durable: its events are committed, its
 reply is confirmed, or it is confirmed to be in another queue. So whatever is killed, nothing is
@@ -12,19 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, repeat
 
 import structlog
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from aio_pika.exceptions import AMQPException
 
 from domain.aggregate import time_text
 from interfaces.amqp.cloudevents import Unusable
+from interfaces.amqp.connections import LOST
 from interfaces.amqp.envelope import (
     ATTEMPT,
     DETAIL,
@@ -33,9 +35,10 @@ from interfaces.amqp.envelope import (
     PARKED_ID,
     REASON,
     attempts,
-    bear_unreadable_headers,
+    bear_the_unreadable,
     carried_on,
     copy_of,
+    deliveries,
 )
 from interfaces.amqp.topology import DELAYS, PARKING_QUEUE, retry_queue
 
@@ -51,13 +54,19 @@ LONGEST_DETAIL = 1000
 PAUSES = (0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts while what every message needs is away; the last again and again."""
 
+LONGEST_IN_HAND = 600.0
+"""Seconds for which a message waits in hand; RabbitMQ takes it back after half an hour."""
+
+LAST_WORDS = 10.0
+"""Seconds in which what is in hand may come to its end, once no more is taken."""
+
+MOST_DELIVERIES = 100
+"""How often a message may be given back, or be in hand when a consumer dies."""
+
 MOST_FAULTS = len(DELAYS)
 """How often a message may fail for a reason that we do not know."""
 
 logger = structlog.get_logger("amqp")
-
-LOST = (AMQPException, ConnectionError, RuntimeError)
-"""What it looks like when the channel has ended; the client raises a bare RuntimeError, too."""
 
 
 class Unavailable(Exception):
@@ -79,15 +88,15 @@ class Intake:
     queue: str
     handle: Handler
     prefetch: int = PREFETCH
-    _trying: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by the one message that finds out whether what was away is back."""
+    _done: int = 0
+    _waiting: int = 0
 
     async def run(self, channel: AbstractChannel, closing: asyncio.Event) -> None:
-        """Take messages until `closing`; then finish what is in hand.
+        """Take messages until `closing`; then finish what is in hand, or give it back.
 
         Raises ConnectionError where the channel or the queue is gone before that.
         """
-        bear_unreadable_headers()
+        bear_the_unreadable()
         await channel.set_qos(prefetch_count=self.prefetch)
         queue = await channel.get_queue(self.queue)
         in_hand: set[asyncio.Task[None]] = set()
@@ -104,21 +113,20 @@ class Intake:
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not closing.is_set():
-                raise ConnectionError(f"{self.queue} is not there any more")
-            if not channel.is_closed:
-                await queue.cancel(tag)
+                raise ConnectionError(f"{self.queue} cannot be consumed any more")
+            with suppress(*LOST):
+                await queue.cancel(tag, timeout=LAST_WORDS)
         finally:
             ending.set()
             for end in ends:
                 end.cancel()
-            if in_hand:
-                await asyncio.wait(in_hand)
+            await _finish(in_hand)
 
     async def _settle(
         self, message: AbstractIncomingMessage, channel: AbstractChannel, ending: asyncio.Event
     ) -> None:
         try:
-            if await self._is_settled(message, channel, ending):
+            if await self._finds_its_end(message, channel, ending):
                 await message.ack()
             else:
                 await message.nack()
@@ -127,12 +135,17 @@ class Intake:
             # With the channel, all that is not acknowledged goes back, to be delivered again.
             with suppress(*LOST):
                 await channel.close()
+        except Exception:  # nothing may stay in hand for ever
+            logger.exception("amqp.fault", queue=self.queue)
+            await message.nack()
 
-    async def _is_settled(
+    async def _finds_its_end(
         self, message: AbstractIncomingMessage, channel: AbstractChannel, ending: asyncio.Event
     ) -> bool:
         """Once it is done, or durable elsewhere; False where it has to be given back."""
         try:
+            if deliveries(message) > MOST_DELIVERIES:
+                raise Unusable("given-back", f"It was given back {deliveries(message)} times.")
             if len(message.body) > LARGEST_BODY:
                 raise Unusable("too-large", f"A message has at most {LARGEST_BODY} bytes.")
             return await self._is_done(message, ending)
@@ -145,19 +158,27 @@ class Intake:
         return True
 
     async def _is_done(self, message: AbstractIncomingMessage, ending: asyncio.Event) -> bool:
-        with suppress(Unavailable):
-            await self.handle(message)
-            return True
+        deadline = time.monotonic() + LONGEST_IN_HAND
         pauses = chain(PAUSES, repeat(PAUSES[-1]))
-        async with self._trying:
-            while not ending.is_set():
-                try:
-                    await self.handle(message)
-                    return True
-                except Unavailable as away:
-                    logger.warning("amqp.waiting", queue=self.queue, reason=str(away))
-                await is_set_within(next(pauses), ending)
+        while not ending.is_set():
+            others_done = self._done
+            try:
+                await self.handle(message)
+            except Unavailable as away:
+                if self._done > others_done or time.monotonic() > deadline:
+                    raise Later(str(away)) from away
+                await self._wait(next(pauses), ending, str(away))
+            else:
+                self._done += 1
+                return True
         return False
+
+    async def _wait(self, seconds: float, ending: asyncio.Event, why: str) -> None:
+        if not self._waiting:
+            logger.warning("amqp.waiting", queue=self.queue, reason=why)
+        self._waiting += 1
+        await is_set_within(seconds, ending)
+        self._waiting -= 1
 
     async def _try_later(
         self, message: AbstractIncomingMessage, channel: AbstractChannel, why: str
@@ -175,6 +196,16 @@ class Intake:
             await self._try_later(message, channel, repr(fault))
         else:
             await park(message, channel, self.queue, "fault", "Something went wrong here.")
+
+
+async def _finish(in_hand: set[asyncio.Task[None]]) -> None:
+    """Wait for these a while; what is not done by then comes again, and is known by its key."""
+    if in_hand:
+        _, late = await asyncio.wait(in_hand, timeout=LAST_WORDS)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
 
 
 async def _end_of(channel: AbstractChannel) -> asyncio.Event:

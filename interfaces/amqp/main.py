@@ -7,21 +7,21 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import aio_pika
 import psycopg
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import AMQPException
+from aio_pika.abc import AbstractConnection
 
 from domain.values import PaymentStatus
 from infra.bootstrap import Club
 from infra.outbox import RELAY, Outbox
 from infra.signatures import sign
 from interfaces.amqp.commands import CommandsIn
+from interfaces.amqp.connections import LOST, confirming_channel, connected
 from interfaces.amqp.intake import Intake, is_set_within
 from interfaces.amqp.parking import Parked, Parking, open_parking
 from interfaces.amqp.payments import PaymentsIn
 from interfaces.amqp.relay import relay
+from interfaces.amqp.replies import open_replies
 from interfaces.amqp.simulation import send
 from interfaces.amqp.topology import COMMANDS_QUEUE, PAYMENTS_QUEUE, declare
 
@@ -29,12 +29,6 @@ __all__ = ["Parked", "Parking", "open_parking", "run_consumers", "run_relay", "s
 
 RETRY = 1.0
 """Seconds between attempts to reach RabbitMQ."""
-
-LONGEST_WAIT = 10.0
-"""Seconds to wait for a connection."""
-
-LOST = (AMQPException, ConnectionError, OSError, asyncio.TimeoutError, RuntimeError)
-"""What it looks like when RabbitMQ goes away; the client raises a bare RuntimeError, too."""
 
 # While RabbitMQ is away, that is no error, and our own warnings say it without tracebacks.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
@@ -47,10 +41,11 @@ async def run_consumers(club: Club, closing: asyncio.Event) -> None:
     payments = PaymentsIn(club.bus, club.signatures)
 
     async def consume(connection: AbstractConnection) -> None:
-        commands_channel, payments_channel = await _channel(connection), await _channel(connection)
+        commands_channel = await confirming_channel(connection)
+        payments_channel = await confirming_channel(connection)
         await declare(commands_channel)
-        commands = CommandsIn(club, commands_channel)
-        async with asyncio.TaskGroup() as tasks:
+        async with open_replies(_url(club)) as replies, asyncio.TaskGroup() as tasks:
+            commands = CommandsIn(club, replies)
             tasks.create_task(
                 Intake(COMMANDS_QUEUE, commands.handle).run(commands_channel, closing)
             )
@@ -65,7 +60,7 @@ async def run_relay(club: Club, closing: asyncio.Event) -> None:
     """Publish the club's events until `closing`."""
 
     async def publish(connection: AbstractConnection) -> None:
-        channel = await _channel(connection)
+        channel = await confirming_channel(connection)
         async with Outbox.of(club.postgres, RELAY) as outbox:
             await relay(outbox, channel, club.settings.issuer)
 
@@ -88,11 +83,9 @@ async def simulate_payment(
     club: Club, provider: str, payment_id: int, status: PaymentStatus, times: int
 ) -> str:
     """Publish what a provider would about a payment; returns the id of the message."""
-    url = club.settings.amqp_url
-    assert url is not None  # noqa: S101 - the caller has looked
     secret = await club.signatures.newest_secret(provider)
-    async with await aio_pika.connect(url, timeout=LONGEST_WAIT) as connection:
-        channel = await _channel(connection)
+    async with connected(_url(club)) as connection:
+        channel = await confirming_channel(connection)
         return await send(channel, provider, partial(sign, secret), payment_id, status, times)
 
 
@@ -103,11 +96,9 @@ async def _stay_connected(
     closing: asyncio.Event,
 ) -> None:
     """Do the work on a connection, and again on the next whenever one is lost."""
-    url = club.settings.amqp_url
-    assert url is not None  # noqa: S101 - the caller has looked
     while not closing.is_set():
         try:
-            async with await aio_pika.connect(url, timeout=LONGEST_WAIT) as connection:
+            async with connected(_url(club)) as connection:
                 logger.info("amqp.connected", part=name)
                 await work(connection)
         except* (*LOST, psycopg.OperationalError) as lost:
@@ -115,6 +106,7 @@ async def _stay_connected(
         await is_set_within(RETRY, closing)
 
 
-async def _channel(connection: AbstractConnection) -> AbstractChannel:
-    """A channel on which everything published is confirmed, and nothing gets lost unseen."""
-    return await connection.channel(publisher_confirms=True, on_return_raises=True)
+def _url(club: Club) -> str:
+    url = club.settings.amqp_url
+    assert url is not None  # noqa: S101 - the caller has looked
+    return url

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from domain.refusals import NotFound
+from interfaces.amqp.connections import confirming_channel, connected
 from interfaces.amqp.envelope import (
     ATTEMPT,
     DETAIL,
@@ -23,16 +23,13 @@ from interfaces.amqp.envelope import (
     PARKED_ID,
     REASON,
     REPLAYED,
-    bear_unreadable_headers,
+    bear_the_unreadable,
     copy_of,
 )
 from interfaces.amqp.topology import INTAKES, declare_parking
 
 OURS = frozenset({ATTEMPT, DETAIL, ORIGIN, PARKED_AT, PARKED_ID, REASON, REPLAYED})
 """Headers that parking added; they are taken off before a message is sent again."""
-
-LONGEST_WAIT = 10.0
-"""Seconds to wait for a connection."""
 
 
 class NotParked(NotFound):
@@ -76,17 +73,27 @@ class Parking:
                 return parked, message
         raise NotParked(id=message_id)
 
-    async def replay(self, message_id: str, pass_for: Callable[[str, str], str]) -> Parked:
+    async def replay(
+        self,
+        message_id: str,
+        pass_for: Callable[[str, str], str],
+        renewed: Callable[[str], str],
+    ) -> Parked:
         """Send it again to where it came from, to be decided anew.
 
-        `pass_for` makes what lets a signed message by although it is old.
+        `pass_for` makes what lets a signed message by although it is old, `renewed` makes of an
+        access token one that has not come to its end.
         """
         parked, message = await self.find(message_id)
         if parked.queue not in INTAKES:
             raise NotParked(id=message_id)
         headers = parked.headers
         signed = str(headers.get("webhook-id", "")), str(headers.get("webhook-signature", ""))
-        again = copy_of(message, {**headers, REPLAYED: pass_for(*signed)})
+        more = {REPLAYED: pass_for(*signed)}
+        scheme, _, token = str(headers.get("authorization", "")).partition(" ")
+        if token:
+            more["authorization"] = f"{scheme} {renewed(token.strip())}"
+        again = copy_of(message, {**headers, **more})
         exchange = self._channel.default_exchange
         await exchange.publish(again, routing_key=parked.queue, mandatory=True)
         await message.ack()
@@ -102,9 +109,9 @@ class Parking:
 @asynccontextmanager
 async def open_parking(url: str) -> AsyncIterator[Parking]:
     """The parking queue of this RabbitMQ."""
-    bear_unreadable_headers()
-    async with await aio_pika.connect(url, timeout=LONGEST_WAIT) as connection:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+    bear_the_unreadable()
+    async with connected(url) as connection:
+        channel = await confirming_channel(connection)
         yield Parking(channel, await declare_parking(channel))
 
 

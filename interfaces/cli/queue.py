@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, TypeVar
 
 import typer
 import uvloop
 
 from infra.faults import Fault
+from infra.keys import Keys
 from infra.rabbitmq import UNREACHABLE
 from infra.signatures import ProviderSecrets
+from infra.tokens import SignedTokens
 from interfaces.amqp.main import Parked, Parking, open_parking
 from interfaces.cli.opening import in_plain_words, settings
 
 app = typer.Typer(help="Messages that nobody could handle.", no_args_is_help=True)
 T = TypeVar("T")
+
+GOOD_FOR = 600
+"""Seconds for which the token of a command that is sent again is good."""
+
 MessageId = Annotated[str, typer.Argument(metavar="ID", help="as `club queue parked` shows it")]
 
 
@@ -81,8 +88,14 @@ def show(message_id: MessageId) -> None:
 @app.command("replay")
 def replay(message_id: MessageId) -> None:
     """Send one again to where it came from, to be decided anew."""
-    secrets = ProviderSecrets(settings().home)
-    message = _with_parking(lambda parking: parking.replay(message_id, secrets.pass_for))
+    found = settings()
+    secrets = ProviderSecrets(found.home)
+    tokens = SignedTokens(Keys(found.home), found.issuer)
+    message = _with_parking(
+        lambda parking: parking.replay(
+            message_id, secrets.pass_for, partial(tokens.renewed, seconds=GOOD_FOR)
+        )
+    )
     print(f"Sent {message.id} to {message.queue} again.")
 
 

@@ -181,7 +181,8 @@ def replies_to_commands() -> Json:
         "done": {
             "name": "done",
             "title": "Done",
-            "description": "What REST answers with its status; 204 has an empty body. The schema "
+            "description": "What REST answers with its status; 204 has an empty body, and of "
+            "more than 1 MB only the `id` is sent. The schema "
             "of each answer is in `/openapi.json`, under the operation of the same name.",
             "contentType": JSON,
             **correlation,
@@ -213,7 +214,8 @@ def replies_to_commands() -> Json:
         "refused": {
             "name": "refused",
             "title": "Refused",
-            "description": "Why the command was not done.",
+            "description": "Why the command was not done. A message that can never work as it is "
+            "is parked as well.",
             "contentType": problems.MEDIA_TYPE,
             **correlation,
             "headers": {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from typing import Any, get_type_hints
 
@@ -21,11 +23,13 @@ from application.sessions import EndSession
 from domain.values import Role
 from infra.bootstrap import Club
 from infra.settings import Settings
-from interfaces.amqp.commands import WIRE, CommandsIn
-from interfaces.amqp.intake import Intake
+from interfaces.amqp import commands
+from interfaces.amqp.commands import MOST_ERRORS, WIRE, CommandsIn
+from interfaces.amqp.intake import LONGEST_DETAIL, MOST_DELIVERIES, Intake
 from interfaces.amqp.main import run_consumers
 from interfaces.amqp.parking import open_parking
-from interfaces.amqp.topology import COMMANDS_QUEUE, PARKING_QUEUE, declare
+from interfaces.amqp.replies import Replies, ReplyRefused
+from interfaces.amqp.topology import COMMANDS_QUEUE, PARKING_QUEUE, PAYMENTS_QUEUE, declare
 from interfaces.rest.main import GROUPS
 from tests.conftest import Rest
 from tests.interfaces.rest.scenes import (
@@ -302,7 +306,62 @@ async def test_a_reply_queue_that_is_gone_does_no_harm(rest: Rest, desk: Desk) -
         row["title"] for row in (await rest.http.get("/exercises/", headers=signed_in)).json()
     ]
     assert sorted(titles) == ["Lunge", "Squat"]
-    assert await desk.parked_as() == "broken-json"
+    # Of what nobody could be told a person is.
+    assert {await desk.parked_as(), await desk.parked_as()} == {"not-found", "broken-json"}
+
+
+async def test_what_is_wrong_with_very_many_fields_is_said_of_some(desk: Desk) -> None:
+    reply = await desk.ask("register-user", {f"field-{n}": 1 for n in range(20_000)})
+    assert (reply.status, len(reply.body["errors"])) == (422, MOST_ERRORS)
+    assert len(reply.body["detail"]) <= LONGEST_DETAIL
+    assert await desk.parked_as() == "invalid-message"
+
+
+async def test_of_what_is_too_long_for_a_reply_the_number_is_replied(
+    rest: Rest, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "LARGEST_BODY", 50)
+    _, signed_in = await rest.user(Role.TRAINER)
+    reply = await desk.ask("add-exercise", exercise("Squat"), signed_in)
+    assert (reply.status, reply.body) == (201, {"id": 1})
+
+
+NOBODYS = "amq.rabbitmq.reply-to.g2dkABBy.x=="
+"""RabbitMQ ends the connection of whoever replies to this."""
+
+
+async def test_replies_that_rabbitmq_refuses_stop_nobody(rest: Rest, desk: Desk) -> None:
+    _, signed_in = await rest.user(Role.TRAINER)
+    for number in range(3):
+        await desk.send("no-such-command", reply_to=NOBODYS)
+        await desk.send("add-exercise", exercise(f"Squat {number}"), signed_in, reply_to=NOBODYS)
+        assert (
+            await desk.ask("add-exercise", exercise(f"Lunge {number}"), signed_in)
+        ).status == 201
+    parked = [await desk.parked_as() for _ in range(6)]
+    assert sorted(parked) == ["reply-refused"] * 3 + ["unknown-type"] * 3
+    rows = (await rest.http.get("/exercises/", headers=signed_in)).json()
+    assert len(rows) == 6
+
+
+async def test_a_copy_goes_only_where_we_send_it(desk: Desk) -> None:
+    everywhere: Any = [COMMANDS_QUEUE, PAYMENTS_QUEUE, PARKING_QUEUE]
+    message = Message(b"{", headers={"CC": [COMMANDS_QUEUE], "BCC": everywhere})
+    await desk.channel.default_exchange.publish(message, PAYMENTS_QUEUE)
+    # Once for each queue that its sender named, of which one is the parking queue itself.
+    reasons = [await asyncio.wait_for(desk.parked.get(), PATIENCE) for _ in range(3)]
+    assert (await desk.ask("no-such-command")).status == 422
+    assert await desk.parked_as() == "unknown-type"
+    assert desk.parked.empty()
+    assert sum("club-reason" in message.headers for message in reasons) == 2
+
+
+async def test_a_message_that_was_given_back_without_end_is_parked(desk: Desk) -> None:
+    message = Message(b"{}", headers={"x-delivery-count": MOST_DELIVERIES + 1})
+    await desk.channel.default_exchange.publish(message, COMMANDS_QUEUE)
+    parked = await asyncio.wait_for(desk.parked.get(), PATIENCE)
+    assert parked.headers["club-reason"] == "given-back"
+    assert "x-delivery-count" not in parked.headers
 
 
 class Cut:
@@ -318,6 +377,16 @@ class Cut:
         return outcome
 
 
+class Mute(Replies):
+    """Gets no reply away."""
+
+    def __init__(self) -> None:
+        super().__init__("amqp://nowhere", AsyncExitStack())
+
+    async def send(self, reply: Message, queue: str) -> None:
+        raise ReplyRefused
+
+
 async def test_a_consumer_that_dies_before_it_replies_replies_after_it_is_back(
     rest: Rest, quiet_desk: Desk, amqp_url: str
 ) -> None:
@@ -325,7 +394,7 @@ async def test_a_consumer_that_dies_before_it_replies_replies_after_it_is_back(
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel(on_return_raises=True)
         dying = replace(rest.club, bus=Cut(rest.club, connection))  # type: ignore[arg-type]
-        intake = Intake(COMMANDS_QUEUE, CommandsIn(dying, channel).handle)
+        intake = Intake(COMMANDS_QUEUE, CommandsIn(dying, Mute()).handle)
         correlation_id = await quiet_desk.send("add-exercise", exercise(), signed_in)
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(intake.run(channel, asyncio.Event()), PATIENCE)
@@ -502,7 +571,7 @@ async def test_a_command_that_is_refused_and_wants_no_reply_is_parked(
 
 
 async def test_a_refused_command_that_is_replayed_is_decided_anew(
-    rest: Rest, quiet_desk: Desk, amqp_url: str, consumers: None
+    rest: Rest, quiet_desk: Desk, consumers: None
 ) -> None:
     user, signed_in = await rest.user(Role.STAFFER)
     membership = await new_membership(rest)
@@ -515,21 +584,41 @@ async def test_a_refused_command_that_is_replayed_is_decided_anew(
     refused = await asyncio.wait_for(quiet_desk.parked.get(), PATIENCE)
     assert refused.headers["club-reason"] == "user-has-client"
 
-    # A desk takes what is parked to look at it, so it puts it back for the person at the machine.
     await rest.http.delete(f"/clients/{first.body['id']}/", headers=signed_in)
-    headers = {**refused.headers, "club-parked-id": "again"}
-    back = Message(refused.body, headers=headers, reply_to=quiet_desk.reply_to)
-    async with await aio_pika.connect(amqp_url) as connection:
-        await quiet_desk.channel.close()
+    assert await replayed(rest, quiet_desk, refused) == 201
+
+
+async def replayed(rest: Rest, desk: Desk, parked: AbstractIncomingMessage) -> object:
+    """The status of the reply, after a person has sent it again.
+
+    A desk takes what is parked to look at it, so it puts it back for the person at the machine.
+    """
+    url = str(rest.club.settings.amqp_url)
+    renewed = partial(rest.club.tokens.renewed, seconds=60)
+    async with await aio_pika.connect(url) as connection:
+        await desk.channel.close()
         own = await connection.channel()
         replies = await own.declare_queue(exclusive=True)
-        back.reply_to = replies.name
+        headers = {**parked.headers, "club-parked-id": "again"}
+        back = Message(parked.body, headers=headers, reply_to=replies.name)
         await own.default_exchange.publish(back, PARKING_QUEUE)
-        async with open_parking(amqp_url) as parking:
-            await parking.replay("again", lambda *_: "pass")
+        async with open_parking(url) as parking:
+            await parking.replay("again", lambda *_: "pass", renewed)
         async with replies.iterator(timeout=PATIENCE) as found:
-            reply = await anext(aiter(found))
-    assert reply.headers["status"] == 201
+            return (await anext(aiter(found))).headers["status"]
+
+
+@pytest.mark.parametrize(("ours", "status"), [(True, 201), (False, 401)], ids=["ours", "forged"])
+async def test_a_command_whose_token_has_ended_is_decided_when_a_person_sends_it_again(
+    rest: Rest, quiet_desk: Desk, consumers: None, ours: bool, status: int
+) -> None:
+    user_id, _ = await rest.user(Role.TRAINER)
+    token = rest.club.tokens.access_token(user_id, None, -60)
+    signed_in = {"Authorization": f"Bearer {token if ours else token[:-4] + 'AAAA'}"}
+    await quiet_desk.send("add-exercise", exercise(), signed_in, reply_to=None)
+    parked = await asyncio.wait_for(quiet_desk.parked.get(), PATIENCE)
+    assert parked.headers["club-reason"] == "invalid-token"
+    assert await replayed(rest, quiet_desk, parked) == status
 
 
 # --- once, whatever the channel -------------------------------------------------------------------

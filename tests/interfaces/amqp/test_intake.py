@@ -12,6 +12,7 @@ import pytest
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
+from interfaces.amqp import intake
 from interfaces.amqp.cloudevents import Unusable
 from interfaces.amqp.envelope import ATTEMPT
 from interfaces.amqp.intake import MOST_FAULTS, PAUSES, PREFETCH, Intake, Later, Unavailable
@@ -175,6 +176,7 @@ async def test_what_is_in_hand_when_the_connection_is_lost_comes_again(
     [
         *((tried, retry_queue(PAYMENTS_QUEUE, tried + 1)) for tried in range(len(DELAYS))),
         (100, retry_queue(PAYMENTS_QUEUE, len(DELAYS))),
+        (2**63 - 1, retry_queue(PAYMENTS_QUEUE, len(DELAYS))),
         ("3", retry_queue(PAYMENTS_QUEUE, 1)),
         (-5, retry_queue(PAYMENTS_QUEUE, 1)),
     ],
@@ -219,27 +221,25 @@ async def test_what_cannot_wait_is_given_back(amqp_url: str, queue: AbstractChan
 
 
 class Outage:
-    """Handles nothing until it is over; knows how often it was tried meanwhile."""
+    """Handles nothing until it is over."""
 
     def __init__(self) -> None:
         self.over = False
-        self.attempts = 0
 
     async def handle(self, _: AbstractIncomingMessage) -> None:
         if not self.over:
-            self.attempts += 1
             raise Unavailable("LedgerUnavailable")
 
 
-async def test_in_an_outage_messages_wait_where_they_are_and_one_of_them_tries(
+async def test_in_an_outage_messages_wait_where_they_are_and_are_tried_again(
     amqp_url: str, queue: AbstractChannel
 ) -> None:
     outage = Outage()
     handler = Handler(outage.handle)
     await put(queue, *TEN)
     async with Consumer(amqp_url, handler, prefetch=5):
-        await handler.gets(5 + 2)
-        assert outage.attempts == 5 + 2
+        await handler.gets(5 + 5)
+        assert len(set(handler.got)) == 5
         assert await waiting_in(queue, PAYMENTS_QUEUE) == 5
         assert await waiting_in(queue, retry_queue(PAYMENTS_QUEUE, 1)) == 0
         outage.over = True
@@ -254,7 +254,7 @@ async def test_whoever_closes_in_an_outage_gives_everything_back(
     handler = Handler(Outage().handle)
     await put(queue, *TEN)
     async with Consumer(amqp_url, handler, prefetch=5) as consumer:
-        await handler.gets(5 + 1)
+        await handler.gets(5)
         consumer.closing.set()
         async with asyncio.timeout(PAUSES[0]):
             await consumer.running
@@ -265,11 +265,52 @@ async def test_rabbitmq_may_go_away_in_an_outage(amqp_url: str, queue: AbstractC
     handler = Handler(Outage().handle)
     await put(queue, *TEN)
     async with Consumer(amqp_url, handler, prefetch=5) as consumer:
-        await handler.gets(5 + 1)
+        await handler.gets(5)
         await consumer.cut()
         with pytest.raises(ConnectionError):
             async with asyncio.timeout(PAUSES[0]):
                 await consumer.running
+        await wait_for(queue, PAYMENTS_QUEUE, 10)
+
+
+async def test_one_that_waits_while_others_are_done_gets_out_of_their_way(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    async def slow_by_itself(message: AbstractIncomingMessage) -> None:
+        if message.body == b"slow":
+            await handler.gate.wait()
+            raise Unavailable("a query that takes too long")
+        handler.gate.set()
+
+    handler = Handler(slow_by_itself)
+    await put(queue, b"slow", *TEN)
+    async with Consumer(amqp_url, handler, prefetch=2):
+        await wait_for(queue, retry_queue(PAYMENTS_QUEUE, 1))
+        await handler.does(10)
+
+
+async def test_after_so_long_it_waits_elsewhere(
+    amqp_url: str, queue: AbstractChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LONGEST_IN_HAND", 0.0)
+    await put(queue, b"x")
+    async with Consumer(amqp_url, Handler(Outage().handle)):
+        await wait_for(queue, retry_queue(PAYMENTS_QUEUE, 1))
+
+
+async def test_whoever_closes_waits_only_so_long_for_what_is_in_hand(
+    amqp_url: str, queue: AbstractChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LAST_WORDS", 0.2)
+    handler = Handler()
+    await put(queue, *TEN)
+    async with Consumer(amqp_url, handler, prefetch=5) as consumer:
+        await handler.gets(5)
+        consumer.closing.set()
+        async with asyncio.timeout(5):
+            await consumer.running
+        assert handler.done == []
+        await consumer.connection.close()
         await wait_for(queue, PAYMENTS_QUEUE, 10)
 
 
@@ -341,7 +382,7 @@ async def test_an_intake_ends_when_its_queue_is_deleted(
     async with Consumer(amqp_url, Handler()) as consumer:
         await until(lambda: _somebody_consumes(queue), "somebody consumes")
         await queue.queue_delete(PAYMENTS_QUEUE)
-        with pytest.raises(ConnectionError, match="payment_queue is not there any more"):
+        with pytest.raises(ConnectionError, match="payment_queue cannot be consumed any more"):
             await asyncio.wait_for(consumer.running, 10)
 
 

@@ -32,7 +32,11 @@ def url_of(club: Club) -> str:
 
 async def replay(post: Post, message_id: str) -> Parked:
     async with open_parking(url_of(post.club)) as parking:
-        return await parking.replay(message_id, post.club.provider_secrets.pass_for)
+        return await parking.replay(
+            message_id,
+            post.club.provider_secrets.pass_for,
+            lambda token: post.club.tokens.renewed(token, 600),
+        )
 
 
 async def test_looking_neither_loses_nor_reorders_nor_wears_out(post: Post) -> None:

@@ -13,6 +13,7 @@ import orjson
 import psycopg
 import pytest
 from aio_pika.abc import AbstractChannel
+from pamqp import encode
 from structlog.testing import capture_logs
 
 from application.providers import DisableProvider
@@ -21,7 +22,13 @@ from infra import local_servers
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
 from interfaces.amqp.intake import LARGEST_BODY
-from interfaces.amqp.topology import DELAYS, PARKING_QUEUE, PAYMENTS_QUEUE, retry_queue
+from interfaces.amqp.topology import (
+    DELAYS,
+    PARKING_QUEUE,
+    PAYMENTS_EXCHANGE,
+    PAYMENTS_QUEUE,
+    retry_queue,
+)
 from tests.interfaces.amqp.post import (
     Post,
     consuming,
@@ -214,6 +221,26 @@ async def test_headers_that_no_client_could_send_on_stop_nothing(post: Post, tab
         parked = await post.is_parked()
     assert (parked.reason, parked.body) == ("unsigned", b"as it is")
     assert await waiting_in(post.channel, PAYMENTS_QUEUE) == 0
+
+
+async def test_a_routing_key_that_is_no_text_stops_nothing(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment_id, _ = await post.payment()
+    with monkeypatch.context() as encoding:
+        encoding.setitem(encode.METHODS, "shortstr", _in_any_bytes)
+        exchange = await post.channel.get_exchange(PAYMENTS_EXCHANGE)
+        await exchange.publish(aio_pika.Message(b"as it is"), "pay\udcff")
+    async with consuming(post.club):
+        await post.send(post.news(payment_id))
+        await post.reaches(payment_id, "PAID")
+        parked = await post.is_parked()
+    assert (parked.reason, parked.body) == ("unsigned", b"as it is")
+
+
+def _in_any_bytes(text: str) -> bytes:
+    written = text.encode(errors="surrogateescape")
+    return bytes([len(written)]) + written
 
 
 async def test_a_body_of_50_mb_is_parked_unread_where_rabbitmq_takes_it(
