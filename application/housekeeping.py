@@ -14,10 +14,13 @@ from application.bus import Bus
 from application.clients import LapseClient
 from application.command import Asked, Command
 from application.payments import ExpirePayment
-from application.ports import Services
-from domain.refusals import Conflict, NotFound
+from application.ports import LedgerUnavailable, Overloaded, Services
+from domain.refusals import Busy, Conflict, NotFound
 
 BATCH = 500
+
+LATER = (LedgerUnavailable, Overloaded, Busy)
+"""For what reasons it is only put off: another time does it all."""
 
 
 async def expire_what_is_due(bus: Bus, services: Services) -> int:

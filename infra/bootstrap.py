@@ -14,10 +14,9 @@ import psycopg
 import structlog
 
 from application.bus import Bus
-from application.housekeeping import expire_what_is_due
-from application.ports import CodeChannel, LedgerUnavailable, Overloaded, ReadSide, Services
+from application.housekeeping import LATER, expire_what_is_due
+from application.ports import CodeChannel, ReadSide, Services
 from application.sign_in import SignIn
-from domain.refusals import Busy
 from infra.callers import Callers
 from infra.codes import open_codes
 from infra.embedded_postgres import embedded_postgres, start_again
@@ -226,6 +225,6 @@ async def _keep_house(club: Club) -> None:
             await club.ledger.forget_receipts(club.settings.receipt_hours)
             if done:
                 logger.info("housekeeping.expired", commands=done)
-        except (LedgerUnavailable, Overloaded, Busy) as later:
+        except LATER as later:
             logger.warning("housekeeping.postponed", reason=type(later).__name__)
         await asyncio.sleep(club.settings.housekeeping_seconds)

@@ -6,7 +6,7 @@ REST answers with them, and replies over RabbitMQ carry them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from application.limits import TooManyAttempts
@@ -74,9 +74,20 @@ def document(
 
 def of_refusal(refusal: Refusal, instance: str) -> dict[str, Any]:
     """The problem document of a refusal, with the field it is about."""
-    pointed = [{"detail": refusal.detail, "pointer": f"#/{refusal.field}"}]
-    errors = pointed if refusal.field else None
-    return document(status_of(type(refusal)), refusal.code, refusal.detail, instance, errors)
+    status = status_of(type(refusal))
+    return document(status, refusal.code, refusal.detail, instance, errors_of(refusal))
+
+
+def errors_of(refusal: Refusal) -> list[dict[str, str]] | None:
+    """The field that a refusal is about, where it is about one."""
+    if not refusal.field:
+        return None
+    return [{"detail": refusal.detail, "pointer": f"#/{refusal.field}"}]
+
+
+def pointer(location: Sequence[int | str]) -> str:
+    """Where something is in a body, as a JSON pointer (RFC 6901)."""
+    return "#" + "".join("/" + str(p).replace("~", "~0").replace("/", "~1") for p in location)
 
 
 def code_of(kind: type[Exception]) -> str:

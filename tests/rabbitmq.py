@@ -53,15 +53,23 @@ async def channel(amqp_url: str) -> AsyncIterator[AbstractChannel]:
         yield await connection.channel(on_return_raises=True)
 
 
+async def waiting_in(channel: AbstractChannel, queue: str) -> int:
+    """How many messages wait in a queue; what a consumer has in hand does not count."""
+    declared = await channel.declare_queue(queue, passive=True)
+    return declared.declaration_result.message_count or 0
+
+
+def every_queue() -> list[str]:
+    """All queues of the club but the parking queue."""
+    retries = (retry_queue(name, n) for name in INTAKES for n in range(1, len(DELAYS) + 1))
+    return [*INTAKES, *retries]
+
+
 async def clear(url: str) -> None:
     """Delete every exchange and queue of the club, with what is in them."""
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        for name in (PARKING_QUEUE, *INTAKES, *_waiting()):
+        for name in (PARKING_QUEUE, *every_queue()):
             await channel.queue_delete(name)
         for name in (PAYMENTS_EXCHANGE, EVENTS_EXCHANGE):
             await channel.exchange_delete(name)
-
-
-def _waiting() -> list[str]:
-    return [retry_queue(name, attempt) for name in INTAKES for attempt in range(1, len(DELAYS) + 1)]

@@ -22,7 +22,8 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from tests.acceptance.service import PATIENCE, free_port
+from infra.local_servers import free_port
+from tests.acceptance.service import PATIENCE
 
 TOKEN = "4242:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 BOT = {"id": 4242, "is_bot": True, "first_name": "The club", "username": "club_test_bot"}

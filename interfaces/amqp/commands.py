@@ -366,7 +366,9 @@ def _errors(unusable: Unusable) -> list[dict[str, str]] | None:
     if not isinstance(wrong, ValidationError) or wrong.title == CommandMessage.__name__:
         return None
     found = wrong.errors(include_input=False, include_url=False)[:MOST_ERRORS]
-    return [{"detail": e["msg"], "pointer": _pointer(e["loc"])[:LONGEST_DETAIL]} for e in found]
+    return [
+        {"detail": e["msg"], "pointer": problems.pointer(e["loc"])[:LONGEST_DETAIL]} for e in found
+    ]
 
 
 def _asked(asked: CommandMessage, caller: Caller, *, answered: bool) -> Asked:
@@ -380,7 +382,3 @@ def _asked(asked: CommandMessage, caller: Caller, *, answered: bool) -> Asked:
         # A refusal that nobody was told is parked; whoever replays it wants it decided anew.
         keep_refusals=answered,
     )
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    return "#" + "".join("/" + str(p).replace("~", "~0").replace("/", "~1") for p in location)

@@ -50,7 +50,7 @@ def copy_of(message: AbstractIncomingMessage, headers: Mapping[str, Any]) -> Mes
     """The message as it is, but for its headers."""
     return Message(
         message.body,
-        headers={name: value for name, value in headers.items() if name not in NOT_COPIED},
+        headers=dict(headers),
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         delivery_mode=DeliveryMode.PERSISTENT,

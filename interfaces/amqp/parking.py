@@ -24,6 +24,7 @@ from interfaces.amqp.envelope import (
     REASON,
     REPLAYED,
     bear_the_unreadable,
+    carried_on,
     copy_of,
 )
 from interfaces.amqp.topology import INTAKES, declare_parking
@@ -93,7 +94,7 @@ class Parking:
         scheme, _, token = str(headers.get("authorization", "")).partition(" ")
         if token:
             more["authorization"] = f"{scheme} {renewed(token.strip())}"
-        again = copy_of(message, {**headers, **more})
+        again = copy_of(message, {**carried_on(headers), **more})
         exchange = self._channel.default_exchange
         await exchange.publish(again, routing_key=parked.queue, mandatory=True)
         await message.ack()

@@ -10,7 +10,7 @@ import uvloop
 from infra.bootstrap import open_club
 from infra.faults import Fault
 from infra.settings import Settings
-from interfaces.cli.opening import in_plain_words, on_signal, settings
+from interfaces.cli.opening import end_this_on_signal, in_plain_words, settings
 
 
 class NoBot(Fault):
@@ -36,9 +36,7 @@ def bot() -> None:
 
 
 async def _run(found: Settings) -> None:
-    this = asyncio.current_task()
-    assert this is not None  # noqa: S101 - a coroutine runs in a task
-    on_signal(this.cancel)
+    end_this_on_signal()
     from interfaces.telegram.main import run_bot  # noqa: PLC0415 - it takes seconds
 
     async with open_club(found) as club:

@@ -96,6 +96,13 @@ def on_signal(end: Callable[[], object]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, end)
 
 
+def end_this_on_signal() -> None:
+    """Ctrl-C and SIGTERM cancel the task that calls this, until there is more to close."""
+    this = asyncio.current_task()
+    assert this is not None  # noqa: S101 - a coroutine runs in a task
+    on_signal(this.cancel)
+
+
 def complain(sentence: str) -> None:
     """Tell the person at the machine what is wrong."""
     print(sentence, file=sys.stderr)

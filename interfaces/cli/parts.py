@@ -11,7 +11,7 @@ import uvloop
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
 from interfaces.amqp.main import run_consumers, run_relay
-from interfaces.cli.opening import in_plain_words, on_signal, settings
+from interfaces.cli.opening import end_this_on_signal, in_plain_words, on_signal, settings
 from interfaces.cli.queue import NoRabbitMQ
 
 Part = Callable[[Club, asyncio.Event], Awaitable[None]]
@@ -47,9 +47,7 @@ def _run_with_rabbitmq(part: Part) -> None:
 
 def _run(found: Settings, part: Part, *, projecting: bool) -> None:
     async def until_told() -> None:
-        this = asyncio.current_task()
-        assert this is not None  # noqa: S101 - a coroutine runs in a task
-        on_signal(this.cancel)
+        end_this_on_signal()
         async with open_club(found, projecting=projecting) as club:
             closing = asyncio.Event()
             on_signal(closing.set)

@@ -19,7 +19,13 @@ from infra.bootstrap import Club, open_club
 from infra.settings import Settings
 from interfaces.amqp.asyncapi.document import document
 from interfaces.amqp.main import run_consumers, run_relay
-from interfaces.cli.opening import complain, in_plain_words, on_signal, settings
+from interfaces.cli.opening import (
+    complain,
+    end_this_on_signal,
+    in_plain_words,
+    on_signal,
+    settings,
+)
 from interfaces.rest.main import create_app
 
 LAST_REQUESTS = 10
@@ -55,13 +61,11 @@ def run(
 
 async def _run(found: Settings, parts: Parts) -> None:
     listening = _listen(found)
-    starting = asyncio.current_task()
-    assert starting is not None  # noqa: S101 - a coroutine runs in a task
-    on_signal(starting.cancel)
+    end_this_on_signal()
     spare_the_collector()
     async with open_club(found, projecting=parts.projector, housekeeping=parts.timers) as club:
         config = uvicorn.Config(
-            create_app(club, document()),
+            create_app(club, document),
             http="httptools",
             ws="none",
             lifespan="off",

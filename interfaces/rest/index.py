@@ -123,7 +123,7 @@ async def asyncapi(request: Request) -> Response:
     document = request.app.state.asyncapi
     if document is None:
         raise HTTPException(404, "No AsyncAPI document is served here.")
-    return _json(document)
+    return _json(document())
 
 
 @routes.get("/problems/{code}", include_in_schema=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -42,8 +42,8 @@ GROUPS = (
 """Every group of routes, in the order of the documentation."""
 
 
-def create_app(club: Club, asyncapi: Mapping[str, Any] | None = None) -> FastAPI:
-    """The app that serves this club; `asyncapi` is the document of its RabbitMQ channel."""
+def create_app(club: Club, asyncapi: Callable[[], Mapping[str, Any]] | None = None) -> FastAPI:
+    """The app that serves this club; `asyncapi` makes the document of its RabbitMQ channel."""
     app: FastAPI = FastAPIOffline(
         title=index.NAME,
         version=index.VERSION,

@@ -22,7 +22,9 @@ from interfaces.problems import (
     STATUS,
     code_of,
     document,
+    errors_of,
     kebab,
+    pointer,
     status_of,
 )
 
@@ -120,12 +122,11 @@ def install(app: FastAPI) -> None:
 
 async def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)  # noqa: S101 - registered for refusals
-    pointer = f"#/{refusal.field}"
-    errors = [{"detail": refusal.detail, "pointer": pointer}] if refusal.field else None
     status = status_of(type(refusal))
     headers = dict(CHALLENGE) if status == HTTPStatus.UNAUTHORIZED else {}
     if isinstance(refusal, TooManyAttempts):
         headers = {"Retry-After": str(refusal.seconds), **rate_limits(refusal.allowance)}
+    errors = errors_of(refusal)
     return problem(request, status, refusal.code, refusal.detail, errors=errors, headers=headers)
 
 
@@ -165,8 +166,7 @@ def says_json(request: Request) -> bool:
 
 def _pointer(location: tuple[int | str, ...]) -> str:
     where, *path = location
-    parts = path if where == "body" else location
-    return "#" + "".join("/" + str(p).replace("~", "~0").replace("/", "~1") for p in parts)
+    return pointer(path if where == "body" else location)
 
 
 def _summary(errors: list[dict[str, str]]) -> str:

@@ -16,16 +16,12 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
 
-from application.housekeeping import expire_what_is_due
-from application.ports import LedgerUnavailable, Overloaded
-from domain.refusals import Busy
+from application.housekeeping import LATER, expire_what_is_due
 from infra.bootstrap import Club, open_club
 from infra.logs import set_up_logs
 from infra.settings import Settings
 
 QUEUE = "club.tasks"
-LATER = (LedgerUnavailable, Overloaded, Busy)
-"""What may be tried again."""
 
 # A worker that runs as root says that it should not. Only JSON is taken, so what comes can make it
 # run nothing but these tasks; and in a container there may be no other account.

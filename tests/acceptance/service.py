@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from infra.local_servers import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 CLUB = Path(sys.executable).with_name("club")
@@ -36,18 +37,28 @@ def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def gone(process: psutil.Process) -> bool:
     """A zombie has ended; its parent has yet to look."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def launched(
+    command: Sequence[str | Path], environment: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    """A process in a session of its own, as in a terminal of its own; what it says is logged."""
+    with log.open("ab") as said:
+        return subprocess.Popen(
+            command,
+            cwd=CHECKOUT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
 
 
 class Service:
@@ -75,17 +86,9 @@ class Service:
         return self._process
 
     def launch(self, command: Sequence[str] = CLUB_RUN) -> None:
-        """Start it, in a session of its own, as in a terminal of its own."""
-        with self.said.open("wb") as said:
-            self._process = subprocess.Popen(
-                command,
-                cwd=CHECKOUT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,
-            )
+        """Start it; what it said before is gone."""
+        self.said.unlink(missing_ok=True)
+        self._process = launched(command, self.environment, self.said)
 
     def start(self, command: Sequence[str] = CLUB_RUN) -> None:
         """Start it and wait until it is open."""

@@ -21,8 +21,9 @@ from application.payments import PaymentBody, RequestPayment
 from domain.aggregate import time_text
 from domain.values import PaymentStatus
 from infra.settings import Settings
-from tests.acceptance.service import CHECKOUT, PATIENCE, Service, until
+from tests.acceptance.service import CHECKOUT, PATIENCE, Service, launched, until
 from tests.conftest import Rest
+from tests.rabbitmq import waiting_in
 
 CELERY = (sys.executable, "-m", "celery", "--app", "interfaces.tasks.main", "--quiet")
 ALONE = ("--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
@@ -56,16 +57,7 @@ class Celery:
         return self._start("beat", "--schedule", str(self.home.with_name("schedule")))
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [*CELERY, *command],
-                cwd=CHECKOUT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        process = launched([*CELERY, *command], self.environment, self.log)
         self.started.append(process)
         return process
 
@@ -109,9 +101,7 @@ class Celery:
 
 async def _messages(url: str) -> int:
     async with await aio_pika.connect(url) as connection:
-        channel = await connection.channel()
-        queue = await channel.declare_queue(QUEUE, passive=True)
-        return queue.declaration_result.message_count or 0
+        return await waiting_in(await connection.channel(), QUEUE)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from infra.local_servers import free_port
 from projections.lists import write_cursor
 from tests.benchmarks import baseline
 from tests.benchmarks.postgres import checkpoint, create_database, sqlalchemy_url
@@ -187,13 +187,6 @@ def wait_until_shown(
 
 def bearer(token: str) -> bytes:
     return b"Authorization: Bearer %b\r\n" % token.encode()
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def _admin_token(key: rsa.RSAPrivateKey) -> str:

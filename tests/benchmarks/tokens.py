@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from infra.keys import Keys
+from infra.local_servers import free_port
 from infra.settings import Settings
 from infra.tokens import SignedTokens
 from tests.benchmarks.figures import Figure
@@ -24,7 +25,6 @@ from tests.benchmarks.servers import (
     Service,
     bearer,
     club_environment,
-    free_port,
     process,
     wait_until_shown,
 )

@@ -24,7 +24,7 @@ from domain.values import PaymentStatus
 from infra.embedded_postgres import embedded_postgres, start_again
 from infra.local_servers import LocalRabbitMQ
 from infra.postgres_server import PostgresServer
-from tests.acceptance.service import CHECKOUT, CLUB, PATIENCE, Service
+from tests.acceptance.service import CLUB, PATIENCE, Service, launched
 from tests.benchmarks import seeding
 from tests.faults.messages import PROVIDER, Story
 
@@ -43,16 +43,7 @@ class Part:
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
-            return subprocess.Popen(
-                [CLUB, self.name],
-                cwd=CHECKOUT,
-                env=self._service.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        return launched([CLUB, self.name], self._service.environment, self.log)
 
     def look(self) -> None:
         """Start it again where it has ended."""

@@ -13,9 +13,10 @@ import aio_pika
 import psycopg
 from aio_pika.abc import AbstractChannel
 
-from interfaces.amqp.topology import DELAYS, INTAKES, PARKING_QUEUE, retry_queue
+from interfaces.amqp.topology import PARKING_QUEUE
 from tests.faults.messages import Load
 from tests.faults.subscriber import Subscriber
+from tests.rabbitmq import every_queue, waiting_in
 
 ONCE = (
     "payment.settled",
@@ -123,7 +124,7 @@ def of_what_went_out(load: Load, subscriber: Subscriber, head: int) -> Iterator[
 
 async def of_queues(load: Load, channel: AbstractChannel) -> list[Finding]:
     """Nothing is left over, and what could not work is kept with its reason."""
-    waiting = {name: await left(channel, name) for name in every_queue()}
+    waiting = {name: await waiting_in(channel, name) for name in every_queue()}
     parked: dict[str, str] = {}
     copies = 0
     queue = await channel.get_queue(PARKING_QUEUE)
@@ -145,20 +146,8 @@ async def of_queues(load: Load, channel: AbstractChannel) -> list[Finding]:
     ]
 
 
-def every_queue() -> list[str]:
-    """All queues of the club but the parking queue."""
-    retries = (retry_queue(name, n) for name in INTAKES for n in range(1, len(DELAYS) + 1))
-    return [*INTAKES, *retries]
-
-
-async def left(channel: AbstractChannel, name: str) -> int:
-    """How many messages of a queue are in nobody's hand."""
-    queue = await channel.declare_queue(name, passive=True)
-    return queue.declaration_result.message_count or 0
-
-
 async def nothing_left(url: str) -> bool:
     """Whether no message waits anywhere, at this moment."""
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        return not any([await left(channel, name) for name in every_queue()])
+        return not any([await waiting_in(channel, name) for name in every_queue()])

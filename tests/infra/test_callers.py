@@ -30,8 +30,8 @@ from infra.settings import Settings
 from infra.short_lived import InProcessStore, Marks
 from infra.tokens import SignedTokens
 from tests.application.fakes import A_MORNING
-from tests.infra.test_projecting import until
 from tests.servers import RedisServer, private_redis
+from tests.waiting import until
 
 LIFE = 600
 

@@ -29,7 +29,7 @@ from application.ports import InvalidToken, RefreshClaims
 from infra.keys import FRESH, Key, Keys, UnreadableKey
 from infra.tokens import AUDIENCE, SignedTokens
 from tests.conftest import Rest
-from tests.infra.test_projecting import until
+from tests.waiting import until
 
 ISSUER = "club"
 HOUR = 3600

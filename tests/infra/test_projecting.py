@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,18 +24,10 @@ from infra.rebuilding import rebuild
 from projections.catalogue import tables
 from projections.watch import Watch
 from tests.projections.histories import History, every_row, insert, record, rich
+from tests.waiting import until
 
 NEVER = 3600.0
 """Seconds between polls in tests where something else has to wake the tail."""
-
-
-async def until(condition: Callable[[], Awaitable[Any]], what: str, patience: float = 30) -> Any:
-    """What the condition gives as soon as it gives something."""
-    deadline = time.monotonic() + patience
-    while not (found := await condition()):
-        assert time.monotonic() < deadline, f"not within {patience:.0f} s: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 async def ask(database: str, sql: str, *params: Any) -> list[tuple[Any, ...]]:

@@ -29,8 +29,8 @@ from infra.short_lived import (
     Store,
     open_store,
 )
-from tests.infra.test_projecting import until
 from tests.servers import RedisServer, private_redis
+from tests.waiting import until
 
 LONG = 60.0
 SHORT = 0.2

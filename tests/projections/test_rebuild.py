@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -37,18 +36,10 @@ from projections.catalogue import tables
 from projections.memberships import LISTING
 from projections.watch import Watch
 from tests.projections.histories import History, every_row, record, rich
+from tests.waiting import until
 
 CHECKOUT = Path(__file__).parents[2]
 TABLES = tables(shared_memberships=False)
-
-
-async def until(condition: Callable[[], Awaitable[Any]], what: str, patience: float = 30) -> Any:
-    """What the condition gives as soon as it gives something."""
-    deadline = time.monotonic() + patience
-    while not (found := await condition()):
-        assert time.monotonic() < deadline, f"not within {patience:.0f} s: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 @asynccontextmanager

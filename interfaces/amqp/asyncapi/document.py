@@ -7,6 +7,7 @@ out, so that it cannot say anything else than what happens.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import metadata
 
 from interfaces.amqp.asyncapi.events import event, events_of_the_domain
@@ -28,8 +29,9 @@ once, however often it is delivered: `source` and `id` are the key by which it i
 Whatever goes out is delivered at least once, in the order of `sequence`, which has no holes."""
 
 
+@cache
 def document() -> Json:
-    """The AsyncAPI document."""
+    """The AsyncAPI document, made when it is first asked for."""
     schemas: Json = {"Problem": PROBLEM}
     commands = {kind: command(kind, wire, schemas) for kind, wire in WIRE.items()}
     payments = {TYPE: payment(schemas)}

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,6 +35,8 @@ from interfaces.amqp.main import run_consumers
 from interfaces.amqp.parking import Parked, open_parking
 from interfaces.amqp.topology import PAYMENTS_EXCHANGE, PAYMENTS_QUEUE, declare
 from tests.application.scene import client_body, new_user, payment_body
+from tests.rabbitmq import waiting_in
+from tests.waiting import until
 
 PATIENCE = 30.0
 """Seconds after which something that should happen counts as not happening."""
@@ -45,22 +47,6 @@ T = TypeVar("T")
 def hours_ago(hours: float) -> str:
     """A moment, as facts carry it."""
     return time_text(datetime.now(UTC) - timedelta(hours=hours))
-
-
-async def until(condition: Callable[[], Awaitable[T]], what: str) -> T:
-    """What the condition gives as soon as it gives something."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := await condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {PATIENCE:.0f} s: {what}")
-        await asyncio.sleep(0.02)
-    return found
-
-
-async def waiting_in(channel: AbstractChannel, queue: str) -> int:
-    """How many messages wait in a queue; what a consumer has in hand does not count."""
-    declared = await channel.declare_queue(queue, passive=True)
-    return declared.declaration_result.message_count or 0
 
 
 async def wait_for(channel: AbstractChannel, queue: str, number: int = 1) -> None:

@@ -210,7 +210,7 @@ def test_its_addresses_are_those_of_rabbitmq(found: dict[str, Any]) -> None:
 
 
 async def test_it_is_served_and_linked(club: Club, found: dict[str, Any]) -> None:
-    transport = httpx.ASGITransport(app=create_app(club, document()))
+    transport = httpx.ASGITransport(app=create_app(club, document))
     async with httpx.AsyncClient(transport=transport, base_url="http://club") as http:
         index = (await http.get("/")).json()
         served = await http.get(index["links"]["asyncapi"])

@@ -18,7 +18,9 @@ from interfaces.amqp.envelope import ATTEMPT
 from interfaces.amqp.intake import MOST_FAULTS, PAUSES, PREFETCH, Intake, Later, Unavailable
 from interfaces.amqp.parking import open_parking
 from interfaces.amqp.topology import DELAYS, PARKING_QUEUE, PAYMENTS_QUEUE, declare, retry_queue
-from tests.interfaces.amqp.post import until, wait_for, waiting_in
+from tests.interfaces.amqp.post import wait_for
+from tests.rabbitmq import waiting_in
+from tests.waiting import until
 
 
 @dataclass

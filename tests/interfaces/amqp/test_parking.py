@@ -13,7 +13,8 @@ from infra.signatures import ProviderSecrets
 from interfaces.amqp.envelope import REPLAYED
 from interfaces.amqp.parking import NotParked, Parked, open_parking
 from interfaces.amqp.topology import PARKING_QUEUE, PAYMENTS_QUEUE
-from tests.interfaces.amqp.post import Post, consuming, hours_ago, wait_for, waiting_in
+from tests.interfaces.amqp.post import Post, consuming, hours_ago, wait_for
+from tests.rabbitmq import waiting_in
 
 
 async def park(post: Post, *bodies: bytes) -> list[Parked]:

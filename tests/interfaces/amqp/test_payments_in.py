@@ -34,11 +34,10 @@ from tests.interfaces.amqp.post import (
     consuming,
     hours_ago,
     opened_post,
-    until,
     wait_for,
-    waiting_in,
 )
-from tests.rabbitmq import private_rabbitmq
+from tests.rabbitmq import private_rabbitmq, waiting_in
+from tests.waiting import until
 
 
 async def test_a_signed_message_settles_its_payment_and_lets_the_client_in(post: Post) -> None:

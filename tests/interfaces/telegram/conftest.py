@@ -16,9 +16,9 @@ from application.command import Asked
 from application.sign_in import LoginBegun, SignedIn, Visit
 from application.users import NewUser, RegisterUser
 from infra.bootstrap import Club, open_club
+from infra.local_servers import free_port
 from infra.settings import Settings
 from interfaces.telegram.main import run_bot
-from tests.acceptance.service import free_port
 from tests.telegram_server import TOKEN, TelegramServer, telegram_server
 
 PASSWORD = "correct horse battery"
