@@ -14,7 +14,6 @@ from interfaces.amqp.asyncapi.events import event, events_of_the_domain
 from interfaces.amqp.asyncapi.examples import Json
 from interfaces.amqp.asyncapi.incoming import PROBLEM, command, payment, replies_to_commands
 from interfaces.amqp.cloudevents import MEDIA_TYPE
-from interfaces.amqp.commands import WIRE
 from interfaces.amqp.payments import TYPE
 from interfaces.amqp.topology import (
     COMMANDS_QUEUE,
@@ -22,6 +21,7 @@ from interfaces.amqp.topology import (
     PAYMENTS_EXCHANGE,
     PAYMENTS_QUEUE,
 )
+from interfaces.amqp.wire import WIRE
 
 ABOUT = """\
 Every message is a CloudEvent 1.0 in structured JSON over AMQP 0-9-1. Whatever comes in is done \

@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from interfaces import problems
 from interfaces.amqp.asyncapi.examples import AT, EXAMPLES, Json
 from interfaces.amqp.cloudevents import MEDIA_TYPE
-from interfaces.amqp.commands import JSON, CommandMessage, Wire
+from interfaces.amqp.commands import JSON, CommandMessage
 from interfaces.amqp.payments import TYPE, ReportedPayment
+from interfaces.amqp.wire import Wire
 
 SCHEMAS = "#/components/schemas/"
 """Where the document has the bodies' schemas."""

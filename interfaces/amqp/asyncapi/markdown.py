@@ -9,7 +9,7 @@ import orjson
 
 from interfaces.amqp.asyncapi.examples import Json
 from interfaces.amqp.asyncapi.incoming import SCHEMAS
-from interfaces.amqp.commands import WIRE
+from interfaces.amqp.wire import WIRE
 
 
 def rendered(found: Json) -> str:

@@ -20,9 +20,10 @@ from interfaces.amqp.asyncapi.events import MEANING, events_of_the_domain
 from interfaces.amqp.asyncapi.examples import EXAMPLES
 from interfaces.amqp.asyncapi.markdown import rendered
 from interfaces.amqp.cloudevents import read
-from interfaces.amqp.commands import WIRE, CommandMessage
+from interfaces.amqp.commands import CommandMessage
 from interfaces.amqp.outgoing import FACTS, cloud_event
 from interfaces.amqp.payments import TYPE, ReportedPayment
+from interfaces.amqp.wire import WIRE
 from interfaces.rest.main import create_app
 from interfaces.rest.problems import Problem
 from tests.conftest import Rest

@@ -24,12 +24,13 @@ from domain.values import Role
 from infra.bootstrap import Club
 from infra.settings import Settings
 from interfaces.amqp import commands
-from interfaces.amqp.commands import MOST_ERRORS, WIRE, CommandsIn
+from interfaces.amqp.commands import MOST_ERRORS, CommandsIn
 from interfaces.amqp.intake import LONGEST_DETAIL, MOST_DELIVERIES, Intake
 from interfaces.amqp.main import run_consumers
 from interfaces.amqp.parking import open_parking
 from interfaces.amqp.replies import Replies, ReplyRefused
 from interfaces.amqp.topology import COMMANDS_QUEUE, PARKING_QUEUE, PAYMENTS_QUEUE, declare
+from interfaces.amqp.wire import WIRE
 from interfaces.rest.main import GROUPS
 from tests.conftest import Rest
 from tests.interfaces.rest.scenes import (
