@@ -18,6 +18,7 @@ from infra.local_servers import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 CLUB = Path(sys.executable).with_name("club")
+PASSWORD = "correct horse battery"
 
 # `make run`, but for setting up .venv anew under the suite that runs in it.
 MAKE_RUN = ("make", "--no-print-directory", "--old-file=.venv/ready", "run")
@@ -171,3 +172,28 @@ class Service:
 
     def http(self, headers: Mapping[str, str] | None = None) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE)
+
+
+def a_payment(service: Service, headers: dict[str, str], name: str, **facts: Any) -> str:
+    """The path of a payment that a new client is asked for."""
+    with service.http(headers) as http:
+
+        def made(path: str, **body: Any) -> int:
+            answer = http.post(path, json=body)
+            assert answer.status_code == 201, answer.text
+            return int(answer.json()["id"])
+
+        account = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+        membership_id = made("/memberships/", price="9.90")
+        client_id = made(
+            "/clients/",
+            user_id=made("/users/", **account),
+            membership_id=membership_id,
+            first_name="Maria",
+            last_name="Fernández",
+            phone_number="+34 600 000000",
+            date_of_birth="1990-04-17",
+            status="UPCOMING",
+        )
+        payment_id = made("/payments/", client_id=client_id, membership_id=membership_id, **facts)
+    return f"/payments/{payment_id}/"

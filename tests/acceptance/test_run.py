@@ -13,11 +13,12 @@ import socket
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
 
-from tests.acceptance.service import CLUB_RUN, MAKE_RUN, Service, gone, until
+from tests.acceptance.service import CLUB_RUN, MAKE_RUN, Service, a_payment, gone, until
 
 Services = Callable[..., Service]
 
@@ -313,3 +314,13 @@ def _accepts(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+def test_what_is_overdue_ends_by_itself(services: Services, database: str) -> None:
+    service = services(CLUB_DATABASE_URL=database, CLUB_HOUSEKEEPING_SECONDS="0.2")
+    service.start()
+    headers = service.admin()
+    two_days_ago = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+    path = a_payment(service, headers, "maria", timestamp=two_days_ago)
+    with service.http(headers) as http:
+        until(lambda: http.get(path).json()["payment_status"] == "EXPIRED", "the payment expires")

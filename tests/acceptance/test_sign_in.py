@@ -14,13 +14,12 @@ import httpx
 import pytest
 
 from infra.local_servers import free_port
-from tests.acceptance.service import CLUB, MAKE_RUN, Service, until
+from tests.acceptance.service import CLUB, MAKE_RUN, PASSWORD, Service, until
 from tests.servers import RedisServer, private_redis
 from tests.telegram_server import TOKEN, WAITS, TelegramServer, telegram_server
 
 CLUB_BOT = (str(CLUB), "bot")
 RUN_WITHOUT_BOT = (str(CLUB), "run", "--no-bot")
-PASSWORD = "correct horse battery"
 A_CODE = r"\b([0-9]{6})\b"
 
 Services = Callable[..., Service]

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import Result
 
 from infra import local_servers
-from tests.acceptance.service import CLUB, Service, gone, until
+from tests.acceptance.service import CLUB, PASSWORD, Service, a_payment, gone, until
 from tests.servers import program
 
 Services = Callable[..., Service]
@@ -23,8 +23,6 @@ STACK = (str(CLUB), "stack")
 PARTS = {"api", "projector", "consumer", "relay", "worker", "beat"}
 SOON = 20.0
 """Seconds in which all of it has to end."""
-
-PASSWORD = "correct horse battery"
 
 
 class Stack:
@@ -110,31 +108,6 @@ def test_whoever_registers_can_log_in(stack: Stack) -> None:
         assert "refresh_token" in http.post("/jwt-auth/verification/", json=code).json()
 
 
-def a_payment(stack: Stack, headers: dict[str, str], name: str) -> str:
-    """The path of a payment that a new client is asked for."""
-    with stack.service.http(headers) as http:
-
-        def made(path: str, **body: Any) -> int:
-            answer = http.post(path, json=body)
-            assert answer.status_code == 201, answer.text
-            return int(answer.json()["id"])
-
-        account = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
-        membership_id = made("/memberships/", price="9.90")
-        client_id = made(
-            "/clients/",
-            user_id=made("/users/", **account),
-            membership_id=membership_id,
-            first_name="Maria",
-            last_name="Fernández",
-            phone_number="+34 600 000000",
-            date_of_birth="1990-04-17",
-            status="UPCOMING",
-        )
-        payment_id = made("/payments/", client_id=client_id, membership_id=membership_id)
-    return f"/payments/{payment_id}/"
-
-
 def settles(stack: Stack, headers: dict[str, str], path: str) -> None:
     """The provider says that it was paid; so it becomes PAID, and its client ACTIVE."""
     stack.provider("simulate", "acme", "--payment", path.split("/")[2], "--times", "3")
@@ -158,7 +131,7 @@ def headers(stack: Stack) -> dict[str, str]:
 def test_a_payment_that_is_reported_over_rabbitmq_settles(
     stack: Stack, headers: dict[str, str]
 ) -> None:
-    settles(stack, headers, a_payment(stack, headers, "maria"))
+    settles(stack, headers, a_payment(stack.service, headers, "maria"))
 
 
 def started_again(stack: Stack, name: str, killed: int) -> bool:
@@ -166,7 +139,7 @@ def started_again(stack: Stack, name: str, killed: int) -> bool:
 
 
 def test_a_part_that_is_killed_is_started_again(stack: Stack, headers: dict[str, str]) -> None:
-    path = a_payment(stack, headers, "marta")
+    path = a_payment(stack.service, headers, "marta")
     killed = {name: stack.part(name) for name in ("consumer", "projector", "api")}
     for pid in killed.values():
         psutil.Process(pid).kill()
@@ -179,7 +152,7 @@ def test_a_part_that_is_killed_is_started_again(stack: Stack, headers: dict[str,
 def test_a_server_that_is_killed_is_started_again_with_its_data(
     stack: Stack, headers: dict[str, str]
 ) -> None:
-    path = a_payment(stack, headers, "mireia")
+    path = a_payment(stack.service, headers, "mireia")
     killed = [process for process in stack.processes() if is_server(process)]
     assert len(killed) == 3, killed
     for process in killed:
@@ -204,7 +177,7 @@ def test_sigterm_ends_all_of_it_after_another_start_on_the_same_data(
     stack: Stack, headers: dict[str, str]
 ) -> None:
     again = Stack(stack.service)
-    settles(again, headers, a_payment(again, headers, "mercedes"))
+    settles(again, headers, a_payment(again.service, headers, "mercedes"))
     ends_soon(again, again.service.end)
 
 

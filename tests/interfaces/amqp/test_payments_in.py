@@ -21,7 +21,7 @@ from domain.aggregate import time_text
 from infra import local_servers
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
-from interfaces.amqp.intake import LARGEST_BODY
+from interfaces.amqp.intake import LARGEST_BODY, PREFETCH
 from interfaces.amqp.topology import (
     DELAYS,
     PARKING_QUEUE,
@@ -282,6 +282,19 @@ async def test_while_the_database_is_away_messages_wait_in_hand(post: Post, serv
         await post.reaches(payment_id, "PAID")
     assert await post.parked() == []
     assert await post.happened("client.admitted") == 1
+
+
+async def test_a_slow_database_slows_the_intake(post: Post, database: str) -> None:
+    payment_id, _ = await post.payment()
+    async with consuming(post.club):
+        with psycopg.connect(database) as other:
+            other.execute("LOCK TABLE ledger_events IN ACCESS EXCLUSIVE MODE")
+            for _ in range(PREFETCH + 50):
+                await post.send(post.news(payment_id))
+            await wait_for(post.channel, PAYMENTS_QUEUE, 50)
+        await post.reaches(payment_id, "PAID")
+        await wait_for(post.channel, PAYMENTS_QUEUE, 0)
+    assert await post.happened("payment.settled") == 1
 
 
 def _open_to_all(server: str, database: str, *, can_connect: bool) -> None:
