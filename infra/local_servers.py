@@ -31,6 +31,14 @@ LARGEST_MESSAGE = 1024 * 1024
 """Bytes of a message that our own RabbitMQ takes; the largest that is meant is a few kilobytes."""
 
 
+GiveUp = Callable[[], None]
+"""Called again and again during a wait; raises where there is no point in waiting any more."""
+
+
+def never() -> None:
+    """Wait on."""
+
+
 class NotInstalled(Fault):
     """{program} is not installed on this machine: install the package {package}."""
 
@@ -89,10 +97,11 @@ class Server:
                 pass_fds=holding,
             )
 
-    def wait_until(self, answers: Callable[[], bool]) -> None:
-        """Wait until it answers; raises DidNotStart."""
+    def wait_until(self, answers: Callable[[], bool], give_up: GiveUp = never) -> None:
+        """Wait until it answers; raises DidNotStart, or what `give_up` raises meanwhile."""
         deadline = time.monotonic() + PATIENCE
         while not answers():
+            give_up()
             ended = self._process is None or self._process.poll() is not None
             if ended or time.monotonic() > deadline:
                 self.stop()
@@ -136,15 +145,15 @@ class LocalRedis(Server):
         super().__init__("redis-server", home, free_port())
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> None:
-        """Start it and wait until it answers."""
+    def start(self, give_up: GiveUp = never) -> None:
+        """Start it and wait until it answers; see `wait_until`."""
         command = [
             program(self.name, "redis-server"),
             *("--port", str(self.port), "--bind", "127.0.0.1"),
             *("--save", "", "--appendonly", "no", "--dir", str(self.home)),
         ]
         self.run(command, {})
-        self.wait_until(self.accepts)
+        self.wait_until(self.accepts, give_up)
 
 
 class LocalRabbitMQ(Server):
@@ -156,8 +165,8 @@ class LocalRabbitMQ(Server):
         """Erlang's own register of names; left to itself it would outlive the server."""
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
-    def start(self) -> None:
-        """Start it and wait until it takes connections."""
+    def start(self, give_up: GiveUp = never) -> None:
+        """Start it and wait until it takes connections; see `wait_until`."""
         server, names = program(self.name, "rabbitmq-server"), program("epmd", "erlang-base")
         home = self.home
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -184,9 +193,9 @@ class LocalRabbitMQ(Server):
         port = str(self._names.port)
         with self._only_one() as lock:
             self._names.run([names, "-port", port, "-address", "127.0.0.1"], {})
-            self._names.wait_until(self._names.accepts)
+            self._names.wait_until(self._names.accepts, give_up)
             self.run([server], environment, [lock])
-        self.wait_until(self.accepts)
+        self.wait_until(self.accepts, give_up)
 
     @contextmanager
     def _only_one(self) -> Iterator[int]:

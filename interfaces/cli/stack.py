@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from infra.embedded_postgres import embedded_postgres, is_up, start_again
-from infra.local_servers import LocalRabbitMQ, LocalRedis
+from infra.local_servers import GiveUp, LocalRabbitMQ, LocalRedis
 from infra.settings import Settings
 from interfaces.cli.opening import in_plain_words, settings
 
@@ -32,15 +32,14 @@ def stack() -> None:
     Postgres, Redis and RabbitMQ are those of the settings, else private ones of this machine.
     """
     found = settings()
-    with in_plain_words(), ExitStack() as opened:
-        opened.enter_context(_ending())
-        environment, servers = _servers(found, opened)
+    with in_plain_words(), _told_to_end() as give_up, ExitStack() as opened:
+        environment, servers = _servers(found, opened, give_up)
         parts: list[Part] = []
         opened.callback(_stop, parts)
         for name, command in _commands(found):
             parts.append(Part(name, command, environment))
         _banner(found, parts, environment)
-        _keep_running([*servers, *parts])
+        _keep_running([*servers, *parts], give_up)
 
 
 class Minded(Protocol):
@@ -86,15 +85,16 @@ class Part:
 class PrivateServer:
     """One of the servers, as it is started again: in its place, with its data."""
 
-    def __init__(self, server: LocalRedis | LocalRabbitMQ) -> None:
+    def __init__(self, server: LocalRedis | LocalRabbitMQ, give_up: GiveUp) -> None:
         self._server = server
+        self._give_up = give_up
 
     def look(self) -> None:
         """Start it again where it has ended."""
         if self._server.has_ended():
             print(f"  {self._server.name} ended; it is started again", file=sys.stderr)
             self._server.stop()
-            self._server.start()
+            self._server.start(self._give_up)
 
 
 class PrivatePostgres:
@@ -115,17 +115,24 @@ class _Told(Exception):
 
 
 @contextmanager
-def _ending() -> Iterator[None]:
-    """End in order on Ctrl-C and SIGTERM."""
+def _told_to_end() -> Iterator[GiveUp]:
+    """What ends the block, where it is called, once there was a Ctrl-C or a SIGTERM.
 
-    def told(*_: object) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)  # ending in order takes its time
-        raise _Told
+    The signal itself raises nothing: between a process that has started and the line that keeps
+    it, that would leave the process behind.
+    """
+    told: list[int] = []
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    def give_up() -> None:
+        if told:
+            raise _Told
+
+    before = {
+        number: signal.signal(number, lambda number, _: told.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        yield
+        yield give_up
     except _Told:
         pass
     finally:
@@ -133,7 +140,9 @@ def _ending() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _servers(found: Settings, opened: ExitStack) -> tuple[dict[str, str], list[Minded]]:
+def _servers(
+    found: Settings, opened: ExitStack, give_up: GiveUp
+) -> tuple[dict[str, str], list[Minded]]:
     """The settings under which every part finds the same servers; and those that are private."""
     home = found.home.resolve()
     environment = {"CLUB_HOME": str(home)}
@@ -149,8 +158,8 @@ def _servers(found: Settings, opened: ExitStack) -> tuple[dict[str, str], list[M
         if given is None:
             server = kind(home / folder)
             opened.callback(server.stop)
-            server.start()
-            private.append(PrivateServer(server))
+            server.start(give_up)
+            private.append(PrivateServer(server, give_up))
             environment[variable] = server.url
     return environment, private
 
@@ -170,8 +179,9 @@ def _commands(found: Settings) -> Iterator[tuple[str, Sequence[str]]]:
     yield "beat", (sys.executable, *CELERY, "beat", "--schedule", schedule)
 
 
-def _keep_running(all_of_it: Sequence[Minded]) -> None:
+def _keep_running(all_of_it: Sequence[Minded], give_up: GiveUp) -> NoReturn:
     while True:
+        give_up()
         for one in all_of_it:
             one.look()
         time.sleep(0.2)

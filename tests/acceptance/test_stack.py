@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -193,6 +196,38 @@ def test_told_to_end_while_it_still_starts_it_leaves_nothing(services: Services)
 
     until(lambda: all_gone(processes), f"all of them end: {processes}")
     assert "Traceback" not in service.said.read_text()
+
+
+@pytest.mark.usefixtures("redis_url", "rabbitmq")  # so that both programs are installed
+@pytest.mark.parametrize("name", ["redis-server", "epmd", "rabbitmq-server", "club", "python"])
+def test_told_to_end_at_the_moment_that_a_process_starts_it_leaves_nothing(
+    command: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    database: str,
+    name: str,
+) -> None:
+    monkeypatch.setenv("CLUB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CLUB_DATABASE_URL", database)
+    for variable in ("CLUB_REDIS_URL", "CLUB_AMQP_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    started: list[psutil.Process] = []
+
+    class Started(subprocess.Popen[bytes]):
+        """A process of which nobody knows yet when the signal comes."""
+
+        def __init__(self, args: Sequence[str], **options: Any) -> None:
+            super().__init__(args, **options)
+            started.append(psutil.Process(self.pid))
+            if Path(args[0]).name.startswith(name):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Started)
+    ended = command("stack")
+
+    assert ended.exit_code == 0, ended.output
+    assert started
+    until(lambda: all_gone(started), f"all of them end: {started}")
 
 
 def test_with_all_servers_given_it_starts_none(
