@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, repeat
@@ -99,28 +99,26 @@ class Intake:
         bear_the_unreadable()
         await channel.set_qos(prefetch_count=self.prefetch)
         queue = await channel.get_queue(self.queue)
-        in_hand: set[asyncio.Task[None]] = set()
         ending = asyncio.Event()
+        async with _in_hand(ending) as tasks:
 
-        async def take(message: AbstractIncomingMessage) -> None:
-            task = asyncio.create_task(self._settle(message, channel, ending))
-            in_hand.add(task)
-            task.add_done_callback(in_hand.discard)
+            async def take(message: AbstractIncomingMessage) -> None:
+                if ending.is_set():
+                    return  # it goes back with the channel
+                task = asyncio.create_task(self._settle(message, channel, ending))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
 
-        gone = await _end_of(channel)
-        tag = await queue.consume(take)
-        ends = [asyncio.create_task(event.wait()) for event in (closing, gone)]
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            gone = await _end_of(channel)
+            tag = await queue.consume(take)
+            await _first_of(closing, gone)
             if not closing.is_set():
                 raise ConnectionError(f"{self.queue} cannot be consumed any more")
             with suppress(*LOST):
-                await queue.cancel(tag, timeout=LAST_WORDS)
-        finally:
-            ending.set()
-            for end in ends:
-                end.cancel()
-            await _finish(in_hand)
+                async with asyncio.timeout(LAST_WORDS):
+                    await queue.cancel(tag)
+                    ending.set()
+                    await _all_done(tasks)
 
     async def _settle(
         self, message: AbstractIncomingMessage, channel: AbstractChannel, ending: asyncio.Event
@@ -198,14 +196,34 @@ class Intake:
             await park(message, channel, self.queue, "fault", "Something went wrong here.")
 
 
-async def _finish(in_hand: set[asyncio.Task[None]]) -> None:
-    """Wait for these a while; what is not done by then comes again, and is known by its key."""
-    if in_hand:
-        _, late = await asyncio.wait(in_hand, timeout=LAST_WORDS)
-        for task in late:
+@asynccontextmanager
+async def _in_hand(ending: asyncio.Event) -> AsyncIterator[set[asyncio.Task[None]]]:
+    """Tasks that go on only within the block, however it ends.
+
+    What is not done by then is delivered again, and is known by its key.
+    """
+    tasks: set[asyncio.Task[None]] = set()
+    try:
+        yield tasks
+    finally:
+        ending.set()
+        for task in tasks:
             task.cancel()
-        if late:
-            await asyncio.wait(late)
+        await _all_done(tasks)
+
+
+async def _all_done(tasks: set[asyncio.Task[None]]) -> None:
+    while tasks:
+        await asyncio.wait(tasks)
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 async def _end_of(channel: AbstractChannel) -> asyncio.Event:

@@ -159,15 +159,35 @@ async def test_what_is_in_hand_when_the_connection_is_lost_comes_again(
         await first.gets(3)
         await consumer.cut()
         await wait_for(queue, PAYMENTS_QUEUE, 10)
-        first.gate.set()
         with pytest.raises(ConnectionError):
-            await consumer.running
+            await asyncio.wait_for(consumer.running, 5)
+        assert not first.gate.is_set()
+        assert still_settling() == []
     assert await waiting_in(queue, PAYMENTS_QUEUE) == 10
     async with Consumer(amqp_url, second):
         await second.gets(10)
     assert sorted(second.done) == TEN
     assert sum(second.redelivered) == 3
     assert await waiting_in(queue, PAYMENTS_QUEUE) == 0
+
+
+async def test_when_another_queue_is_lost_nothing_of_this_one_goes_on_behind_its_back(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    handler = Handler()
+    await put(queue, *TEN)
+    async with Consumer(amqp_url, handler, prefetch=3) as consumer:
+        await handler.gets(3)
+        consumer.running.cancel()  # as the group does in which both of them run
+        await asyncio.wait({consumer.running}, timeout=5)
+        assert consumer.running.cancelled()
+        assert still_settling() == []
+
+
+def still_settling() -> list[str]:
+    """Tasks that have a message in hand."""
+    tasks = [repr(task.get_coro()) for task in asyncio.all_tasks()]
+    return [task for task in tasks if "Intake._settle" in task]
 
 
 # --- tried later -------------------------------------------------------------------------------
