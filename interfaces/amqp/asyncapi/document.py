@@ -26,7 +26,8 @@ from interfaces.amqp.wire import WIRE
 ABOUT = """\
 Every message is a CloudEvent 1.0 in structured JSON over AMQP 0-9-1. Whatever comes in is done \
 once, however often it is delivered: `source` and `id` are the key by which it is known again. \
-Whatever goes out is delivered at least once, in the order of `sequence`, which has no holes."""
+Whatever goes out is delivered at least once: events in the order of `sequence`, which has no \
+holes, and the reply to a command with its `correlation_id`."""
 
 
 @cache
