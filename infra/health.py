@@ -19,7 +19,7 @@ from projections.schema import POSITION
 from projections.watch import Watch
 
 MOST_LAG = 10_000
-"""Events behind which the read tables count as behind, not as current."""
+"""Events, or messages, behind which a part counts as behind, not as current."""
 
 # The head, whether this server takes writes, and how far the read tables are.
 _LOOK = f"""
@@ -55,7 +55,7 @@ async def examine(
     if bot:
         others["telegram"] = await reported(store)
     if rabbitmq is not None:
-        others["rabbitmq"] = await _rabbitmq(rabbitmq)
+        others |= await _rabbitmq(rabbitmq)
     try:
         ((head, writable, position),) = await postgres.rows(_LOOK)
     except LedgerUnavailable as lost:
@@ -107,12 +107,20 @@ async def _redis(store: Store) -> dict[str, str]:
     return {"status": "running"}
 
 
-async def _rabbitmq(rabbitmq: RabbitMQ) -> dict[str, Any]:
-    """Whether it is there, and how many messages a person should look at."""
+async def _rabbitmq(rabbitmq: RabbitMQ) -> dict[str, dict[str, Any]]:
+    """Whether it is there, what a person should look at, and whether messages are taken."""
     try:
-        return {"status": "running", "parked": await rabbitmq.parked()}
+        queues = await rabbitmq.queues()
     except UNREACHABLE as lost:
-        return {"status": "unavailable", "detail": str(lost) or type(lost).__name__}
+        gone = {"status": "unavailable", "detail": str(lost) or type(lost).__name__}
+        return {"rabbitmq": gone}
+    consumers: dict[str, Any] = {"status": "running", "lag": queues.waiting}
+    if queues.unserved:
+        detail = f"nobody consumes {' and '.join(queues.unserved)}"
+        consumers |= {"status": "unavailable", "detail": detail}
+    elif queues.waiting > MOST_LAG:
+        consumers["status"] = "behind"
+    return {"rabbitmq": {"status": "running", "parked": queues.parked}, "consumers": consumers}
 
 
 async def _relay(postgres: Postgres) -> dict[str, Any]:

@@ -46,7 +46,10 @@ class Component(BaseModel):
     status: Literal["running", "behind", "read-only", "unavailable"]
     detail: str = ""
     parked: int | None = Field(default=None, description="of rabbitmq: messages to look at")
-    lag: int | None = Field(default=None, description="of relay: events still to go out")
+    lag: int | None = Field(
+        default=None,
+        description="of relay: events still to go out; of consumers: messages still to be taken",
+    )
 
 
 class HealthShown(BaseModel):

@@ -93,7 +93,7 @@ def ends_soon(stack: Stack, end: Callable[[], int]) -> None:
 def test_it_is_well_and_says_so(stack: Stack) -> None:
     health = stack.health()
     assert health["status"] == "running"
-    assert {"redis", "rabbitmq", "relay", "projector"} <= health["components"].keys()
+    assert {"redis", "rabbitmq", "consumers", "relay", "projector"} <= health["components"].keys()
     assert health["components"]["rabbitmq"]["parked"] == 0
     for name in PARTS:
         assert psutil.pid_exists(stack.part(name))
