@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.faults import Fault
+from infra.leftovers import end_what_was_left, note
 
 PATIENCE = 60.0
 """Seconds after which a server that does not answer counts as not starting."""
@@ -63,8 +64,29 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def accepts(port: int) -> bool:
+    """Whether something of this machine listens on a port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class AlreadyRuns(Fault):
-    """A {program} runs in {home} already; its data are for one at a time."""
+    """A {program} runs in {home} already, which is for one at a time."""
+
+
+@contextmanager
+def locked(file: Path, program: str, home: Path) -> Iterator[int]:
+    """A lock that lasts as long as anybody holds it open; raises AlreadyRuns."""
+    lock = os.open(file, os.O_RDONLY | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRuns(program=program, home=home) from None
+        yield lock
+    finally:
+        os.close(lock)
 
 
 class Server:
@@ -75,6 +97,7 @@ class Server:
         self.home = home
         self.port = port
         self.log = home / f"{name}.log"
+        self._note = home / f"{name}.pid"
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(
@@ -96,6 +119,14 @@ class Server:
                 start_new_session=True,
                 pass_fds=holding,
             )
+        note(self._note, self._process.pid)
+
+    def end_what_was_left(self) -> bool:
+        """End the one that goes on although whoever started it was killed; whether there was one.
+
+        Only for whoever knows that nobody uses it.
+        """
+        return end_what_was_left(self._note)
 
     def wait_until(self, answers: Callable[[], bool], give_up: GiveUp = never) -> None:
         """Wait until it answers; raises DidNotStart, or what `give_up` raises meanwhile."""
@@ -133,9 +164,34 @@ class Server:
 
     def accepts(self) -> bool:
         """Whether something listens on its port."""
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        return accepts(self.port)
+
+
+PORT = "port"
+"""The file that says where the RabbitMQ of a folder listens."""
+
+
+def running_rabbitmq(home: Path) -> str | None:
+    """The URL of the RabbitMQ whose data are in this folder, if it runs."""
+    port = _last_port(home)
+    return None if port is None or not accepts(port) else _amqp_url(port)
+
+
+def _last_port(home: Path) -> int | None:
+    try:
+        return int((home / PORT).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _usual_port(home: Path) -> int:
+    """The port that it had, so that its URL stays, unless somebody else listens there now."""
+    port = _last_port(home)
+    return free_port() if port is None or accepts(port) else port
+
+
+def _amqp_url(port: int) -> str:
+    return f"amqp://guest:guest@127.0.0.1:{port}/"
 
 
 class LocalRedis(Server):
@@ -160,23 +216,38 @@ class LocalRabbitMQ(Server):
     """A RabbitMQ, whose data stay in its folder."""
 
     def __init__(self, home: Path) -> None:
-        super().__init__("rabbitmq-server", home, free_port())
+        super().__init__("rabbitmq-server", home, _usual_port(home))
         self._names = Server("epmd", home, free_port())
         """Erlang's own register of names; left to itself it would outlive the server."""
-        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return _amqp_url(self.port)
 
     def start(self, give_up: GiveUp = never) -> None:
         """Start it and wait until it takes connections; see `wait_until`."""
         server, names = program(self.name, "rabbitmq-server"), program("epmd", "erlang-base")
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        port = str(self._names.port)
+        with locked(self.home / "lock", self.name, self.home) as lock:
+            environment = self._configured()
+            self._names.run([names, "-port", port, "-address", "127.0.0.1"], {})
+            self._names.wait_until(self._names.accepts, give_up)
+            self.run([server], environment, [lock])
+        self.wait_until(self.accepts, give_up)
+
+    def _configured(self) -> dict[str, str]:
+        """Write its settings; returns those that it takes from its environment."""
         home = self.home
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (home / PORT).write_text(f"{self.port}\n")
         (home / "enabled_plugins").write_text("[].\n")
         (home / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             f"max_message_size = {LARGEST_MESSAGE}\n"
             "log.console = true\nlog.console.level = warning\nlog.file = false\n"
         )
-        environment = {
+        return {
             "HOME": str(home),
             "RABBITMQ_NODENAME": "club@localhost",
             "RABBITMQ_NODE_PORT": str(self.port),
@@ -190,24 +261,12 @@ class LocalRabbitMQ(Server):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
-        port = str(self._names.port)
-        with self._only_one() as lock:
-            self._names.run([names, "-port", port, "-address", "127.0.0.1"], {})
-            self._names.wait_until(self._names.accepts, give_up)
-            self.run([server], environment, [lock])
-        self.wait_until(self.accepts, give_up)
 
-    @contextmanager
-    def _only_one(self) -> Iterator[int]:
-        """A lock that lasts as long as anybody holds it open; raises AlreadyRuns."""
-        lock = os.open(self.home / "lock", os.O_RDONLY | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield lock
-        except BlockingIOError:
-            raise AlreadyRuns(program=self.name, home=self.home) from None
-        finally:
-            os.close(lock)
+    def end_what_was_left(self) -> bool:
+        """End it, and its register of names."""
+        left = super().end_what_was_left()
+        self.port = _usual_port(self.home)
+        return self._names.end_what_was_left() or left
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         """End it, and its register of names."""

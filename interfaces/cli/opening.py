@@ -21,11 +21,15 @@ from application.ports import LedgerUnavailable
 from domain.refusals import NotFound, Refusal
 from infra.bootstrap import Club, open_club
 from infra.faults import Fault
+from infra.local_servers import running_rabbitmq
 from infra.logs import set_up_logs
 from infra.settings import Settings
 from projections.users import BY_USERNAME
 
 T = TypeVar("T")
+
+RABBITMQ = "rabbitmq"
+"""The folder, within the club's, in which a stack keeps its RabbitMQ."""
 
 
 def settings() -> Settings:
@@ -41,9 +45,17 @@ def settings() -> Settings:
     return found
 
 
+def settings_beside() -> Settings:
+    """The settings; without a RabbitMQ in them, that of a stack which runs in the same home."""
+    found = settings()
+    if found.amqp_url is not None:
+        return found
+    return found.model_copy(update={"amqp_url": running_rabbitmq(found.home / RABBITMQ)})
+
+
 def with_club(work: Callable[[Club], Awaitable[T]]) -> T:
     """Open the club for one piece of work, beside a running service or without one."""
-    found = settings()
+    found = settings_beside()
 
     async def opened() -> T:
         async with open_club(found) as club:

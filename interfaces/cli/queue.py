@@ -16,7 +16,7 @@ from infra.rabbitmq import UNREACHABLE
 from infra.signatures import ProviderSecrets
 from infra.tokens import SignedTokens
 from interfaces.amqp.main import Parked, Parking, open_parking
-from interfaces.cli.opening import in_plain_words, settings
+from interfaces.cli.opening import in_plain_words, settings, settings_beside
 
 app = typer.Typer(help="Messages that nobody could handle.", no_args_is_help=True)
 T = TypeVar("T")
@@ -107,7 +107,7 @@ def drop(message_id: MessageId) -> None:
 
 
 def _with_parking(work: Callable[[Parking], Awaitable[T]]) -> T:
-    found = settings()
+    found = settings_beside()
 
     async def opened(url: str) -> T:
         with reaching_rabbitmq():

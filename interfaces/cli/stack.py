@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from infra.embedded_postgres import embedded_postgres, is_up, start_again
-from infra.local_servers import GiveUp, LocalRabbitMQ, LocalRedis
+from infra.leftovers import end_what_was_left, note
+from infra.local_servers import GiveUp, LocalRabbitMQ, LocalRedis, locked
 from infra.settings import Settings
-from interfaces.cli.opening import in_plain_words, settings
+from interfaces.cli.opening import RABBITMQ, in_plain_words, settings
 
 LAST_WORDS = 20.0
 """Seconds that a part has to end in order."""
@@ -33,11 +34,12 @@ def stack() -> None:
     """
     found = settings()
     with in_plain_words(), _told_to_end() as give_up, ExitStack() as opened:
+        notes = opened.enter_context(_only_one(found.home))
         environment, servers = _servers(found, opened, give_up)
         parts: list[Part] = []
         opened.callback(_stop, parts)
         for name, command in _commands(found):
-            parts.append(Part(name, command, environment))
+            parts.append(Part(name, command, environment, notes))
         _banner(found, parts, environment)
         _keep_running([*servers, *parts], give_up)
 
@@ -53,21 +55,26 @@ class Minded(Protocol):
 class Part:
     """One process."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], notes: Path
+    ) -> None:
         self.name = name
         self._command = command
         self._environment = environment
+        self._note = notes / f"{name}.pid"
         self._ended = 0.0
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         # In a session of its own, so that Ctrl-C is for us to hand on, in order.
-        return subprocess.Popen(
+        started = subprocess.Popen(
             self._command,
             env={**os.environ, **self._environment},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
+        note(self._note, started.pid)
+        return started
 
     def look(self) -> None:
         """Start it again where it has ended."""
@@ -140,6 +147,25 @@ def _told_to_end() -> Iterator[GiveUp]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def _only_one(home: Path) -> Iterator[Path]:
+    """The folder of notes on the parts, once none of a stack that was killed goes on.
+
+    Raises AlreadyRuns.
+    """
+    notes = home / "stack"
+    notes.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(notes / "lock", "stack", home):
+        for file in sorted(notes.glob("*.pid")):
+            if end_what_was_left(file):
+                _say_left(file.stem)
+        yield notes
+
+
+def _say_left(name: str) -> None:
+    print(f"  {name} was left by a stack that was killed; it is ended", file=sys.stderr)
+
+
 def _servers(
     found: Settings, opened: ExitStack, give_up: GiveUp
 ) -> tuple[dict[str, str], list[Minded]]:
@@ -153,11 +179,13 @@ def _servers(
         environment["CLUB_CONSOLE_CODES"] = str(found.console_codes is not False).lower()
     for variable, given, kind, folder in (
         ("CLUB_REDIS_URL", found.redis_url, LocalRedis, "redis"),
-        ("CLUB_AMQP_URL", found.amqp_url, LocalRabbitMQ, "rabbitmq"),
+        ("CLUB_AMQP_URL", found.amqp_url, LocalRabbitMQ, RABBITMQ),
     ):
         if given is None:
             server = kind(home / folder)
             opened.callback(server.stop)
+            if server.end_what_was_left():
+                _say_left(server.name)
             server.start(give_up)
             private.append(PrivateServer(server, give_up))
             environment[variable] = server.url
@@ -206,5 +234,5 @@ def _banner(found: Settings, parts: Sequence[Part], environment: Mapping[str, st
     for part in parts:
         print(f"  {part.name:<10} {part.process.pid}", file=sys.stderr)
     if rabbitmq := environment.get("CLUB_AMQP_URL"):
-        print(f"\n  For other commands:  export CLUB_AMQP_URL={rabbitmq}", file=sys.stderr)
+        print(f"\n  RabbitMQ: {rabbitmq}", file=sys.stderr)
     print("\n  Ctrl-C closes the club.\n", file=sys.stderr, flush=True)

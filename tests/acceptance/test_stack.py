@@ -49,18 +49,19 @@ class Stack:
         pids = re.findall(rf"^  {name} +(?:started again: )?([0-9]+)$", said, re.MULTILINE)
         return int(pids[-1])
 
+    def rabbitmq(self) -> str:
+        """Where its RabbitMQ listens."""
+        (url,) = re.findall(r"RabbitMQ: (amqp://\S+)", self.service.said.read_text())
+        return str(url)
+
     def processes(self) -> list[psutil.Process]:
         """All that it has started, and their children, and its Postgres."""
         children = psutil.Process(self.service.process.pid).children(recursive=True)
         return [*children, self.service.postmaster()] if self.service.postgres_runs() else children
 
     def provider(self, *arguments: str) -> str:
-        """`club providers …`, with what the stack says to set for it."""
-        (url,) = re.findall(r"export CLUB_AMQP_URL=(\S+)", self.service.said.read_text())
-        environment = {**self.service.environment, "CLUB_AMQP_URL": url}
-        beside = Service(self.service.home)
-        beside.environment = environment
-        done = beside.club("providers", *arguments)
+        """`club providers …`, on the same home: so it finds the stack's servers."""
+        done = self.service.club("providers", *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -172,6 +173,13 @@ def is_server(process: psutil.Process) -> bool:
     return postmaster or process.name() in {"redis-server", "beam.smp"}
 
 
+def test_a_second_stack_in_its_home_says_that_one_runs_already(stack: Stack) -> None:
+    second = stack.service.club("stack")
+    assert second.returncode == 1
+    assert second.stderr.startswith("A stack runs in ")
+    assert stack.is_well()
+
+
 def test_ctrl_c_ends_all_of_it(stack: Stack) -> None:
     ends_soon(stack, stack.service.ctrl_c)
 
@@ -182,6 +190,28 @@ def test_sigterm_ends_all_of_it_after_another_start_on_the_same_data(
     again = Stack(stack.service)
     settles(again, headers, a_payment(again.service, headers, "mercedes"))
     ends_soon(again, again.service.end)
+
+
+@pytest.mark.usefixtures("redis_url", "rabbitmq")
+def test_what_a_killed_stack_left_goes_on_until_the_next_stack_which_ends_it(
+    services: Services,
+) -> None:
+    killed = Stack(services())
+    killed.provider("add", "acme")
+    headers, url = killed.service.admin(), killed.rabbitmq()
+    path = a_payment(killed.service, headers, "milagros")
+    left = psutil.Process(killed.service.process.pid).children(recursive=True)
+    killed.service.kill()
+    assert len(left) > len(PARTS)
+    assert not any(gone(process) for process in left)
+
+    killed.service.launch(STACK)
+    until(lambda: all_gone(left), "the next stack ends what was left")
+    until(killed.service.is_open, "it is open")
+    until(killed.is_well, "all is well")
+    assert killed.rabbitmq() == url
+    settles(killed, headers, path)
+    ends_soon(killed, killed.service.end)
 
 
 def test_told_to_end_while_it_still_starts_it_leaves_nothing(services: Services) -> None:
@@ -199,7 +229,7 @@ def test_told_to_end_while_it_still_starts_it_leaves_nothing(services: Services)
 
 
 @pytest.mark.usefixtures("redis_url", "rabbitmq")  # so that both programs are installed
-@pytest.mark.parametrize("name", ["redis-server", "epmd", "rabbitmq-server", "club", "python"])
+@pytest.mark.parametrize("name", ["redis-server", "rabbitmq-server", "club"])
 def test_told_to_end_at_the_moment_that_a_process_starts_it_leaves_nothing(
     command: Callable[..., Result],
     monkeypatch: pytest.MonkeyPatch,
