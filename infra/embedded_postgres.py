@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from infra.leftovers import has_ended
 from infra.postgres_server import EmbeddedPostgresError, PostgresServer
 
 LONGEST_SOCKET_PATH = 103
@@ -61,7 +62,7 @@ def is_up(home: Path) -> bool:
     """Whether the Postgres that this process holds still runs."""
     try:
         pid = int((home / "postgres" / "postmaster.pid").read_text().split()[0])
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return not has_ended(psutil.Process(pid))
     except (FileNotFoundError, IndexError, psutil.NoSuchProcess):
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,14 +28,20 @@ def end_what_was_left(file: Path) -> bool:
     process = _noted(file)
     if process is None:
         return False
-    with suppress(ProcessLookupError, psutil.NoSuchProcess):
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(LAST_WORDS)
-        except psutil.TimeoutExpired:
+        if not _ends_within(LAST_WORDS, process):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _ends_within(LAST_WORDS, process)
     return True
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it has; whoever should take note of that may never do so."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _noted(file: Path) -> psutil.Process | None:
@@ -43,6 +50,13 @@ def _noted(file: Path) -> psutil.Process | None:
         pid, started = file.read_text().split()
         process = psutil.Process(int(pid))
         known = abs(process.create_time() - float(started)) < SAME
-        return process if known and process.status() != psutil.STATUS_ZOMBIE else None
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
         return None
+    return process if known and not has_ended(process) else None
+
+
+def _ends_within(seconds: float, process: psutil.Process) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (ended := has_ended(process)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return ended

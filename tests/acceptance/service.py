@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 
+from infra.leftovers import has_ended
 from infra.local_servers import free_port
 
 CHECKOUT = Path(__file__).parents[2]
@@ -36,14 +37,6 @@ def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -
             raise AssertionError(f"not within {patience:.0f} s: {what}")
         time.sleep(0.02)
     return found
-
-
-def gone(process: psutil.Process) -> bool:
-    """A zombie has ended; its parent has yet to look."""
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def launched(
@@ -138,7 +131,7 @@ class Service:
 
     def postgres_runs(self) -> bool:
         try:
-            return not gone(self.postmaster())
+            return not has_ended(self.postmaster())
         except (FileNotFoundError, NotADirectoryError, psutil.NoSuchProcess):
             return False
 

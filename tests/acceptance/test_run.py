@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from tests.acceptance.service import CLUB_RUN, MAKE_RUN, Service, a_payment, gone, until
+from infra.leftovers import has_ended
+from tests.acceptance.service import CLUB_RUN, MAKE_RUN, Service, a_payment, until
 
 Services = Callable[..., Service]
 
@@ -253,7 +254,7 @@ def test_told_to_end_it_leaves_nothing_running_and_loses_nothing(
     family = [*psutil.Process(kept.process.pid).children(recursive=True), postmaster]
 
     assert end(kept) == status
-    until(lambda: all(gone(process) for process in family), "all of them are gone", 10)
+    until(lambda: all(has_ended(process) for process in family), "all of them are gone", 10)
     assert "Traceback" not in kept.said.read_text()
 
     kept.start(CLUB_RUN)
@@ -285,7 +286,7 @@ def test_told_to_end_before_it_is_open_it_leaves_nothing_running(services: Servi
     until(service.postgres_runs, "its Postgres is up, or nearly")
     postmaster = service.postmaster()
     assert service.ctrl_c() == 0
-    assert gone(postmaster)
+    assert has_ended(postmaster)
     assert "Traceback" not in service.said.read_text()
 
 

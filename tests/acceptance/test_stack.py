@@ -17,7 +17,8 @@ import pytest
 from typer.testing import Result
 
 from infra import local_servers
-from tests.acceptance.service import CLUB, PASSWORD, Service, a_payment, gone, until
+from infra.leftovers import has_ended
+from tests.acceptance.service import CLUB, PASSWORD, Service, a_payment, until
 from tests.servers import program
 
 Services = Callable[..., Service]
@@ -74,7 +75,7 @@ def stack(services: Services, rabbitmq: str) -> Stack:
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:
-    return all(gone(process) for process in processes)
+    return all(has_ended(process) for process in processes)
 
 
 def ends_soon(stack: Stack, end: Callable[[], int]) -> None:
@@ -203,7 +204,7 @@ def test_what_a_killed_stack_left_goes_on_until_the_next_stack_which_ends_it(
     left = psutil.Process(killed.service.process.pid).children(recursive=True)
     killed.service.kill()
     assert len(left) > len(PARTS)
-    assert not any(gone(process) for process in left)
+    assert not any(has_ended(process) for process in left)
 
     killed.service.launch(STACK)
     until(lambda: all_gone(left), "the next stack ends what was left")

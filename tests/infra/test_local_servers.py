@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from infra import local_servers
+from infra.leftovers import has_ended
 from infra.local_servers import (
     AlreadyRuns,
     DidNotStart,
@@ -20,7 +21,7 @@ from infra.local_servers import (
     free_port,
     program,
 )
-from tests.acceptance.service import gone, until
+from tests.acceptance.service import until
 
 LISTEN = """
 import socket, subprocess, sys
@@ -78,7 +79,7 @@ def test_it_ends_with_all_that_it_started(
     server.stop()
 
     assert not server.accepts()
-    until(lambda: gone(child), "its child has ended")
+    until(lambda: has_ended(child), "its child has ended")
     server.stop()  # once more does no harm
 
 
@@ -93,7 +94,7 @@ def test_a_rabbitmq_of_ones_own_is_for_this_machine_alone_and_keeps_its_data(
         listening = {
             connection.laddr.ip
             for process in started
-            if not gone(process)
+            if not has_ended(process)
             for connection in process.net_connections("inet")
             if connection.status == psutil.CONN_LISTEN
         }
@@ -104,5 +105,5 @@ def test_a_rabbitmq_of_ones_own_is_for_this_machine_alone_and_keeps_its_data(
         assert server.accepts()
     finally:
         server.stop(signal.SIGTERM)
-    until(lambda: all(gone(process) for process in started), "nothing of it is left")
+    until(lambda: all(has_ended(process) for process in started), "nothing of it is left")
     assert (server.home / "data").is_dir()
