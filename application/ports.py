@@ -124,6 +124,10 @@ class Ledger(Protocol):
         """The events of each of these aggregates, in order; none for one that is not there."""
         ...
 
+    async def ids(self, kind: str) -> Sequence[str]:
+        """The ids of all aggregates of a kind that has few, in order."""
+        ...
+
     async def receipt(self, key: ReceiptKey) -> Receipt | None:
         """What became of the command of this key."""
         ...

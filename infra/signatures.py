@@ -13,13 +13,14 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from application.ports import Ledger, Stale, Unsigned
 from application.work import replay
+from domain.aggregate import Event
 from domain.providers import NoSuchProvider, Provider
 from infra.settings import private_file
 
@@ -114,14 +115,19 @@ class StandardWebhooks:
             raise NoSuchProvider
         return live[-1]
 
+    async def providers(self) -> dict[str, int]:
+        """How many good secrets each provider has, by its name; a disabled one has none."""
+        ids = await self._ledger.ids(Provider.TOPIC)
+        streams = await self._ledger.streams(ids)
+        names = {stream.removeprefix(Provider.stream("")): stream for stream in ids}
+        return {name: len(_numbers(streams[stream])) for name, stream in names.items()}
+
     async def _live(self, name: str) -> tuple[bytes, ...]:
         known = self._known.get(name)
         if known is not None and known[1] > time.monotonic():
             return known[0]
         stream = Provider.stream(name)
-        events = (await self._ledger.streams([stream]))[stream]
-        provider = replay(events) if events else None
-        numbers = provider.secrets if isinstance(provider, Provider) else ()
+        numbers = _numbers((await self._ledger.streams([stream]))[stream])
         found = tuple(self._secrets.secret(name, number) for number in numbers)
         self._known[name] = found, time.monotonic() + FRESH
         if len(self._known) > REMEMBERED:
@@ -134,3 +140,9 @@ def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
     return str(value) if str(value).isascii() else ""
+
+
+def _numbers(events: Sequence[Event]) -> tuple[int, ...]:
+    """The numbers of the secrets that are good after these events of a provider."""
+    provider = replay(events) if events else None
+    return provider.secrets if isinstance(provider, Provider) else ()

@@ -24,6 +24,11 @@ _STREAMS = """
 SELECT originator_id, originator_version, topic, state FROM ledger_events
 WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version
 """
+# Every aggregate of a kind.
+_IDS = """
+SELECT DISTINCT originator_id FROM ledger_events
+WHERE originator_id > %s AND originator_id < %s ORDER BY 1
+"""
 # What became of the commands of these keys.
 _RECEIPTS = """
 SELECT source, key, fingerprint, outcome FROM ledger_receipts
@@ -76,6 +81,11 @@ class PostgresLedger:
     async def streams(self, ids: Sequence[str]) -> Mapping[str, Sequence[Event]]:
         """The events of these aggregates; loads under way at the same time share a query."""
         return await self._streams.get_all(ids)
+
+    async def ids(self, kind: str) -> Sequence[str]:
+        """The ids of all aggregates of a kind that has few."""
+        between = [f"{kind}-", f"{kind}."]  # a dot is what comes after a hyphen
+        return [row[0] for row in await self._postgres.rows(_IDS, between)]
 
     async def _read_streams(self, ids: Sequence[str]) -> dict[str, list[Event]]:
         rows = await self._postgres.rows(_STREAMS, [list(ids)])

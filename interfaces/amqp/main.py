@@ -18,14 +18,22 @@ from infra.signatures import sign
 from interfaces.amqp.commands import CommandsIn
 from interfaces.amqp.connections import LOST, confirming_channel, connected
 from interfaces.amqp.intake import Intake, is_set_within
-from interfaces.amqp.parking import Parked, Parking, open_parking
+from interfaces.amqp.parking import Parked, Parking, Which, open_parking
 from interfaces.amqp.payments import PaymentsIn
 from interfaces.amqp.relay import relay
 from interfaces.amqp.replies import open_replies
 from interfaces.amqp.simulation import send
 from interfaces.amqp.topology import COMMANDS_QUEUE, PAYMENTS_QUEUE, declare
 
-__all__ = ["Parked", "Parking", "open_parking", "run_consumers", "run_relay", "simulate_payment"]
+__all__ = [
+    "Parked",
+    "Parking",
+    "Which",
+    "open_parking",
+    "run_consumers",
+    "run_relay",
+    "simulate_payment",
+]
 
 RETRY = 1.0
 """Seconds between attempts to reach RabbitMQ."""

@@ -52,6 +52,14 @@ class Parked:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which parked messages are meant: those of these ids, and all of this reason."""
+
+    ids: frozenset[str]
+    reason: str | None = None
+
+
 class Parking:
     """The parking queue."""
 
@@ -67,44 +75,51 @@ class Parking:
                 return
             yield _parked(message), message
 
-    async def find(self, message_id: str) -> tuple[Parked, AbstractIncomingMessage]:
-        """The message of this id; raises NotParked."""
+    async def those(self, which: Which) -> AsyncIterator[tuple[Parked, AbstractIncomingMessage]]:
+        """The messages that are meant; raises NotParked at the end where one of the ids is none."""
+        missing = set(which.ids)
         async for parked, message in self.messages():
-            if parked.id == message_id:
-                return parked, message
-        raise NotParked(id=message_id)
+            if parked.id in missing or parked.reason == which.reason:
+                missing.discard(parked.id)
+                yield parked, message
+            if not missing and which.reason is None:
+                return
+        if missing:
+            raise NotParked(id=", ".join(sorted(missing)))
+
+    async def find(self, message_id: str) -> Parked:
+        """The message of this id; raises NotParked."""
+        parked, _ = await anext(self.those(Which(frozenset({message_id}))))
+        return parked
 
     async def replay(
-        self,
-        message_id: str,
-        pass_for: Callable[[str, str], str],
-        renewed: Callable[[str], str],
-    ) -> Parked:
-        """Send it again to where it came from, to be decided anew.
+        self, which: Which, pass_for: Callable[[str, str], str], renewed: Callable[[str], str]
+    ) -> AsyncIterator[Parked]:
+        """Send them again to where they came from, to be decided anew; each as it is sent.
 
         `pass_for` makes what lets a signed message by although it is old, `renewed` makes of an
         access token one that has not come to its end.
         """
-        parked, message = await self.find(message_id)
-        if parked.queue not in INTAKES:
-            raise NotParked(id=message_id)
-        headers = parked.headers
-        signed = str(headers.get("webhook-id", "")), str(headers.get("webhook-signature", ""))
-        more = {REPLAYED: pass_for(*signed)}
-        scheme, _, token = str(headers.get("authorization", "")).partition(" ")
-        if token:
-            more["authorization"] = f"{scheme} {renewed(token.strip())}"
-        again = copy_of(message, {**carried_on(headers), **more})
-        exchange = self._channel.default_exchange
-        await exchange.publish(again, routing_key=parked.queue, mandatory=True)
-        await message.ack()
-        return parked
+        async for parked, message in self.those(which):
+            if parked.queue not in INTAKES:
+                raise NotParked(id=parked.id)
+            headers = parked.headers
+            signed = str(headers.get("webhook-id", "")), str(headers.get("webhook-signature", ""))
+            more = {REPLAYED: pass_for(*signed)}
+            scheme, _, token = str(headers.get("authorization", "")).partition(" ")
+            if token:
+                more["authorization"] = f"{scheme} {renewed(token.strip())}"
+            again = copy_of(message, {**carried_on(headers), **more})
+            exchange = self._channel.default_exchange
+            await exchange.publish(again, routing_key=parked.queue, mandatory=True)
+            await message.ack()
+            yield parked
 
-    async def drop(self, message_id: str) -> Parked:
-        """Throw it away."""
-        parked, message = await self.find(message_id)
-        await message.ack()
-        return parked
+    async def drop(self, which: Which) -> AsyncIterator[Parked]:
+        """Throw them away; each as it is gone."""
+        async for parked, message in self.those(which):
+            await message.ack()
+            yield parked
 
 
 @asynccontextmanager

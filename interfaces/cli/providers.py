@@ -23,6 +23,9 @@ def _name(given: str) -> str:
     return given
 
 
+_SECRETS = ("disabled", "one secret", "two secrets")
+"""How many of them are good, in words."""
+
 Name = Annotated[str, typer.Argument(metavar="NAME", callback=_name, help="the provider's name")]
 
 
@@ -52,6 +55,17 @@ def disable(name: Name) -> None:
 
     with_club(disabled)
     print(f"Messages of {name} are not taken any more.")
+
+
+@app.command("list")
+def every() -> None:
+    """List them, with how many of their secrets are good."""
+
+    async def listed(club: Club) -> dict[str, int]:
+        return await club.signatures.providers()
+
+    for name, secrets in with_club(listed).items():
+        print(f"{name}  {_SECRETS[secrets]}")
 
 
 @app.command("simulate")

@@ -15,7 +15,7 @@ from infra.keys import Keys
 from infra.rabbitmq import UNREACHABLE
 from infra.signatures import ProviderSecrets
 from infra.tokens import SignedTokens
-from interfaces.amqp.main import Parked, Parking, open_parking
+from interfaces.amqp.main import Parked, Parking, Which, open_parking
 from interfaces.cli.opening import in_plain_words, settings, settings_beside
 
 app = typer.Typer(help="Messages that nobody could handle.", no_args_is_help=True)
@@ -25,6 +25,12 @@ GOOD_FOR = 600
 """Seconds for which the token of a command that is sent again is good."""
 
 MessageId = Annotated[str, typer.Argument(metavar="ID", help="as `club queue parked` shows it")]
+
+
+MessageIds = Annotated[
+    list[str] | None, typer.Argument(metavar="ID...", help="as `club queue parked` shows them")
+]
+Reason = Annotated[str | None, typer.Option(help="all that are parked for this reason")]
 
 
 class NoRabbitMQ(Fault):
@@ -73,7 +79,7 @@ def show(message_id: MessageId) -> None:
     """Print one: why it is parked, its headers and its body."""
 
     async def shown(parking: Parking) -> Parked:
-        return (await parking.find(message_id))[0]
+        return await parking.find(message_id)
 
     message = _with_parking(shown)
     print(f"id: {message.id}\nqueue: {message.queue}\nparked at: {message.parked_at}")
@@ -86,24 +92,37 @@ def show(message_id: MessageId) -> None:
 
 
 @app.command("replay")
-def replay(message_id: MessageId) -> None:
-    """Send one again to where it came from, to be decided anew."""
+def replay(message_ids: MessageIds = None, reason: Reason = None) -> None:
+    """Send some again to where they came from, to be decided anew."""
+    which = _which(message_ids, reason)
     found = settings()
     secrets = ProviderSecrets(found.home)
     tokens = SignedTokens(Keys(found.home), found.issuer)
-    message = _with_parking(
-        lambda parking: parking.replay(
-            message_id, secrets.pass_for, partial(tokens.renewed, seconds=GOOD_FOR)
-        )
-    )
-    print(f"Sent {message.id} to {message.queue} again.")
+    renewed = partial(tokens.renewed, seconds=GOOD_FOR)
+
+    async def replayed(parking: Parking) -> None:
+        async for message in parking.replay(which, secrets.pass_for, renewed):
+            print(f"Sent {message.id} to {message.queue} again.")
+
+    _with_parking(replayed)
 
 
 @app.command("drop")
-def drop(message_id: MessageId) -> None:
-    """Throw one away."""
-    message = _with_parking(lambda parking: parking.drop(message_id))
-    print(f"Dropped {message.id} ({message.reason}).")
+def drop(message_ids: MessageIds = None, reason: Reason = None) -> None:
+    """Throw some away."""
+    which = _which(message_ids, reason)
+
+    async def dropped(parking: Parking) -> None:
+        async for message in parking.drop(which):
+            print(f"Dropped {message.id} ({message.reason}).")
+
+    _with_parking(dropped)
+
+
+def _which(message_ids: list[str] | None, reason: str | None) -> Which:
+    if not message_ids and reason is None:
+        raise typer.BadParameter("name some by ID, or all of a --reason")
+    return Which(frozenset(message_ids or ()), reason)
 
 
 def _with_parking(work: Callable[[Parking], Awaitable[T]]) -> T:

@@ -84,6 +84,10 @@ class FakeLedger:
         """The events of each of these aggregates."""
         return {stream: list(self._streams[stream]) for stream in ids}
 
+    async def ids(self, kind: str) -> Sequence[str]:
+        """The ids of all aggregates of a kind."""
+        return sorted(stream for stream in self._streams if stream.startswith(f"{kind}-"))
+
     async def receipt(self, key: ReceiptKey) -> Receipt | None:
         """What became of the command of this key."""
         return self._receipts.get(key)

@@ -27,7 +27,7 @@ from interfaces.amqp import commands
 from interfaces.amqp.commands import MOST_ERRORS, CommandsIn
 from interfaces.amqp.intake import LONGEST_DETAIL, MOST_DELIVERIES, Intake
 from interfaces.amqp.main import run_consumers
-from interfaces.amqp.parking import open_parking
+from interfaces.amqp.parking import Which, open_parking
 from interfaces.amqp.replies import Replies, ReplyRefused
 from interfaces.amqp.topology import COMMANDS_QUEUE, PARKING_QUEUE, PAYMENTS_QUEUE, declare
 from interfaces.amqp.wire import WIRE
@@ -608,7 +608,8 @@ async def replayed(rest: Rest, desk: Desk, parked: AbstractIncomingMessage) -> o
         back = Message(parked.body, headers=headers, reply_to=replies.name)
         await own.default_exchange.publish(back, PARKING_QUEUE)
         async with open_parking(url) as parking:
-            await parking.replay("again", lambda *_: "pass", renewed)
+            which = Which(frozenset({"again"}))
+            assert [1 async for _ in parking.replay(which, lambda *_: "pass", renewed)] == [1]
         async with replies.iterator(timeout=PATIENCE) as found:
             return (await anext(aiter(found))).headers["status"]
 

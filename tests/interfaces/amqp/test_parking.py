@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import aio_pika
@@ -11,7 +12,7 @@ from aio_pika import Message
 from infra.bootstrap import Club
 from infra.signatures import ProviderSecrets
 from interfaces.amqp.envelope import REPLAYED
-from interfaces.amqp.parking import NotParked, Parked, open_parking
+from interfaces.amqp.parking import NotParked, Parked, Which, open_parking
 from interfaces.amqp.topology import PARKING_QUEUE, PAYMENTS_QUEUE
 from tests.interfaces.amqp.post import Post, consuming, hours_ago, wait_for
 from tests.rabbitmq import waiting_in
@@ -31,13 +32,17 @@ def url_of(club: Club) -> str:
     return club.settings.amqp_url
 
 
-async def replay(post: Post, message_id: str) -> Parked:
+async def replay(post: Post, *ids: str, reason: str | None = None) -> list[Parked]:
+    pass_for = post.club.provider_secrets.pass_for
+    renewed = partial(post.club.tokens.renewed, seconds=600)
     async with open_parking(url_of(post.club)) as parking:
-        return await parking.replay(
-            message_id,
-            post.club.provider_secrets.pass_for,
-            lambda token: post.club.tokens.renewed(token, 600),
-        )
+        which = Which(frozenset(ids), reason)
+        return [sent async for sent in parking.replay(which, pass_for, renewed)]
+
+
+async def drop(post: Post, *ids: str, reason: str | None = None) -> list[Parked]:
+    async with open_parking(url_of(post.club)) as parking:
+        return [gone async for gone in parking.drop(Which(frozenset(ids), reason))]
 
 
 async def test_looking_neither_loses_nor_reorders_nor_wears_out(post: Post) -> None:
@@ -46,14 +51,33 @@ async def test_looking_neither_loses_nor_reorders_nor_wears_out(post: Post) -> N
     for _ in range(30):
         assert await post.parked() == there
         async with open_parking(url_of(post.club)) as parking:
-            assert (await parking.find(there[1].id))[0] == there[1]
+            assert await parking.find(there[1].id) == there[1]
 
 
 async def test_one_that_is_dropped_is_gone_and_the_others_stay(post: Post) -> None:
     first, second, third = await park(post, b"a", b"b", b"c")
-    async with open_parking(url_of(post.club)) as parking:
-        assert await parking.drop(second.id) == second
+    assert await drop(post, second.id) == [second]
     assert await post.parked() == [first, third]
+
+
+async def test_many_go_at_once_by_id_or_by_reason(post: Post) -> None:
+    unsigned = await park(post, b"a", b"b", b"c", b"d")
+    await post.send(b"{")
+    async with consuming(post.club):
+        await wait_for(post.channel, PARKING_QUEUE, 5)
+    (broken,) = [parked for parked in await post.parked() if parked not in unsigned]
+
+    with pytest.raises(NotParked, match="no parked message nothing"):
+        await drop(post, unsigned[1].id, "nothing", unsigned[3].id)
+    assert await post.parked() == [unsigned[0], unsigned[2], broken]
+
+    assert await replay(post, broken.id, reason="unsigned") == [unsigned[0], unsigned[2], broken]
+    assert await post.parked() == []
+    async with consuming(post.club):
+        await wait_for(post.channel, PARKING_QUEUE, 3)
+    assert len(await drop(post, reason="unsigned")) == 2
+    assert [parked.reason for parked in await post.parked()] == ["broken-json"]
+    assert await drop(post, reason="stale") == []
 
 
 @pytest.mark.parametrize("unknown", ["", "00000000", "x" * 1000])
@@ -66,9 +90,8 @@ async def test_what_is_not_parked_is_neither_shown_nor_sent_nor_dropped(
             await parking.find(unknown)
     with pytest.raises(NotParked):
         await replay(post, unknown)
-    async with open_parking(url_of(post.club)) as parking:
-        with pytest.raises(NotParked):
-            await parking.drop(unknown)
+    with pytest.raises(NotParked):
+        await drop(post, unknown)
     assert await post.parked() == there
 
 

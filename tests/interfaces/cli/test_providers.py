@@ -52,6 +52,16 @@ def test_a_secret_is_shown_once_and_kept_nowhere(command_line: CommandLine) -> N
     assert "whsec" not in str(kept)
 
 
+def test_they_are_listed_with_how_many_secrets_are_good(command_line: CommandLine) -> None:
+    listed = command_line.run("providers", "list")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "")
+    steps = ("add zeta", "add acme-pay", "add acme", "rotate acme", "rotate acme", "disable zeta")
+    for step in steps:
+        assert command_line.run("providers", *step.split()).returncode == 0
+    listed = command_line.run("providers", "list")
+    assert listed.stdout == "acme  two secrets\nacme-pay  one secret\nzeta  disabled\n"
+
+
 @pytest.mark.parametrize("name", ["", "Acme", "x" * 49])
 def test_a_name_that_cannot_be_is_refused(command_line: CommandLine, name: str) -> None:
     added = command_line.run("providers", "add", "--", name)

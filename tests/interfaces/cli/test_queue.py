@@ -67,6 +67,22 @@ async def test_a_person_looks_at_parked_messages_sends_one_again_and_drops_anoth
     assert await post.parked() == []
 
 
+async def test_all_of_a_reason_go_at_once(command_line: CommandLine, post: Post) -> None:
+    for _ in range(2):
+        await post.send(b"x", {})
+    async with consuming(post.club):
+        await wait_for(post.channel, PARKING_QUEUE, 2)
+    code, said, _ = await club_queue(command_line, post, "replay", "--reason=unsigned")
+    assert (code, said.count("to payment_queue again.\n")) == (0, 2)
+    async with consuming(post.club):
+        await wait_for(post.channel, PARKING_QUEUE, 2)
+    code, said, _ = await club_queue(command_line, post, "drop", "--reason=unsigned")
+    assert (code, said.count("(unsigned).\n")) == (0, 2)
+    assert await post.parked() == []
+    code, _, said = await club_queue(command_line, post, "drop")
+    assert (code, "name some by ID, or all of a --reason" in said) == (2, True)
+
+
 async def test_a_message_that_is_not_parked_is_a_sentence(
     command_line: CommandLine, post: Post
 ) -> None:
