@@ -271,26 +271,30 @@ async def test_in_an_outage_messages_wait_where_they_are_and_are_tried_again(
 
 
 async def test_whoever_closes_in_an_outage_gives_everything_back(
-    amqp_url: str, queue: AbstractChannel
+    amqp_url: str, queue: AbstractChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(intake, "PAUSES", (600.0,))
     handler = Handler(Outage().handle)
     await put(queue, *TEN)
     async with Consumer(amqp_url, handler, prefetch=5) as consumer:
         await handler.gets(5)
         consumer.closing.set()
-        async with asyncio.timeout(PAUSES[0]):
+        async with asyncio.timeout(5):
             await consumer.running
         await wait_for(queue, PAYMENTS_QUEUE, 10)
 
 
-async def test_rabbitmq_may_go_away_in_an_outage(amqp_url: str, queue: AbstractChannel) -> None:
+async def test_rabbitmq_may_go_away_in_an_outage(
+    amqp_url: str, queue: AbstractChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "PAUSES", (600.0,))
     handler = Handler(Outage().handle)
     await put(queue, *TEN)
     async with Consumer(amqp_url, handler, prefetch=5) as consumer:
         await handler.gets(5)
         await consumer.cut()
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(PAUSES[0]):
+            async with asyncio.timeout(5):
                 await consumer.running
         await wait_for(queue, PAYMENTS_QUEUE, 10)
 
