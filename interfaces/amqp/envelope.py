@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +15,9 @@ from pamqp.header import ContentHeader
 
 LARGEST_HEADERS = 60_000
 """Bytes; RabbitMQ takes twice that, and ours have to fit beside them."""
+
+DEEPEST_HEADER = 20
+"""Tables within tables; deeper ones can be read and not written, as the client recurses."""
 
 ATTEMPT = "club-attempt"
 REASON = "club-reason"
@@ -82,7 +85,7 @@ def carried_on(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bear_the_unreadable() -> None:
-    """Let a message whose headers cannot be read come without them, and any routing key come.
+    """Let a message come without the headers that cannot be read, and whatever its routing key.
 
     Left to itself the client drops its connection at such a message, which is then delivered
     again, and again.
@@ -97,6 +100,18 @@ def _read_header(header: ContentHeader, data: bytes) -> None:
         _READ_HEADER(header, data)
     except (KeyError, OverflowError, RecursionError, TypeError, ValueError, struct.error):
         header.properties = Basic.Properties()
+    headers = header.properties.headers or {}
+    for name in [name for name, value in headers.items() if _is_deeper(value, DEEPEST_HEADER)]:
+        del headers[name]
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inner: Collection[object] = ()
+    if isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, list):
+        inner = value
+    return bool(inner) and (levels == 0 or any(_is_deeper(one, levels - 1) for one in inner))
 
 
 _READ_HEADER = ContentHeader.unmarshal

@@ -22,6 +22,7 @@ from domain.aggregate import time_text
 from infra import local_servers
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
+from interfaces.amqp.envelope import DEEPEST_HEADER
 from interfaces.amqp.intake import LARGEST_BODY, PREFETCH
 from interfaces.amqp.topology import (
     DELAYS,
@@ -206,11 +207,10 @@ def _nested(depth: int) -> bytes:
         _table(b"\x01\xffS" + _table(b"x")),
         _table(b"\x01aT" + struct.pack(">Q", 2**63)),
         _table(b"\x01aA" + _table(b"S" + _table(b"\xff"))),
-        _nested(5000),
+        *(_nested(depth) for depth in (DEEPEST_HEADER + 1, 400, *range(480, 500), 5000)),
         _table(b"\x01aS" + _table(b"x" * 130_900)),
         _table(b"".join(b"\x04%04dS" % n + _table(b"x" * 55) for n in range(2010))),
     ],
-    ids=["a value", "a name", "a year", "a list", "deep", "long", "many"],
 )
 async def test_headers_that_no_client_could_send_on_stop_nothing(post: Post, table: bytes) -> None:
     payment_id, _ = await post.payment()
