@@ -109,7 +109,7 @@ async def _stay_connected(
             async with connected(_url(club)) as connection:
                 logger.info("amqp.connected", part=name)
                 await work(connection)
-        except* (*LOST, psycopg.OperationalError) as lost:
+        except* (*LOST, psycopg.Error) as lost:
             logger.warning("amqp.lost", part=name, reason=str(lost.exceptions[0]))
         await is_set_within(RETRY, closing)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ import aio_pika
 import orjson
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from structlog.testing import capture_logs
 
 from application.exercises import AddExercise, ExerciseBody
 from infra.bootstrap import Club
@@ -25,9 +27,11 @@ from interfaces.amqp.main import run_relay
 from interfaces.amqp.relay import BATCH
 from interfaces.amqp.topology import EVENTS_EXCHANGE, declare_events
 from tests.conftest import Rest
+from tests.databases import read_only
 from tests.infra.test_outbox import until_waiting
 from tests.projections.histories import record, rich
 from tests.rabbitmq import private_rabbitmq
+from tests.waiting import until
 
 PATIENCE = 30.0
 
@@ -235,6 +239,29 @@ async def test_what_happens_while_it_runs_goes_out_within_a_second(
             await subscriber.until(position)
             waits.append(time.monotonic() - began)
         assert statistics.median(waits) < 1
+
+
+async def test_while_the_database_is_read_only_it_waits(
+    rest: Rest, club: Club, channel: AbstractChannel
+) -> None:
+    subscriber = await Subscriber.on(channel)
+    async with relaying(club) as running:
+        await subscriber.until(await add_exercise(rest, "Before"))
+        with capture_logs() as logs:
+            await read_only(club.postgres.url, on=True)
+            await until(partial(_lost, logs), "it has lost what it writes to")
+            assert not running.done()
+            await read_only(club.postgres.url, on=False)
+        await until(partial(_able, club), "the club can write again")
+        await subscriber.until(await add_exercise(rest, "After"))
+
+
+async def _lost(logs: list[Any]) -> bool:
+    return any("read-only" in str(line.get("reason")) for line in logs)
+
+
+async def _able(club: Club) -> bool:
+    return (await club.health()).able
 
 
 async def test_nobody_has_to_listen(rest: Rest, club: Club, channel: AbstractChannel) -> None:

@@ -12,11 +12,8 @@ from pathlib import Path
 
 import httpx
 import psutil
-import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from application.exercises import AddExercise, ExerciseBody
 from domain.values import Role
@@ -26,6 +23,7 @@ from infra.settings import Settings
 from infra.short_lived import LONGEST_WAIT
 from interfaces.rest.main import create_app
 from tests.conftest import Rest
+from tests.databases import read_only
 from tests.interfaces.rest.scenes import also
 from tests.servers import private_redis
 
@@ -130,7 +128,7 @@ async def test_health_is_503_while_the_database_is_gone_and_200_when_it_is_back(
 
 async def test_health_is_503_while_the_database_is_read_only(rest: Rest) -> None:
     _, admin = await rest.user(Role.ADMIN)
-    await read_only(rest, on=True)
+    await read_only(rest.club.postgres.url, on=True)
     shown = await eventually(rest.http, 503)
     assert shown.json()["status"] == "unavailable"
     assert shown.json()["ledger"]["writable"] is False
@@ -140,26 +138,10 @@ async def test_health_is_503_while_the_database_is_read_only(rest: Rest) -> None
     assert refused.status_code == 503
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert int(refused.headers["Retry-After"]) > 0
-    await read_only(rest, on=False)
+    await read_only(rest.club.postgres.url, on=False)
     await eventually(rest.http, 200)
     taken = await rest.http.post("/exercises/", json={"title": "Plank"}, headers=admin)
     assert taken.status_code == 201
-
-
-async def read_only(rest: Rest, *, on: bool) -> None:
-    """Let the database take no writes, or take them again, from connections made from now on."""
-    url = rest.club.postgres.url
-    name = conninfo_to_dict(url)["dbname"]
-    alter = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}").format(
-        sql.Identifier(str(name)), sql.Literal("on" if on else "off")
-    )
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        await connection.execute("SET default_transaction_read_only = off")
-        await connection.execute(alter)
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
 
 
 async def measured(rest: Rest) -> dict[tuple[str, ...], float]:

@@ -1,0 +1,22 @@
+"""What an administrator does to a database under a running club."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+
+async def read_only(url: str, *, on: bool) -> None:
+    """Let the database take no writes, or take them again, from connections made from now on."""
+    name = conninfo_to_dict(url)["dbname"]
+    alter = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}").format(
+        sql.Identifier(str(name)), sql.Literal("on" if on else "off")
+    )
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("SET default_transaction_read_only = off")
+        await connection.execute(alter)
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
