@@ -13,7 +13,7 @@ from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from domain.refusals import NotFound
+from domain.refusals import Conflict, NotFound
 from interfaces.amqp.connections import confirming_channel, connected
 from interfaces.amqp.envelope import (
     ATTEMPT,
@@ -35,6 +35,10 @@ OURS = frozenset({ATTEMPT, DETAIL, ORIGIN, PARKED_AT, PARKED_ID, REASON, REPLAYE
 
 class NotParked(NotFound):
     """There is no parked message {id}."""
+
+
+class NotOurs(Conflict):
+    """What is parked as {id} did not come from a queue of the club; it can only be dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +102,14 @@ class Parking:
         """Send them again to where they came from, to be decided anew; each as it is sent.
 
         `pass_for` makes what lets a signed message by although it is old, `renewed` makes of an
-        access token one that has not come to its end.
+        access token one that has not come to its end. Raises NotOurs at the end where some came
+        from elsewhere.
         """
+        foreign: list[str] = []
         async for parked, message in self.those(which):
             if parked.queue not in INTAKES:
-                raise NotParked(id=parked.id)
+                foreign.append(parked.id)
+                continue
             headers = parked.headers
             signed = str(headers.get("webhook-id", "")), str(headers.get("webhook-signature", ""))
             more = {REPLAYED: pass_for(*signed)}
@@ -114,6 +121,8 @@ class Parking:
             await exchange.publish(again, routing_key=parked.queue, mandatory=True)
             await message.ack()
             yield parked
+        if foreign:
+            raise NotOurs(id=", ".join(foreign))
 
     async def drop(self, which: Which) -> AsyncIterator[Parked]:
         """Throw them away; each as it is gone."""

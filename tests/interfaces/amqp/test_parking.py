@@ -12,7 +12,7 @@ from aio_pika import Message
 from infra.bootstrap import Club
 from infra.signatures import ProviderSecrets
 from interfaces.amqp.envelope import REPLAYED
-from interfaces.amqp.parking import NotParked, Parked, Which, open_parking
+from interfaces.amqp.parking import NotOurs, NotParked, Parked, Which, open_parking
 from interfaces.amqp.topology import PARKING_QUEUE, PAYMENTS_QUEUE
 from tests.interfaces.amqp.post import Post, consuming, hours_ago, wait_for
 from tests.rabbitmq import waiting_in
@@ -21,7 +21,8 @@ from tests.rabbitmq import waiting_in
 async def park(post: Post, *bodies: bytes) -> list[Parked]:
     """Have messages parked that nobody signed; they are parked in some order."""
     async with consuming(post.club):
-        for number, body in enumerate(bodies, start=1):
+        before = await waiting_in(post.channel, PARKING_QUEUE)
+        for number, body in enumerate(bodies, start=before + 1):
             await post.send(body, {"of": "nobody"})
             await wait_for(post.channel, PARKING_QUEUE, number)
     return await post.parked()
@@ -162,12 +163,16 @@ async def test_nobody_else_makes_a_pass_for_a_stale_message(post: Post, tmp_path
 
 
 async def test_a_message_that_others_put_there_is_shown_but_sent_nowhere(post: Post) -> None:
-    message = Message(b"theirs", headers={"club-parked-id": "abc", "club-queue": "elsewhere"})
-    await post.channel.default_exchange.publish(message, PARKING_QUEUE)
+    theirs: Any = {"club-parked-id": "abc", "club-queue": "elsewhere", "club-reason": "unsigned"}
+    await post.channel.default_exchange.publish(Message(b"theirs", headers=theirs), PARKING_QUEUE)
     assert (await post.is_parked()).id == "abc"
-    with pytest.raises(NotParked):
+    with pytest.raises(NotOurs, match="parked as abc did not come from a queue of the club"):
         await replay(post, "abc")
-    assert await waiting_in(post.channel, PARKING_QUEUE) == 1
+    await park(post, b"ours")
+    with pytest.raises(NotOurs):
+        await replay(post, reason="unsigned")
+    assert [parked.body for parked in await post.parked()] == [b"theirs"]
+    await wait_for(post.channel, PAYMENTS_QUEUE, 1)
 
 
 async def test_the_club_counts_what_is_parked(post: Post) -> None:
