@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from infra.leftovers import has_ended
 from infra.postgres_server import EmbeddedPostgresError, PostgresServer
+from infra.processes import has_ended
 
 LONGEST_SOCKET_PATH = 103
 """Bytes that the path of a socket may have on every system (on Linux: 107)."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.faults import Fault
-from infra.leftovers import end_what_was_left, note
+from infra.processes import GiveUp, end_groups, never
 
 PATIENCE = 60.0
 """Seconds after which a server that does not answer counts as not starting."""
@@ -30,14 +30,6 @@ PLACES = ("/usr/lib/rabbitmq/bin", "/usr/sbin", "/usr/local/sbin", "/opt/homebre
 
 LARGEST_MESSAGE = 1024 * 1024
 """Bytes of a message that our own RabbitMQ takes; the largest that is meant is a few kilobytes."""
-
-
-GiveUp = Callable[[], None]
-"""Called again and again during a wait; raises where there is no point in waiting any more."""
-
-
-def never() -> None:
-    """Wait on."""
 
 
 class NotInstalled(Fault):
@@ -97,16 +89,14 @@ class Server:
         self.home = home
         self.port = port
         self.log = home / f"{name}.log"
-        self._note = home / f"{name}.pid"
+        self.held: tuple[int, ...] = ()
+        """Files of ours that it holds open as long as it runs, whatever becomes of us."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(
         self, command: Sequence[str], environment: dict[str, str], holding: Sequence[int] = ()
     ) -> None:
-        """Start the process, in a session of its own, so that Ctrl-C is for us to hand on.
-
-        It holds these files open as long as it runs, whatever becomes of us.
-        """
+        """Start the process, in a session of its own, so that Ctrl-C is for us to hand on."""
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -117,16 +107,8 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                pass_fds=holding,
+                pass_fds=(*self.held, *holding),
             )
-        note(self._note, self._process.pid)
-
-    def end_what_was_left(self) -> bool:
-        """End the one that goes on although whoever started it was killed; whether there was one.
-
-        Only for whoever knows that nobody uses it.
-        """
-        return end_what_was_left(self._note)
 
     def wait_until(self, answers: Callable[[], bool], give_up: GiveUp = never) -> None:
         """Wait until it answers; raises DidNotStart, or what `give_up` raises meanwhile."""
@@ -143,19 +125,13 @@ class Server:
         """End it, and all that it started."""
         if self._process is None:
             return
-        group, self._process = self._process, None
-        try:
-            os.killpg(group.pid, how)
-            group.wait(LAST_WORDS)
-        except ProcessLookupError:
-            pass
-        except subprocess.TimeoutExpired:
-            os.killpg(group.pid, signal.SIGKILL)
-        group.wait()
+        started, self._process = self._process, None
+        end_groups([started.pid], how, LAST_WORDS)
+        started.wait()
 
-    def has_ended(self) -> bool:
-        """Whether it was started, and ended without being told to."""
-        return self._process is not None and self._process.poll() is not None
+    def is_up(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
 
     def signal(self, number: int) -> None:
         """Send it, and all that it started, a signal."""
@@ -167,6 +143,7 @@ class Server:
         return accepts(self.port)
 
 
+LAST_PORT = 65535
 PORT = "port"
 """The file that says where the RabbitMQ of a folder listens."""
 
@@ -179,9 +156,10 @@ def running_rabbitmq(home: Path) -> str | None:
 
 def _last_port(home: Path) -> int | None:
     try:
-        return int((home / PORT).read_text())
-    except (FileNotFoundError, ValueError):
+        port = int((home / PORT).read_text())
+    except (OSError, ValueError):
         return None
+    return port if 0 < port <= LAST_PORT else None
 
 
 def _usual_port(home: Path) -> int:
@@ -219,11 +197,7 @@ class LocalRabbitMQ(Server):
         super().__init__("rabbitmq-server", home, _usual_port(home))
         self._names = Server("epmd", home, free_port())
         """Erlang's own register of names; left to itself it would outlive the server."""
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return _amqp_url(self.port)
+        self.url = _amqp_url(self.port)
 
     def start(self, give_up: GiveUp = never) -> None:
         """Start it and wait until it takes connections; see `wait_until`."""
@@ -232,6 +206,7 @@ class LocalRabbitMQ(Server):
         port = str(self._names.port)
         with locked(self.home / "lock", self.name, self.home) as lock:
             environment = self._configured()
+            self._names.held = self.held
             self._names.run([names, "-port", port, "-address", "127.0.0.1"], {})
             self._names.wait_until(self._names.accepts, give_up)
             self.run([server], environment, [lock])
@@ -261,12 +236,6 @@ class LocalRabbitMQ(Server):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
-
-    def end_what_was_left(self) -> bool:
-        """End it, and its register of names."""
-        left = super().end_what_was_left()
-        self.port = _usual_port(self.home)
-        return self._names.end_what_was_left() or left
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         """End it, and its register of names."""

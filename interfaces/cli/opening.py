@@ -53,9 +53,9 @@ def settings_beside() -> Settings:
     return found.model_copy(update={"amqp_url": running_rabbitmq(found.home / RABBITMQ)})
 
 
-def with_club(work: Callable[[Club], Awaitable[T]]) -> T:
+def with_club(work: Callable[[Club], Awaitable[T]], found: Settings | None = None) -> T:
     """Open the club for one piece of work, beside a running service or without one."""
-    found = settings_beside()
+    found = found or settings()
 
     async def opened() -> T:
         async with open_club(found) as club:
@@ -82,7 +82,7 @@ def in_plain_words() -> Iterator[None]:
     except Fault as missing:
         complain(str(missing))
     except OSError as unusable:
-        complain(f"{unusable.filename}: {unusable.strerror}.")
+        complain(": ".join(filter(None, [unusable.filename, f"{unusable.strerror}."])))
     else:
         return
     raise typer.Exit(1)

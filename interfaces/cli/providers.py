@@ -11,7 +11,7 @@ from domain.values import PaymentStatus
 from infra.bootstrap import Club
 from infra.signatures import NAME
 from interfaces.amqp.main import simulate_payment
-from interfaces.cli.opening import ask, complain, with_club
+from interfaces.cli.opening import ask, complain, settings_beside, with_club
 from interfaces.cli.queue import NoRabbitMQ, reaching_rabbitmq
 
 app = typer.Typer(help="Payment providers.", no_args_is_help=True)
@@ -83,7 +83,7 @@ def simulate(
         with reaching_rabbitmq():
             return await simulate_payment(club, name, payment, status, times)
 
-    message_id = with_club(simulated)
+    message_id = with_club(simulated, settings_beside())
     complain(f"Sent {message_id}: payment {payment} is {status.value}.")
 
 

@@ -7,19 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 from infra.embedded_postgres import embedded_postgres, is_up, start_again
-from infra.leftovers import end_what_was_left, note
-from infra.local_servers import GiveUp, LocalRabbitMQ, LocalRedis, locked
+from infra.faults import Fault
+from infra.local_servers import LocalRabbitMQ, LocalRedis, locked
+from infra.processes import GiveUp, end_groups, end_holders
 from infra.settings import Settings
 from interfaces.cli.opening import RABBITMQ, in_plain_words, settings
-
-LAST_WORDS = 20.0
-"""Seconds that a part has to end in order."""
 
 AGAIN = 1.0
 """Seconds until a part that ended by itself is started again."""
@@ -34,12 +33,13 @@ def stack() -> None:
     """
     found = settings()
     with in_plain_words(), _told_to_end() as give_up, ExitStack() as opened:
-        notes = opened.enter_context(_only_one(found.home))
-        environment, servers = _servers(found, opened, give_up)
+        mark = opened.enter_context(_only_one(found.home / "stack", give_up))
+        environment, servers = _servers(found, opened, mark, give_up)
         parts: list[Part] = []
         opened.callback(_stop, parts)
         for name, command in _commands(found):
-            parts.append(Part(name, command, environment, notes))
+            give_up()
+            parts.append(Part(name, command, environment, mark))
         _banner(found, parts, environment)
         _keep_running([*servers, *parts], give_up)
 
@@ -56,25 +56,24 @@ class Part:
     """One process."""
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], notes: Path
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], mark: int
     ) -> None:
         self.name = name
         self._command = command
         self._environment = environment
-        self._note = notes / f"{name}.pid"
+        self._mark = mark
         self._ended = 0.0
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         # In a session of its own, so that Ctrl-C is for us to hand on, in order.
-        started = subprocess.Popen(
+        return subprocess.Popen(
             self._command,
             env={**os.environ, **self._environment},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=[self._mark],
         )
-        note(self._note, started.pid)
-        return started
 
     def look(self) -> None:
         """Start it again where it has ended."""
@@ -92,29 +91,22 @@ class Part:
 class PrivateServer:
     """One of the servers, as it is started again: in its place, with its data."""
 
-    def __init__(self, server: LocalRedis | LocalRabbitMQ, give_up: GiveUp) -> None:
-        self._server = server
-        self._give_up = give_up
+    def __init__(self, name: str, runs: Callable[[], bool], start: Callable[[], None]) -> None:
+        self._name = name
+        self._runs = runs
+        self._start = start
+        self._again_at = 0.0
 
     def look(self) -> None:
         """Start it again where it has ended."""
-        if self._server.has_ended():
-            print(f"  {self._server.name} ended; it is started again", file=sys.stderr)
-            self._server.stop()
-            self._server.start(self._give_up)
-
-
-class PrivatePostgres:
-    """The embedded Postgres, as it is started again."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-
-    def look(self) -> None:
-        """Start it again where it has ended."""
-        if not is_up(self._home):
-            print("  postgres ended; it is started again", file=sys.stderr)
-            start_again(self._home)
+        if self._runs() or time.monotonic() < self._again_at:
+            return
+        print(f"  {self._name} ended; it is started again", file=sys.stderr)
+        try:
+            self._start()
+        except Fault as why:
+            print(f"  {why}", file=sys.stderr)
+            self._again_at = time.monotonic() + AGAIN
 
 
 class _Told(Exception):
@@ -148,26 +140,23 @@ def _told_to_end() -> Iterator[GiveUp]:
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[Path]:
-    """The folder of notes on the parts, once none of a stack that was killed goes on.
+def _only_one(folder: Path, give_up: GiveUp) -> Iterator[int]:
+    """A file for every process of the stack to hold open; raises AlreadyRuns.
 
-    Raises AlreadyRuns.
+    Who still holds that of a stack that was killed is ended first.
     """
-    notes = home / "stack"
-    notes.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(notes / "lock", "stack", home):
-        for file in sorted(notes.glob("*.pid")):
-            if end_what_was_left(file):
-                _say_left(file.stem)
-        yield notes
-
-
-def _say_left(name: str) -> None:
-    print(f"  {name} was left by a stack that was killed; it is ended", file=sys.stderr)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(folder / "lock", "stack", folder.parent):
+        left = end_holders(folder / "mark", give_up)
+        if left:
+            names = ", ".join(left)
+            print(f"  Ended what a stack that was killed had left: {names}", file=sys.stderr)
+        with (folder / "mark").open("w") as mark:
+            yield mark.fileno()
 
 
 def _servers(
-    found: Settings, opened: ExitStack, give_up: GiveUp
+    found: Settings, opened: ExitStack, mark: int, give_up: GiveUp
 ) -> tuple[dict[str, str], list[Minded]]:
     """The settings under which every part finds the same servers; and those that are private."""
     home = found.home.resolve()
@@ -175,21 +164,27 @@ def _servers(
     private: list[Minded] = []
     if found.database_url is None:
         environment["CLUB_DATABASE_URL"] = opened.enter_context(embedded_postgres(home))
-        private.append(PrivatePostgres(home))
+        private.append(PrivateServer("postgres", partial(is_up, home), partial(start_again, home)))
         environment["CLUB_CONSOLE_CODES"] = str(found.console_codes is not False).lower()
     for variable, given, kind, folder in (
         ("CLUB_REDIS_URL", found.redis_url, LocalRedis, "redis"),
         ("CLUB_AMQP_URL", found.amqp_url, LocalRabbitMQ, RABBITMQ),
     ):
         if given is None:
+            give_up()
             server = kind(home / folder)
+            server.held = (mark,)
             opened.callback(server.stop)
-            if server.end_what_was_left():
-                _say_left(server.name)
             server.start(give_up)
-            private.append(PrivateServer(server, give_up))
+            again = partial(_start_again, server, give_up)
+            private.append(PrivateServer(server.name, server.is_up, again))
             environment[variable] = server.url
     return environment, private
+
+
+def _start_again(server: LocalRedis | LocalRabbitMQ, give_up: GiveUp) -> None:
+    server.stop()  # whatever of it is left
+    server.start(give_up)
 
 
 def _commands(found: Settings) -> Iterator[tuple[str, Sequence[str]]]:
@@ -217,15 +212,9 @@ def _keep_running(all_of_it: Sequence[Minded], give_up: GiveUp) -> NoReturn:
 
 def _stop(parts: Sequence[Part]) -> None:
     """End all parts together, and whoever does not listen, for good."""
+    end_groups([part.process.pid for part in parts])
     for part in parts:
-        part.process.terminate()
-    deadline = time.monotonic() + LAST_WORDS
-    for part in parts:
-        try:
-            part.process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            part.process.kill()
-            part.process.wait()
+        part.process.wait()
 
 
 def _banner(found: Settings, parts: Sequence[Part], environment: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from infra.leftovers import has_ended
+from infra.processes import has_ended
 from tests.acceptance.service import CLUB_RUN, MAKE_RUN, Service, a_payment, until
 
 Services = Callable[..., Service]

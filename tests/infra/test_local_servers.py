@@ -10,7 +10,6 @@ import psutil
 import pytest
 
 from infra import local_servers
-from infra.leftovers import has_ended
 from infra.local_servers import (
     AlreadyRuns,
     DidNotStart,
@@ -20,7 +19,9 @@ from infra.local_servers import (
     Server,
     free_port,
     program,
+    running_rabbitmq,
 )
+from infra.processes import has_ended
 from tests.acceptance.service import until
 
 LISTEN = """
@@ -103,7 +104,23 @@ def test_a_rabbitmq_of_ones_own_is_for_this_machine_alone_and_keeps_its_data(
         with pytest.raises(AlreadyRuns):
             LocalRabbitMQ(server.home).start()
         assert server.accepts()
+        url = server.url
+        shell = next(p for p in started if p.name() == "rabbitmq-server")
+        shell.kill()  # what runs in it goes on
+        until(lambda: not server.is_up(), "the shell has ended")
+        server.stop(signal.SIGKILL)
+        server.start()
+        assert running_rabbitmq(server.home) == url
     finally:
         server.stop(signal.SIGTERM)
     until(lambda: all(has_ended(process) for process in started), "nothing of it is left")
     assert (server.home / "data").is_dir()
+    assert running_rabbitmq(server.home) is None
+    assert LocalRabbitMQ(server.home).url == url
+
+
+@pytest.mark.parametrize("port", ["", "x", "0", "-1", "70000"])
+def test_a_home_that_says_nothing_of_a_port_has_no_rabbitmq(tmp_path: Path, port: str) -> None:
+    (tmp_path / "port").write_text(port)
+    assert running_rabbitmq(tmp_path) is None
+    assert running_rabbitmq(tmp_path / "port") is None

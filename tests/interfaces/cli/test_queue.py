@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aio_pika.abc import AbstractChannel
@@ -115,3 +116,15 @@ def test_without_rabbitmq_each_command_is_a_sentence(command_line: CommandLine) 
     nowhere = command_line.run("queue", "parked")
     assert nowhere.returncode == 1
     assert nowhere.stderr == "There is no RabbitMQ here: CLUB_AMQP_URL connects one.\n"
+
+
+@pytest.mark.parametrize("command", ["queue parked", "providers simulate acme --payment=1"])
+def test_a_home_that_is_none_is_a_sentence(
+    command_line: CommandLine, tmp_path: Path, command: str
+) -> None:
+    home = tmp_path / "a-file"
+    home.write_text("")
+    ran = command_line.run(*command.split(), CLUB_HOME=str(home))
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.count("\n") == 1
+    assert "Traceback" not in ran.stderr
