@@ -25,7 +25,8 @@ def never() -> None:
 def has_ended(process: psutil.Process) -> bool:
     """Whether it has; whoever should take note of that may never do so."""
     try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
+        # Another one may have its number by now.
+        return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
@@ -46,18 +47,18 @@ def end_holders(file: Path, give_up: GiveUp = never) -> list[str]:
 def _end(
     find: Callable[[], list[psutil.Process]], how: int, patience: float, give_up: GiveUp
 ) -> list[str]:
-    names: list[str] = []
+    names: dict[psutil.Process, str] = {}
     for number in (how, signal.SIGKILL):
         found = [process for process in find() if not has_ended(process)]
         for process in found:
             with suppress(psutil.NoSuchProcess):
-                names.append(process.name())
+                names[process] = process.name()
                 process.send_signal(number)
         deadline = time.monotonic() + patience
         while not all(map(has_ended, found)) and time.monotonic() < deadline:
             give_up()
             time.sleep(0.02)
-    return names
+    return list(names.values())
 
 
 def _group(process: psutil.Process) -> int | None:
