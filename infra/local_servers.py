@@ -25,6 +25,9 @@ PATIENCE = 60.0
 LAST_WORDS = 15.0
 """Seconds that a server has to end in order."""
 
+LETS_GO = 2.0
+"""Seconds in which whoever has ended lets go of a lock, and whatever it started."""
+
 PLACES = ("/usr/lib/rabbitmq/bin", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 """Where servers are that are on nobody's PATH, or behind a wrapper that changes the account."""
 
@@ -71,14 +74,23 @@ class AlreadyRuns(Fault):
 def locked(file: Path, program: str, home: Path) -> Iterator[int]:
     """A lock that lasts as long as anybody holds it open; raises AlreadyRuns."""
     lock = os.open(file, os.O_RDONLY | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + LETS_GO
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRuns(program=program, home=home) from None
+        while not _is_ours(lock):
+            if time.monotonic() > deadline:
+                raise AlreadyRuns(program=program, home=home)
+            time.sleep(0.02)
         yield lock
     finally:
         os.close(lock)
+
+
+def _is_ours(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Server:
