@@ -58,6 +58,17 @@ def embedded_postgres(home: Path) -> Iterator[str]:
                     server.stop()
 
 
+@contextmanager
+def kept_for_others(home: Path) -> Iterator[int]:
+    """A file to hand to other processes: as long as one has it open, nobody stops Postgres.
+
+    For whoever holds the Postgres whose data are in `home`.
+    """
+    with _lock_file(home / "postgres.holders") as holders:
+        fcntl.flock(holders, fcntl.LOCK_SH)
+        yield holders
+
+
 def is_up(home: Path) -> bool:
     """Whether the Postgres that this process holds still runs."""
     try:

@@ -249,6 +249,10 @@ class LocalRabbitMQ(Server):
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
 
+    def is_up(self) -> bool:
+        """Whether both run: without the register it would start one that nobody ends."""
+        return super().is_up() and self._names.is_up()
+
     def stop(self, how: int = signal.SIGTERM) -> None:
         """End it, and its register of names."""
         super().stop(how)

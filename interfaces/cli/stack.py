@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from infra.embedded_postgres import embedded_postgres, is_up, start_again
+from infra.embedded_postgres import embedded_postgres, is_up, kept_for_others, start_again
 from infra.faults import Fault
 from infra.local_servers import LocalRabbitMQ, LocalRedis, locked
 from infra.processes import GiveUp, end_groups, end_holders
@@ -35,11 +35,14 @@ def stack() -> None:
     with in_plain_words(), _told_to_end() as give_up, ExitStack() as opened:
         mark = opened.enter_context(_only_one(found.home / "stack", give_up))
         environment, servers = _servers(found, opened, mark, give_up)
+        held = [mark]
+        if found.database_url is None:
+            held.append(opened.enter_context(kept_for_others(found.home)))
         parts: list[Part] = []
         opened.callback(_stop, parts)
         for name, command in _commands(found):
             give_up()
-            parts.append(Part(name, command, environment, mark))
+            parts.append(Part(name, command, environment, held))
         _banner(found, parts, environment)
         _keep_running([*servers, *parts], give_up)
 
@@ -56,12 +59,16 @@ class Part:
     """One process."""
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], mark: int
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        held: Sequence[int],
     ) -> None:
         self.name = name
         self._command = command
         self._environment = environment
-        self._mark = mark
+        self._held = held
         self._ended = 0.0
         self.process = self._start()
 
@@ -72,7 +79,7 @@ class Part:
             env={**os.environ, **self._environment},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            pass_fds=[self._mark],
+            pass_fds=self._held,
         )
 
     def look(self) -> None:
@@ -115,7 +122,7 @@ class _Told(Exception):
 
 @contextmanager
 def _told_to_end() -> Iterator[GiveUp]:
-    """What ends the block, where it is called, once there was a Ctrl-C or a SIGTERM.
+    """What ends the block, where it is called, once there was a Ctrl-C, a SIGTERM or a SIGHUP.
 
     The signal itself raises nothing: between a process that has started and the line that keeps
     it, that would leave the process behind.
@@ -128,7 +135,7 @@ def _told_to_end() -> Iterator[GiveUp]:
 
     before = {
         number: signal.signal(number, lambda number, _: told.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
         yield give_up

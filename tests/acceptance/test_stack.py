@@ -162,7 +162,7 @@ def test_a_server_that_is_killed_is_started_again_with_its_data(
 ) -> None:
     path = a_payment(stack.service, headers, "mireia")
     killed = [process for process in stack.processes() if is_server(process)]
-    assert len(killed) == 3, killed
+    assert len(killed) == 4, killed
     for process in killed:
         process.kill()
 
@@ -174,7 +174,7 @@ def test_a_server_that_is_killed_is_started_again_with_its_data(
 def is_server(process: psutil.Process) -> bool:
     """Whether it is what somebody would kill who wants a server gone."""
     postmaster = process.name() == "postgres" and process.ppid() == 1
-    return postmaster or process.name() in {"redis-server", "beam.smp"}
+    return postmaster or process.name() in {"redis-server", "beam.smp", "epmd"}
 
 
 def test_a_second_stack_in_its_home_says_that_one_runs_already(stack: Stack) -> None:
@@ -208,6 +208,8 @@ def test_what_a_killed_stack_left_goes_on_until_the_next_stack_which_ends_it(
     killed.service.kill()
     assert len(left) > len(PARTS)
     assert not any(has_ended(process) for process in left)
+    assert killed.provider("list") == "acme  one secret\n"
+    assert killed.health()["status"] == "running", "a command beside them leaves their Postgres"
     next(process for process in left if process.name() == "rabbitmq-server").kill()
 
     killed.service.launch(STACK)
@@ -216,7 +218,7 @@ def test_what_a_killed_stack_left_goes_on_until_the_next_stack_which_ends_it(
     until(killed.is_well, "all is well")
     assert killed.rabbitmq() == url
     settles(killed, headers, path)
-    ends_soon(killed, killed.service.end)
+    ends_soon(killed, partial(killed.service.end, signal.SIGHUP))
 
 
 def test_told_to_end_while_it_still_starts_it_leaves_nothing(services: Services) -> None:
