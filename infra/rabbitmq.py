@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPException, ChannelNotFoundEntity
 
 PARKING_QUEUE = "club.parking"
@@ -51,7 +52,7 @@ class RabbitMQ:
                 with suppress(*UNREACHABLE):
                     return await _look(self._connection)
                 await self.close()  # it was lost since the last look
-            self._connection = await aio_pika.connect(self._url)
+            self._connection = await _connected(self._url)
             return await _look(self._connection)
 
     async def close(self) -> None:
@@ -60,6 +61,16 @@ class RabbitMQ:
         if lost is not None:
             with suppress(*UNREACHABLE):
                 await lost.close()
+
+
+async def _connected(url: str) -> AbstractConnection:
+    """A connection; one that fails is closed, or it would ask for that when it is collected."""
+    connection = aio_pika.Connection(make_url(url))
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(connection.close)
+        await connection.connect()
+        opened.pop_all()
+    return connection
 
 
 async def _look(connection: AbstractConnection) -> Queues:

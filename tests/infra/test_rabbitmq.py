@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import aio_pika
 import pytest
 
 from infra.bootstrap import Club, open_club
-from infra.local_servers import LocalRabbitMQ
+from infra.local_servers import LocalRabbitMQ, free_port
 from infra.rabbitmq import (
     INTAKES,
     LONGEST_WAIT,
@@ -24,6 +25,7 @@ from infra.rabbitmq import (
 )
 from infra.settings import Settings
 from interfaces.amqp import topology
+from interfaces.amqp.connections import connected
 from interfaces.amqp.topology import declare
 from tests.interfaces.amqp.post import consuming
 from tests.rabbitmq import private_rabbitmq
@@ -48,6 +50,17 @@ async def answers(rabbitmq: RabbitMQ) -> bool:
     except UNREACHABLE:
         return False
     return True
+
+
+async def test_a_connection_that_fails_leaves_nothing_to_whoever_collects_it() -> None:
+    nowhere = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
+    async with open_rabbitmq(nowhere) as rabbitmq:
+        assert rabbitmq is not None
+        assert not await answers(rabbitmq)
+        with pytest.raises(UNREACHABLE):
+            async with connected(nowhere):
+                pass
+        await asyncio.to_thread(gc.collect)  # what it complains of fails the test
 
 
 @pytest.fixture(scope="module")

@@ -317,11 +317,11 @@ async def test_a_consumer_whose_connection_is_cut_in_mid_flight_does_each_messag
 ) -> None:
     payments = [await post.payment() for _ in range(3)]
     connected: list[Any] = []
-    connect = aio_pika.connect
+    connect = aio_pika.Connection.connect
 
-    async def remembered(*args: Any, **kwargs: Any) -> Any:
-        connected.append(await connect(*args, **kwargs))
-        return connected[-1]
+    async def remembered(connection: aio_pika.Connection, *args: Any, **kwargs: Any) -> None:
+        await connect(connection, *args, **kwargs)
+        connected.append(connection)
 
     append, committed = post.club.ledger.append, asyncio.Event()
 
@@ -333,7 +333,7 @@ async def test_a_consumer_whose_connection_is_cut_in_mid_flight_does_each_messag
             await connected[0].close(ConnectionError("cut"))
         return position
 
-    monkeypatch.setattr(aio_pika, "connect", remembered)
+    monkeypatch.setattr(aio_pika.Connection, "connect", remembered)
     monkeypatch.setattr(post.club.ledger, "append", append_and_cut)
     async with consuming(post.club):
         for payment_id, _ in payments:
