@@ -22,6 +22,8 @@ from application.fields import Body
 from projections.lists import Listing
 from projections.reports import LISTING as REPORTS
 
+Facts = Mapping[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Wire:
@@ -45,6 +47,33 @@ def _create(
     return Wire(make, action, body, status=201, **more)
 
 
+def _facts(body: Body) -> Facts:
+    return body.facts()
+
+
+def _named(body: Body) -> Facts:
+    return body.named()
+
+
+def _replace(
+    make: Callable[..., Command],
+    action: str,
+    body: type[Body],
+    *,
+    numbers: int = 1,
+    facts: Callable[[Any], Facts] = _facts,
+) -> Wire:
+    """What is PUT in REST; `facts` are what the body says."""
+    return Wire(lambda *given: make(*given[:-1], facts(given[-1])), action, body, numbers)
+
+
+def _change(
+    make: Callable[..., Command], action: str, body: type[Body], *, numbers: int = 1
+) -> Wire:
+    """What is PATCHed in REST."""
+    return _replace(make, action, body, numbers=numbers, facts=_named)
+
+
 def _delete(make: Callable[..., Command], action: str, numbers: int = 1) -> Wire:
     return Wire(make, action, numbers=numbers, status=204)
 
@@ -58,84 +87,51 @@ WIRE: Mapping[str, Wire] = {
     "add-membership": _create(
         memberships.AddMembership, "memberships.keep", memberships.MembershipBody
     ),
-    "replace-membership": Wire(
-        lambda number, body: memberships.ChangeMembership(number, body.facts()),
-        "memberships.keep",
-        memberships.MembershipBody,
-        1,
+    "replace-membership": _replace(
+        memberships.ChangeMembership, "memberships.keep", memberships.MembershipBody
     ),
-    "change-membership": Wire(
-        lambda number, body: memberships.ChangeMembership(number, body.named()),
-        "memberships.keep",
-        memberships.MembershipChanges,
-        1,
+    "change-membership": _change(
+        memberships.ChangeMembership, "memberships.keep", memberships.MembershipChanges
     ),
     "delete-membership": _delete(memberships.DeleteMembership, "memberships.keep"),
     "register-client": _create(clients.RegisterClient, "clients.keep", clients.ClientBody),
-    "replace-client": Wire(
-        lambda number, body: clients.ChangeClient(number, body.replacement()),
+    "replace-client": _replace(
+        clients.ChangeClient,
         "clients.keep",
         clients.ClientBody,
-        1,
+        facts=clients.ClientBody.replacement,
     ),
-    "change-client": Wire(
-        lambda number, body: clients.ChangeClient(number, body.named()),
-        "clients.keep",
-        clients.ClientChanges,
-        1,
-    ),
+    "change-client": _change(clients.ChangeClient, "clients.keep", clients.ClientChanges),
     "delete-client": _delete(clients.DeleteClient, "clients.keep"),
     "pin-plan": _create(plans.PinPlan, "training-plans.keep", plans.PinBody, numbers=1),
     "unpin-plan": _delete(plans.UnpinPlan, "training-plans.keep", 2),
     "add-exercise": _create(exercises.AddExercise, "exercises.keep", exercises.ExerciseBody),
-    "replace-exercise": Wire(
-        lambda number, body: exercises.ChangeExercise(number, body.facts()),
-        "exercises.keep",
-        exercises.ExerciseBody,
-        1,
+    "replace-exercise": _replace(
+        exercises.ChangeExercise, "exercises.keep", exercises.ExerciseBody
     ),
-    "change-exercise": Wire(
-        lambda number, body: exercises.ChangeExercise(number, body.named()),
-        "exercises.keep",
-        exercises.ExerciseChanges,
-        1,
+    "change-exercise": _change(
+        exercises.ChangeExercise, "exercises.keep", exercises.ExerciseChanges
     ),
     "delete-exercise": _delete(exercises.DeleteExercise, "exercises.delete"),
     "plan-training": _create(trainings.PlanTraining, "trainings.keep", trainings.TrainingBody),
     "plan-training-with-exercises": _create(
         trainings.PlanTraining, "trainings.keep", trainings.TrainingWithExercises
     ),
-    "replace-training": Wire(
-        lambda number, body: trainings.ChangeTraining(number, body.facts()),
-        "trainings.keep",
-        trainings.TrainingBody,
-        1,
+    "replace-training": _replace(
+        trainings.ChangeTraining, "trainings.keep", trainings.TrainingBody
     ),
-    "change-training": Wire(
-        lambda number, body: trainings.ChangeTraining(number, body.named()),
-        "trainings.keep",
-        trainings.TrainingChanges,
-        1,
+    "change-training": _change(
+        trainings.ChangeTraining, "trainings.keep", trainings.TrainingChanges
     ),
     "delete-training": _delete(trainings.DeleteTraining, "trainings.keep"),
     "add-training-exercise": _create(
         trainings.AddExerciseToTraining, "trainings.keep", trainings.TrainingExerciseBody
     ),
-    "replace-exercise-of-training": Wire(
-        lambda training, exercise, body: trainings.ChangeExerciseInTraining(
-            training, exercise, body.facts()
-        ),
-        "trainings.keep",
-        trainings.Doing,
-        2,
+    "replace-exercise-of-training": _replace(
+        trainings.ChangeExerciseInTraining, "trainings.keep", trainings.Doing, numbers=2
     ),
-    "change-exercise-of-training": Wire(
-        lambda training, exercise, body: trainings.ChangeExerciseInTraining(
-            training, exercise, body.named()
-        ),
-        "trainings.keep",
-        trainings.DoingChanges,
-        2,
+    "change-exercise-of-training": _change(
+        trainings.ChangeExerciseInTraining, "trainings.keep", trainings.DoingChanges, numbers=2
     ),
     "remove-exercise-of-training": _delete(
         trainings.RemoveExerciseFromTraining, "trainings.keep", 2
@@ -143,17 +139,14 @@ WIRE: Mapping[str, Wire] = {
     "draw-up-training-plan": _create(
         plans.DrawUpPlan, "training-plans.keep", plans.TrainingPlanBody
     ),
-    "replace-training-plan": Wire(
-        lambda number, body: plans.ChangePlan(number, body.replacement()),
+    "replace-training-plan": _replace(
+        plans.ChangePlan,
         "training-plans.keep",
         plans.TrainingPlanBody,
-        1,
+        facts=plans.TrainingPlanBody.replacement,
     ),
-    "change-training-plan": Wire(
-        lambda number, body: plans.ChangePlan(number, body.named()),
-        "training-plans.keep",
-        plans.TrainingPlanChanges,
-        1,
+    "change-training-plan": _change(
+        plans.ChangePlan, "training-plans.keep", plans.TrainingPlanChanges
     ),
     "delete-training-plan": _delete(plans.DeletePlan, "training-plans.keep"),
     "add-training-to-plan": _create(
@@ -167,4 +160,3 @@ WIRE: Mapping[str, Wire] = {
         reports.DrawUpReport, "reports.draw-up", reports.ReportBody, showing=REPORTS
     ),
 }
-"""Every command that may come over the wire, by the name of its REST operation."""
