@@ -96,19 +96,22 @@ def _is_ours(lock: int) -> bool:
 class Server:
     """One server's process, and the port that tells whether it is up."""
 
-    def __init__(self, name: str, home: Path, port: int) -> None:
+    def __init__(self, name: str, home: Path, port: int, held: Sequence[int] = ()) -> None:
+        """`held` are files of ours that it holds open as long as it runs."""
         self.name = name
         self.home = home
         self.port = port
         self.log = home / f"{name}.log"
-        self.held: tuple[int, ...] = ()
-        """Files of ours that it holds open as long as it runs, whatever becomes of us."""
+        self._held = held
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(
         self, command: Sequence[str], environment: dict[str, str], holding: Sequence[int] = ()
     ) -> None:
-        """Start the process, in a session of its own, so that Ctrl-C is for us to hand on."""
+        """Start the process, in a session of its own, so that Ctrl-C is for us to hand on.
+
+        `holding` are files that it holds open beside those of the server.
+        """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -119,7 +122,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                pass_fds=(*self.held, *holding),
+                pass_fds=(*self._held, *holding),
             )
 
     def wait_until(self, answers: Callable[[], bool], give_up: GiveUp = never) -> None:
@@ -187,8 +190,8 @@ def _amqp_url(port: int) -> str:
 class LocalRedis(Server):
     """A Redis, empty at its start."""
 
-    def __init__(self, home: Path) -> None:
-        super().__init__("redis-server", home, free_port())
+    def __init__(self, home: Path, held: Sequence[int] = ()) -> None:
+        super().__init__("redis-server", home, free_port(), held)
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def start(self, give_up: GiveUp = never) -> None:
@@ -205,9 +208,9 @@ class LocalRedis(Server):
 class LocalRabbitMQ(Server):
     """A RabbitMQ, whose data stay in its folder."""
 
-    def __init__(self, home: Path) -> None:
-        super().__init__("rabbitmq-server", home, _usual_port(home))
-        self._names = Server("epmd", home, free_port())
+    def __init__(self, home: Path, held: Sequence[int] = ()) -> None:
+        super().__init__("rabbitmq-server", home, _usual_port(home), held)
+        self._names = Server("epmd", home, free_port(), held)
         """Erlang's own register of names; left to itself it would outlive the server."""
         self.url = _amqp_url(self.port)
 
@@ -218,7 +221,6 @@ class LocalRabbitMQ(Server):
         port = str(self._names.port)
         with locked(self.home / "lock", self.name, self.home) as lock:
             environment = self._configured()
-            self._names.held = self.held
             self._names.run([names, "-port", port, "-address", "127.0.0.1"], {})
             self._names.wait_until(self._names.accepts, give_up)
             self.run([server], environment, [lock])

@@ -6,6 +6,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from infra.bootstrap import Club
+
 
 async def read_only(url: str, *, on: bool) -> None:
     """Let the database take no writes, or take them again, from connections made from now on."""
@@ -20,3 +22,8 @@ async def read_only(url: str, *, on: bool) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+async def takes_writes(club: Club) -> bool:
+    """Whether the club can record, as its health says."""
+    return (await club.health()).able

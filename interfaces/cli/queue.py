@@ -25,8 +25,6 @@ GOOD_FOR = 600
 """Seconds for which the token of a command that is sent again is good."""
 
 MessageId = Annotated[str, typer.Argument(metavar="ID", help="as `club queue parked` shows it")]
-
-
 MessageIds = Annotated[
     list[str] | None, typer.Argument(metavar="ID...", help="as `club queue parked` shows them")
 ]

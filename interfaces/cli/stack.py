@@ -179,8 +179,7 @@ def _servers(
     ):
         if given is None:
             give_up()
-            server = kind(home / folder)
-            server.held = (mark,)
+            server = kind(home / folder, [mark])
             opened.callback(server.stop)
             server.start(give_up)
             again = partial(_start_again, server, give_up)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
+from infra.local_servers import accepts
 from infra.processes import has_ended
 from tests.acceptance.service import CLUB_RUN, MAKE_RUN, Service, a_payment, until
 
@@ -302,19 +303,11 @@ def test_requests_under_way_at_the_end_are_answered(kept: Service) -> None:
         # Answered on another connection after it, so the first part has been taken up.
         assert kept.is_open()
         kept.process.send_signal(signal.SIGTERM)
-        until(lambda: not _accepts(kept.port), "it takes no new connections")
+        until(lambda: not accepts(kept.port), "it takes no new connections")
         connection.sendall(body[10:].encode())
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 201")
     assert kept.process.wait(60) == 0
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionRefusedError:
-        return False
-    return True
 
 
 def test_what_is_overdue_ends_by_itself(services: Services, database: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aio_pika
@@ -117,6 +118,17 @@ async def fail(_: AbstractIncomingMessage) -> None:
 TEN = [b"%d" % number for number in range(10)]
 
 
+@asynccontextmanager
+async def with_in_hand(
+    number: int, url: str, queue: AbstractChannel, handler: Handler
+) -> AsyncIterator[Consumer]:
+    """A consumer that has so many of ten messages in hand, and can take no more."""
+    await put(queue, *TEN)
+    async with Consumer(url, handler, prefetch=number) as consumer:
+        await handler.gets(number)
+        yield consumer
+
+
 # --- done --------------------------------------------------------------------------------------
 
 
@@ -135,9 +147,7 @@ async def test_only_so_many_are_in_hand_and_closing_gives_the_rest_back(
     amqp_url: str, queue: AbstractChannel
 ) -> None:
     handler = Handler()
-    await put(queue, *TEN)
-    async with Consumer(amqp_url, handler, prefetch=3) as consumer:
-        await handler.gets(3)
+    async with with_in_hand(3, amqp_url, queue, handler) as consumer:
         assert await waiting_in(queue, PAYMENTS_QUEUE) == 7
         consumer.closing.set()
         await until(consumer.has_stopped, "no more is taken")
@@ -154,9 +164,7 @@ async def test_what_is_in_hand_when_the_connection_is_lost_comes_again(
 ) -> None:
     first, second = Handler(), Handler()
     second.gate.set()
-    await put(queue, *TEN)
-    async with Consumer(amqp_url, first, prefetch=3) as consumer:
-        await first.gets(3)
+    async with with_in_hand(3, amqp_url, queue, first) as consumer:
         await consumer.cut()
         await wait_for(queue, PAYMENTS_QUEUE, 10)
         with pytest.raises(ConnectionError):
@@ -175,9 +183,7 @@ async def test_when_another_queue_is_lost_nothing_of_this_one_goes_on_behind_its
     amqp_url: str, queue: AbstractChannel
 ) -> None:
     handler = Handler()
-    await put(queue, *TEN)
-    async with Consumer(amqp_url, handler, prefetch=3) as consumer:
-        await handler.gets(3)
+    async with with_in_hand(3, amqp_url, queue, handler) as consumer:
         consumer.running.cancel()  # as the group does in which both of them run
         await asyncio.wait({consumer.running}, timeout=5)
         assert consumer.running.cancelled()
@@ -275,9 +281,7 @@ async def test_whoever_closes_in_an_outage_gives_everything_back(
 ) -> None:
     monkeypatch.setattr(intake, "PAUSES", (600.0,))
     handler = Handler(Outage().handle)
-    await put(queue, *TEN)
-    async with Consumer(amqp_url, handler, prefetch=5) as consumer:
-        await handler.gets(5)
+    async with with_in_hand(5, amqp_url, queue, handler) as consumer:
         consumer.closing.set()
         async with asyncio.timeout(5):
             await consumer.running
@@ -289,9 +293,7 @@ async def test_rabbitmq_may_go_away_in_an_outage(
 ) -> None:
     monkeypatch.setattr(intake, "PAUSES", (600.0,))
     handler = Handler(Outage().handle)
-    await put(queue, *TEN)
-    async with Consumer(amqp_url, handler, prefetch=5) as consumer:
-        await handler.gets(5)
+    async with with_in_hand(5, amqp_url, queue, handler) as consumer:
         await consumer.cut()
         with pytest.raises(ConnectionError):
             async with asyncio.timeout(5):
@@ -329,9 +331,7 @@ async def test_whoever_closes_waits_only_so_long_for_what_is_in_hand(
 ) -> None:
     monkeypatch.setattr(intake, "LAST_WORDS", 0.2)
     handler = Handler()
-    await put(queue, *TEN)
-    async with Consumer(amqp_url, handler, prefetch=5) as consumer:
-        await handler.gets(5)
+    async with with_in_hand(5, amqp_url, queue, handler) as consumer:
         consumer.closing.set()
         async with asyncio.timeout(5):
             await consumer.running

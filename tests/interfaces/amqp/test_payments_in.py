@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from application.providers import DisableProvider
 from domain.aggregate import time_text
 from infra import local_servers
-from infra.bootstrap import Club, open_club
+from infra.bootstrap import open_club
 from infra.settings import Settings
 from interfaces.amqp.envelope import DEEPEST_HEADER
 from interfaces.amqp.intake import LARGEST_BODY, PREFETCH
@@ -31,6 +31,7 @@ from interfaces.amqp.topology import (
     PAYMENTS_QUEUE,
     retry_queue,
 )
+from tests.databases import takes_writes
 from tests.interfaces.amqp.post import (
     Post,
     consuming,
@@ -279,7 +280,7 @@ async def test_while_the_database_is_away_messages_wait_in_hand(post: Post, serv
         for attempt in range(1, len(DELAYS) + 1):
             assert await waiting_in(post.channel, retry_queue(PAYMENTS_QUEUE, attempt)) == 0
         _open_to_all(server, str(name), can_connect=True)
-        await until(lambda: _answers(post.club), "the database answers")
+        await until(lambda: takes_writes(post.club), "the database answers")
         await post.reaches(payment_id, "PAID")
     assert await post.parked() == []
     assert await post.happened("client.admitted") == 1
@@ -306,10 +307,6 @@ def _open_to_all(server: str, database: str, *, can_connect: bool) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
                 [database],
             )
-
-
-async def _answers(club: Club) -> bool:
-    return (await club.health()).able
 
 
 async def test_a_consumer_whose_connection_is_cut_in_mid_flight_does_each_message_once(

@@ -27,7 +27,7 @@ from interfaces.amqp.main import run_relay
 from interfaces.amqp.relay import BATCH
 from interfaces.amqp.topology import EVENTS_EXCHANGE, declare_events
 from tests.conftest import Rest
-from tests.databases import read_only
+from tests.databases import read_only, takes_writes
 from tests.infra.test_outbox import until_waiting
 from tests.projections.histories import record, rich
 from tests.rabbitmq import private_rabbitmq
@@ -252,16 +252,12 @@ async def test_while_the_database_is_read_only_it_waits(
             await until(partial(_lost, logs), "it has lost what it writes to")
             assert not running.done()
             await read_only(club.postgres.url, on=False)
-        await until(partial(_able, club), "the club can write again")
+        await until(partial(takes_writes, club), "the club can write again")
         await subscriber.until(await add_exercise(rest, "After"))
 
 
 async def _lost(logs: list[Any]) -> bool:
     return any("read-only" in str(line.get("reason")) for line in logs)
-
-
-async def _able(club: Club) -> bool:
-    return (await club.health()).able
 
 
 async def test_nobody_has_to_listen(rest: Rest, club: Club, channel: AbstractChannel) -> None:
