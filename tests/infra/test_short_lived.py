@@ -506,7 +506,7 @@ async def test_nobody_waits_long_for_marks_of_a_frozen_redis(server: RedisServer
         for _ in range(100):
             assert list(await marks.get("test:a")) == [None]
             await marks.put("test:b", b"B", LONG)
-        assert time.monotonic() - begun < 20 * LONGEST_MARK
+        assert time.monotonic() - begun < LONGEST_MARK + 0.5
 
 
 async def test_a_call_that_was_given_up_leaves_no_answer_behind_for_another(

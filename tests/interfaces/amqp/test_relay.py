@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -232,13 +231,11 @@ async def test_what_happens_while_it_runs_goes_out_within_a_second(
     subscriber = await Subscriber.on(channel)
     async with relaying(club):
         await subscriber.until(await add_exercise(rest, "To warm up"))
-        waits = []
         for number in range(5):
             began = time.monotonic()
             position = await add_exercise(rest, f"Exercise {number}")
             await subscriber.until(position)
-            waits.append(time.monotonic() - began)
-        assert statistics.median(waits) < 1
+            assert time.monotonic() - began < 1
 
 
 async def test_while_the_database_is_read_only_it_waits(

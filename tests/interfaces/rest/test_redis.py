@@ -144,7 +144,7 @@ async def test_signing_in_has_to_wait_and_says_so(ada: Guest, outage: Outage) ->
     await outage.begin()
     answers, took = await timed([ada.log_in(), ada.post("verification", begun)])
     assert all(has_to_wait(answer) for answer in answers)
-    assert max(took) < 3 * LONGEST_WAIT
+    assert max(took) < LONGEST_WAIT + 0.5
 
 
 async def test_signing_in_works_on_the_first_try_once_redis_is_back(
@@ -237,7 +237,7 @@ async def test_logging_out_ends_the_session(ada: Guest, outage: Outage) -> None:
     leaving = ada.rest.http.post("/jwt-auth/logout/", headers=headers)
     (left,), (took,) = await timed([leaving])
     assert left.status_code == 204
-    assert took < LONGEST_WAIT
+    assert took < LONGEST_MARK + 2 * QUICK
     assert (await ada.rest.http.get("/users/1/", headers=headers)).status_code == 401
     again = await ada.post("get-access-token", {"refresh_token": refresh_token})
     assert again.status_code == 401
@@ -249,13 +249,11 @@ async def test_logging_out_ends_the_session(ada: Guest, outage: Outage) -> None:
 async def test_lists_are_counted(ada: Guest, outage: Outage) -> None:
     http, headers = ada.rest.http, ada.rest.token(1)
     await outage.begin()
-    waits = []
     for number in range(1, 4):
         await http.post("/exercises/", json={"title": f"Squat {number}"}, headers=headers)
-        (answer,), took = await timed([http.get("/exercises/?total=true", headers=headers)])
+        (answer,), (took,) = await timed([http.get("/exercises/?total=true", headers=headers)])
         assert answer.headers["X-Total-Count"] == str(number)
-        waits += took
-    assert min(waits) < LONGEST_MARK + 2 * QUICK
+        assert took < LONGEST_MARK + 2 * QUICK
 
 
 async def test_a_frozen_redis_does_not_keep_the_club_open(
