@@ -15,15 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 from application.catalogue import HANDLERS
 from application.command import Asked, Command
 from application.policies import consequences
-from application.ports import (
-    AlreadyDone,
-    Receipt,
-    ReceiptKey,
-    Services,
-    StaleDecision,
-    Submission,
-)
-from application.work import Repository, Result, Work
+from application.ports.ledger import AlreadyDone, Receipt, ReceiptKey, StaleDecision, Submission
+from application.ports.services import Services
+from application.repository import Repository
+from application.work import Result, Work
 from domain.refusals import Busy, Conflict, Invalid, Refusal
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
+from application.absent import unknown
 from application.command import Command
 from application.fields import Body, BodyMeasure, Day, Id, Line50, Line80, Phone
-from application.work import Result, Work, shown, unknown
+from application.work import Result, Work, shown
 from domain.clients import Admission, Client
 from domain.memberships import Membership
 from domain.refusals import Forbidden

@@ -11,7 +11,7 @@ import orjson
 
 from application.access import THIS_MACHINE, Caller, Origin
 from application.fields import Body
-from application.ports import ReceiptKey
+from application.ports.ledger import ReceiptKey
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from application.bus import Bus
 from application.clients import LapseClient
 from application.command import Asked, Command
 from application.payments import ExpirePayment
-from application.ports import LedgerUnavailable, Overloaded, Services
+from application.ports.ledger import LedgerUnavailable, Overloaded
+from application.ports.services import Services
 from domain.refusals import Busy, Conflict, NotFound
 
 BATCH = 500

@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 
 from application.access import Origin
-from application.ports import Rules, ShortLivedStore
+from application.ports.services import Rules
+from application.ports.signing_in import ShortLivedStore
 from domain.refusals import Refusal
 
 NETWORK_BITS = 64

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
+from application.absent import unknown
 from application.clients import owner_of
 from application.command import Command
 from application.fields import Body, Id, Moment
-from application.work import Result, Work, shown, unknown
+from application.work import Result, Work, shown
 from domain.aggregate import text_time
 from domain.clients import Client
 from domain.memberships import Membership

@@ -20,14 +20,15 @@ from application.access import ANYBODY, Caller, Origin
 from application.bus import Bus
 from application.command import Asked
 from application.limits import Allowance, Limits
-from application.ports import (
+from application.ports.services import Services
+from application.ports.signing_in import (
     CodeChannel,
     NoCodeChannel,
     RefreshClaims,
-    Services,
     ShortLivedStore,
     Tokens,
 )
+from application.repository import replay
 from application.sessions import (
     EndSession,
     NoteFailedSignIn,
@@ -37,7 +38,6 @@ from application.sessions import (
     proof_of,
 )
 from application.users import username_of
-from application.work import replay
 from domain.refusals import Conflict, Invalid, NotFound, Unauthenticated
 from domain.reservations import Reservation
 from domain.sign_ins import Failure

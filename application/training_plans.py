@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
+from application.absent import missing, unknown
 from application.command import Command
 from application.fields import Body, Id, Line200, Text
 from application.trainings import in_reach
-from application.work import Result, Work, missing, shown, unknown
+from application.work import Result, Work, shown
 from domain.clients import Client
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from application.absent import missing, unknown
 from application.clients import owner_of
 from application.command import Command
 from application.fields import Body, Count, Day, Id, Line200, Text, Weight
-from application.work import Result, Work, missing, shown, unknown
+from application.work import Result, Work, shown
 from domain.clients import Client
 from domain.exercises import Exercise
 from domain.trainings import ClientNotTraining, Training

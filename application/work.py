@@ -6,78 +6,21 @@ that the ledger makes at commit. So a decision is recorded only if all it rests 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
+from application.absent import missing, unknown
 from application.access import RULES, THE_CLUB, allow, reaches_all
 from application.command import Asked
-from application.ports import NothingSince, Recording, Rules, Seen, Services
+from application.ports.ledger import NothingSince, Recording
+from application.ports.read_side import Seen
+from application.ports.services import Rules, Services
+from application.repository import Repository
 from domain.aggregate import Aggregate, Event
-from domain.refusals import Conflict, Forbidden, NotFound, PreconditionFailed, UnknownReference
+from domain.refusals import Conflict, Forbidden, PreconditionFailed
 from domain.reservations import Reservation
 
 A = TypeVar("A", bound=Aggregate)
-
-
-class Repository:
-    """Aggregates as they were last committed, so that a stream need not be read each time.
-
-    A stale one is harmless: the ledger's version check refuses what was decided on it, and no
-    refusal is given on it (see `Bus`).
-    """
-
-    def __init__(self, services: Services, size: int = 20_000) -> None:
-        self._services = services
-        self._size = size
-        self._known: OrderedDict[str, Aggregate] = OrderedDict()
-
-    def known(self, stream: str) -> Aggregate | None:
-        """A copy to work on, where the aggregate is kept."""
-        aggregate = self._known.get(stream)
-        if aggregate is None:
-            return None
-        self._known.move_to_end(stream)
-        return _working_copy(aggregate)
-
-    async def read(self, streams: list[str]) -> dict[str, Aggregate]:
-        """The aggregates that are there, from the ledger."""
-        found = await self._services.ledger.streams(streams)
-        return {stream: replay(events) for stream, events in found.items() if events}
-
-    def keep(self, aggregate: Aggregate) -> None:
-        """Take an aggregate as it is committed now, unless this version or a newer is known."""
-        known = self._known.get(aggregate.id)
-        if known is not None and known.version >= aggregate.version:
-            return
-        self._known[aggregate.id] = aggregate
-        self._known.move_to_end(aggregate.id)
-        if len(self._known) > self._size:
-            self._known.popitem(last=False)
-
-    def forget(self, streams: list[str]) -> None:
-        """Read these from the ledger the next time."""
-        for stream in streams:
-            self._known.pop(stream, None)
-
-
-def _working_copy(aggregate: A) -> A:
-    kind = type(aggregate)
-    twin = kind.__new__(kind)
-    twin.__dict__.update(aggregate.__dict__)
-    # The pending list is the one thing that is changed in place.
-    twin._pending_events = []
-    return twin
-
-
-def replay(events: Any) -> Aggregate:
-    """The aggregate that these events make."""
-    aggregate: Aggregate | None = None
-    for event in events:
-        aggregate = event.mutate(aggregate)
-    if aggregate is None:
-        raise ValueError("an aggregate has at least one event")
-    return aggregate
 
 
 class Result(NamedTuple):
@@ -247,18 +190,3 @@ class Work:
 def shown(aggregate: Aggregate) -> Result:
     """The aggregate as its row shows it."""
     return Result(aggregate.shown(), aggregate.version)
-
-
-def missing(kind: type[Aggregate], number: int | str) -> NotFound:
-    """The refusal for an aggregate that is not there."""
-    return NotFound(what=spoken(kind), id=number)
-
-
-def unknown(kind: type[Aggregate], number: int, field: str) -> UnknownReference:
-    """The refusal for a reference to an aggregate that is not there."""
-    return UnknownReference(field=field, what=spoken(kind), id=number)
-
-
-def spoken(kind: type[Aggregate]) -> str:
-    """What people call it: `training plan`."""
-    return kind.TOPIC.replace("-", " ")

@@ -15,31 +15,33 @@ import structlog
 
 from application.bus import Bus
 from application.housekeeping import LATER, expire_what_is_due
-from application.ports import CodeChannel, ReadSide, Services
+from application.ports.read_side import ReadSide
+from application.ports.services import Services
+from application.ports.signing_in import CodeChannel
 from application.sign_in import SignIn
-from infra.callers import Callers
-from infra.codes import open_codes
-from infra.embedded_postgres import embedded_postgres, start_again
-from infra.following import follow
+from infra.following.elsewhere import follow
+from infra.following.projecting import RETRY, Tail
+from infra.following.read_side import PostgresReadSide
+from infra.following.rebuilding import Progress, Rebuilt, prepare, rebuild
+from infra.following.watch import Watch
 from infra.health import Health, examine
-from infra.keys import Keys
 from infra.ledger.ledger import PostgresLedger
+from infra.ledger.postgres import Postgres
 from infra.ledger.schema import create_ledger
 from infra.metrics import Metrics
-from infra.passwords import Argon2Hasher
-from infra.postgres import Postgres
-from infra.postgres_server import EmbeddedPostgresError
-from infra.projecting import RETRY, Tail
 from infra.rabbitmq import RabbitMQ, open_rabbitmq
-from infra.read_side import PostgresReadSide
-from infra.rebuilding import Progress, Rebuilt, prepare, rebuild
+from infra.secrets.callers import Callers
+from infra.secrets.codes import open_codes
+from infra.secrets.keys import Keys
+from infra.secrets.passwords import Argon2Hasher
+from infra.secrets.signatures import ProviderSecrets, StandardWebhooks
+from infra.secrets.tokens import SignedTokens
+from infra.servers.embedded_postgres import embedded_postgres, start_again
+from infra.servers.postgres_server import EmbeddedPostgresError
 from infra.settings import Settings
 from infra.short_lived import Marks, Store, open_store
-from infra.signatures import ProviderSecrets, StandardWebhooks
-from infra.tokens import SignedTokens
 from projections.catalogue import tables
-from projections.reads import Reads
-from projections.watch import Watch
+from projections.engine.reads import Reads
 
 if TYPE_CHECKING:
     from aiogram import Bot

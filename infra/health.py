@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from application.ports import LedgerUnavailable, StoreUnavailable
-from infra.codes import reported
+from application.ports.ledger import LedgerUnavailable
+from application.ports.signing_in import StoreUnavailable
+from infra.following.outbox import RELAY, lag
+from infra.following.projecting import Tail
+from infra.following.watch import Watch
+from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD
 from infra.metrics import Metrics
-from infra.outbox import RELAY, lag
-from infra.postgres import Postgres
-from infra.projecting import Tail
 from infra.rabbitmq import UNREACHABLE, RabbitMQ
+from infra.secrets.codes import reported
 from infra.short_lived import InProcessStore, Store
 from projections.catalogue import PROJECTORS
-from projections.schema import POSITION
-from projections.watch import Watch
+from projections.engine.schema import POSITION
 
 MOST_LAG = 10_000
 """Events, or messages, behind which a part counts as behind, not as current."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from application.ports import Rules
+from application.ports.services import Rules
 
 
 class Settings(BaseSettings):
@@ -171,23 +168,3 @@ class Settings(BaseSettings):
             attempts_per_address=self.attempts_per_address,
             attempts_window_seconds=self.attempts_window_seconds,
         )
-
-
-def private_file(path: Path, content: bytes, *, only_new: bool = False) -> None:
-    """Write a file that only its owner may read, whole or not at all.
-
-    With `only_new`, a file that is there already stays as it is.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    draft.touch(mode=0o600, exist_ok=False)
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    if not only_new:
-        draft.rename(path)
-        return
-    with suppress(FileExistsError):
-        path.hardlink_to(draft)
-    draft.unlink()

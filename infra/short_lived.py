@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from application.ports import Count, StoreUnavailable
+from application.ports.signing_in import Count, StoreUnavailable
 from infra.faults import Fault
 
 LONGEST_WAIT = 1.0

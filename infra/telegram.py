@@ -14,7 +14,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.utils.token import TokenValidationError
 
-from application.ports import ChannelUnavailable
+from application.ports.signing_in import ChannelUnavailable
 from infra.faults import Fault
 
 LONGEST_WAIT = 5

@@ -10,13 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from application.limits import TooManyAttempts
-from application.ports import (
+from application.ports.ledger import LedgerUnavailable, OutcomeUnknown, Overloaded
+from application.ports.signing_in import (
     ChannelUnavailable,
     InvalidToken,
-    LedgerUnavailable,
     NoCodeChannel,
-    OutcomeUnknown,
-    Overloaded,
     StoreUnavailable,
 )
 from domain.refusals import (
@@ -29,7 +27,7 @@ from domain.refusals import (
     Refusal,
     Unauthenticated,
 )
-from projections.lists import UnreadableCursor
+from projections.engine.lists import UnreadableCursor
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -18,7 +18,7 @@ from projections import (
     trainings,
     users,
 )
-from projections.table import Operations, Table
+from projections.engine.table import Operations, Table
 
 ENUMS: Mapping[str, type[StrEnum]] = {
     "user_role": values.Role,

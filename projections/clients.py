@@ -16,8 +16,8 @@ from domain.clients import (
     StatusEvent,
     Transferred,
 )
-from projections.lists import Listing
-from projections.table import Operations, Patch, Put, Remove, Table, deferred
+from projections.engine.lists import Listing
+from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred
 
 CLIENTS = Table(
     "clients",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from domain.aggregate import Event
 from domain.exercises import Added, Deleted, DetailsChanged, Retitled
-from projections.lists import Listing
-from projections.table import Operations, Patch, Put, Remove, Table, deferred
+from projections.engine.lists import Listing
+from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred
 
 EXERCISES = Table(
     "exercises",

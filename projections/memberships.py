@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from domain.aggregate import Event
 from domain.memberships import Added, Deleted, DetailsChanged, Repriced
-from projections.lists import Listing
-from projections.table import Operations, Patch, Put, Remove, Table
+from projections.engine.lists import Listing
+from projections.engine.table import Operations, Patch, Put, Remove, Table
 
 MEMBERSHIPS = Table(
     "memberships",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from domain.aggregate import Event
 from domain.payments import STATUS_AFTER, Deleted, DetailsChanged, Requested, StepEvent
-from projections.lists import Listing
-from projections.table import Operations, Patch, Put, Remove, Table, utc
+from projections.engine.lists import Listing
+from projections.engine.table import Operations, Patch, Put, Remove, Table, utc
 
 PAYMENTS = Table(
     "payments",

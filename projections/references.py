@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from domain import clients, sessions, training_plans, trainings
-from projections.schema import POSITION
+from projections.engine.schema import POSITION
 
 
 class Reference(NamedTuple):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from domain.aggregate import Event
 from domain.reports import DrawnUp
-from projections.lists import Listing
-from projections.table import Compute, Operations, Table
+from projections.engine.lists import Listing
+from projections.engine.table import Compute, Operations, Table
 from projections.users import SHOWN
 
 SIMPLE_REPORT = Table(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from domain.aggregate import Event, time_text
 from domain.sessions import Ended, Opened, Refreshed
-from projections.lists import Listing
-from projections.table import Operations, Patch, Put, Table, deferred, utc
+from projections.engine.lists import Listing
+from projections.engine.table import Operations, Patch, Put, Table, deferred, utc
 
 SESSIONS = Table(
     "sessions",

@@ -15,8 +15,8 @@ from domain.training_plans import (
     TrainingRemoved,
     UnpinnedFromClient,
 )
-from projections.lists import Listing
-from projections.table import Operations, Patch, Put, Remove, Table, deferred, utc
+from projections.engine.lists import Listing
+from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred, utc
 
 TRAINING_PLANS = Table(
     "training_plans",

@@ -12,8 +12,8 @@ from domain.trainings import (
     Planned,
     Reassigned,
 )
-from projections.lists import Listing
-from projections.table import Operations, Patch, Put, Remove, Table, deferred
+from projections.engine.lists import Listing
+from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred
 
 TRAININGS = Table(
     "trainings",

@@ -12,8 +12,8 @@ from domain.users import (
     RoleChanged,
     SignedIn,
 )
-from projections.lists import Listing
-from projections.table import Operations, Patch, Put, Table, deferred, utc
+from projections.engine.lists import Listing
+from projections.engine.table import Operations, Patch, Put, Table, deferred, utc
 
 USERS = Table(
     "users",

@@ -24,11 +24,11 @@ from application.command import Asked, Command
 from application.users import NewUser, RegisterUser
 from domain.values import Role
 from infra.bootstrap import Club, open_club
-from infra.embedded_postgres import embedded_postgres
-from infra.keys import Keys
+from infra.following.rebuilding import prepare
+from infra.ledger.postgres import Postgres
 from infra.ledger.schema import create_ledger
-from infra.postgres import Postgres
-from infra.rebuilding import prepare
+from infra.secrets.keys import Keys
+from infra.servers.embedded_postgres import embedded_postgres
 from infra.settings import Settings
 from interfaces.cli import opening
 from interfaces.cli.main import app

@@ -9,7 +9,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from infra.local_servers import LocalRabbitMQ
+from infra.servers.local_servers import LocalRabbitMQ
 from infra.settings import Settings
 from interfaces.amqp.topology import (
     DELAYS,

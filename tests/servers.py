@@ -18,8 +18,8 @@ from typing import TypeVar
 
 import pytest
 
-from infra import local_servers
-from infra.local_servers import LocalRabbitMQ, LocalRedis
+from infra.servers import local_servers
+from infra.servers.local_servers import LocalRabbitMQ, LocalRedis
 
 PACKAGE_MANAGERS: Sequence[tuple[str, Sequence[Sequence[str]]]] = (
     ("apt-get", (("apt-get", "update"), ("apt-get", "install", "--yes"))),

@@ -22,7 +22,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from infra.local_servers import free_port
+from infra.servers.local_servers import free_port
 from tests.acceptance.service import PATIENCE
 
 TOKEN = "4242:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"

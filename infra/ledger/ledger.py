@@ -8,13 +8,13 @@ from itertools import groupby
 
 import orjson
 
-from application.ports import Receipt, ReceiptKey, Submission
+from application.ports.ledger import Receipt, ReceiptKey, Submission
 from domain.aggregate import Event
 from infra.ledger.mapper import to_event, to_stored
+from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, SEQUENCES
 from infra.ledger.writer import Entry, Writer
-from infra.postgres import Postgres
-from projections.batching import Batcher
+from projections.engine.batching import Batcher
 
 MOST_NUMBERS = 32
 """Numbers fetched from a sequence together, once a process needs many; unused ones are gaps."""

@@ -19,7 +19,7 @@ import psycopg
 import structlog
 from eventsourcing.persistence import StoredEvent
 
-from application.ports import (
+from application.ports.ledger import (
     AlreadyDone,
     LedgerUnavailable,
     NothingSince,

@@ -20,21 +20,15 @@ from application.access import ANYBODY, Caller, Origin, reaches_all
 from application.bus import Bus, Outcome, StillInFlight
 from application.command import Asked, Command
 from application.fields import LARGEST_ID
-from application.ports import (
-    Callers,
-    InvalidToken,
-    LedgerUnavailable,
-    Overloaded,
-    ReceiptKey,
-    StoreUnavailable,
-)
+from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey
+from application.ports.signing_in import Callers, InvalidToken, StoreUnavailable
 from domain.refusals import Busy, Refusal
 from interfaces import problems
 from interfaces.amqp.cloudevents import CloudEvent, Unusable, read, said
 from interfaces.amqp.intake import LARGEST_BODY, LONGEST_DETAIL, Later, Unavailable
 from interfaces.amqp.replies import NobodyWaits, Replies, ReplyRefused
 from interfaces.amqp.wire import WIRE, Wire
-from projections.reads import Reads
+from projections.engine.reads import Reads
 
 JSON = "application/json"
 

@@ -13,8 +13,8 @@ from aio_pika.abc import AbstractConnection
 
 from domain.values import PaymentStatus
 from infra.bootstrap import Club
-from infra.outbox import RELAY, Outbox
-from infra.signatures import sign
+from infra.following.outbox import RELAY, Outbox
+from infra.secrets.signatures import sign
 from interfaces.amqp.commands import CommandsIn
 from interfaces.amqp.connections import LOST, confirming_channel, connected
 from interfaces.amqp.intake import Intake, is_set_within

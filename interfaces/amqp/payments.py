@@ -9,7 +9,8 @@ from application.bus import Bus, StillInFlight
 from application.command import Asked
 from application.fields import Moment
 from application.payments import PaymentReport, ReportPayment
-from application.ports import LedgerUnavailable, Overloaded, ReceiptKey, Signatures, Unsigned
+from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey
+from application.ports.signatures import Signatures, Unsigned
 from domain.refusals import Busy, Refusal
 from domain.values import Role
 from interfaces.amqp.cloudevents import CloudEvent, Unusable, read

@@ -19,7 +19,7 @@ from application import (
 from application import training_plans as plans
 from application.command import Command
 from application.fields import Body
-from projections.lists import Listing
+from projections.engine.lists import Listing
 from projections.reports import LISTING as REPORTS
 
 Facts = Mapping[str, Any]

@@ -18,7 +18,7 @@ from application.command import Asked, Command
 from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
-from application.ports import ReceiptKey
+from application.ports.ledger import ReceiptKey
 from application.reports import DrawUpReport, ReportBody
 from application.training_plans import (
     AddTrainingToPlan,

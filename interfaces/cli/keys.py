@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infra.keys import Keys
+from infra.secrets.keys import Keys
 from interfaces.cli.opening import in_plain_words, settings
 
 app = typer.Typer(help="The keys that sign tokens.", no_args_is_help=True)

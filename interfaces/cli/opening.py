@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from application.access import THE_CLUB
 from application.bus import Outcome
 from application.command import Asked, Command
-from application.ports import LedgerUnavailable
+from application.ports.ledger import LedgerUnavailable
 from domain.refusals import NotFound, Refusal
 from infra.bootstrap import Club, open_club
 from infra.faults import Fault
-from infra.local_servers import running_rabbitmq
 from infra.logs import set_up_logs
+from infra.servers.local_servers import running_rabbitmq
 from infra.settings import Settings
 from projections.users import BY_USERNAME
 

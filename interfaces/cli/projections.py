@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from infra.bootstrap import Club
-from infra.rebuilding import Rebuilt
+from infra.following.rebuilding import Rebuilt
 from interfaces.cli.opening import with_club
 from interfaces.cli.together import progress_bar
 

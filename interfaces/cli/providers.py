@@ -9,7 +9,7 @@ import typer
 from application.providers import AddProviderSecret, DisableProvider, RegisterProvider
 from domain.values import PaymentStatus
 from infra.bootstrap import Club
-from infra.signatures import NAME
+from infra.secrets.signatures import NAME
 from interfaces.amqp.main import simulate_payment
 from interfaces.cli.opening import ask, complain, settings_beside, with_club
 from interfaces.cli.queue import NoRabbitMQ, reaching_rabbitmq

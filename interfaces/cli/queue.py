@@ -11,10 +11,10 @@ import typer
 import uvloop
 
 from infra.faults import Fault
-from infra.keys import Keys
 from infra.rabbitmq import UNREACHABLE
-from infra.signatures import ProviderSecrets
-from infra.tokens import SignedTokens
+from infra.secrets.keys import Keys
+from infra.secrets.signatures import ProviderSecrets
+from infra.secrets.tokens import SignedTokens
 from interfaces.amqp.main import Parked, Parking, Which, open_parking
 from interfaces.cli.opening import in_plain_words, settings, settings_beside
 

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from infra.embedded_postgres import embedded_postgres, is_up, kept_for_others, start_again
 from infra.faults import Fault
-from infra.local_servers import LocalRabbitMQ, LocalRedis, locked
-from infra.processes import GiveUp, end_groups, end_holders
+from infra.servers.embedded_postgres import embedded_postgres, is_up, kept_for_others, start_again
+from infra.servers.local_servers import LocalRabbitMQ, LocalRedis, locked
+from infra.servers.processes import GiveUp, end_groups, end_holders
 from infra.settings import Settings
 from interfaces.cli.opening import RABBITMQ, in_plain_words, settings
 

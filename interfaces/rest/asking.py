@@ -14,19 +14,21 @@ import orjson
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 
+from application.absent import missing
 from application.access import ANYBODY, Caller, Origin, reaches_all
 from application.bus import Bus, Outcome
 from application.command import Asked, Command
-from application.ports import Callers, InvalidToken, ReadSide, ReceiptKey
+from application.ports.ledger import ReceiptKey
+from application.ports.read_side import ReadSide
+from application.ports.signing_in import Callers, InvalidToken
 from application.sign_in import SignIn, Visit
-from application.work import missing
 from domain.aggregate import Aggregate
 from domain.refusals import Invalid
 from interfaces.rest.lists import PageQuery
 from interfaces.rest.problems import JSON
-from projections.lists import Asked as AskedPage
-from projections.lists import Listing
-from projections.reads import Reads, Shown
+from projections.engine.lists import Asked as AskedPage
+from projections.engine.lists import Listing
+from projections.engine.reads import Reads, Shown
 
 POSITION = "Ledger-Position"
 """On answers: where in the ledger a change is. On requests: show at least this."""

@@ -8,7 +8,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from application.fields import LARGEST_ID
-from projections.lists import Listing
+from projections.engine.lists import Listing
 
 Number = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 """A number in a query, where everything is text."""

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from application.ports import Overloaded
+from application.ports.ledger import Overloaded
 from interfaces.rest.problems import unable
 
 LARGEST_BODY = 1_000_000

@@ -12,7 +12,8 @@ from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.types import ErrorEvent, Message
 
 from application.access import Origin
-from application.ports import LedgerUnavailable, Overloaded, StoreUnavailable
+from application.ports.ledger import LedgerUnavailable, Overloaded
+from application.ports.signing_in import StoreUnavailable
 from application.sign_in import CODE_SECONDS, LinkEnded, LinkUnreadable, SignIn, Visit
 from domain.refusals import Busy, Refusal
 from domain.users import ForeignTelegram

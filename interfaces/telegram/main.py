@@ -19,7 +19,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from infra.bootstrap import Club
-from infra.codes import report
+from infra.secrets.codes import report
 from infra.telegram import LONGEST_CALL
 from interfaces.telegram.bot import dispatcher
 

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import psutil
 
-from infra.local_servers import free_port
-from infra.processes import has_ended
+from infra.servers.local_servers import free_port
+from infra.servers.processes import has_ended
 
 CHECKOUT = Path(__file__).parents[2]
 CLUB = Path(sys.executable).with_name("club")

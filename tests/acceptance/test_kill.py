@@ -15,9 +15,9 @@ import httpx
 import psutil
 import psycopg
 
-from infra.embedded_postgres import embedded_postgres, start_again
-from infra.postgres import Postgres
-from infra.rebuilding import rebuild
+from infra.following.rebuilding import rebuild
+from infra.ledger.postgres import Postgres
+from infra.servers.embedded_postgres import embedded_postgres, start_again
 from projections.catalogue import tables
 from tests.acceptance.service import CHECKOUT, PATIENCE, Service, until
 from tests.projections.histories import record, rich
@@ -241,12 +241,12 @@ async def test_while_a_postgres_elsewhere_is_down_answers_are_503_and_then_it_go
 
 PROJECT = """
 import asyncio, sys
-import infra.projecting
-from infra.postgres import Postgres
-from infra.projecting import Tail
-from projections.watch import Watch
+import infra.following.projecting
+from infra.ledger.postgres import Postgres
+from infra.following.projecting import Tail
+from infra.following.watch import Watch
 
-infra.projecting.BATCH = 20
+infra.following.projecting.BATCH = 20
 asyncio.run(Tail(Postgres(sys.argv[1]), Watch()).run())
 """
 

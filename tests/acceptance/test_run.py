@@ -18,8 +18,8 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from infra.local_servers import accepts
-from infra.processes import has_ended
+from infra.servers.local_servers import accepts
+from infra.servers.processes import has_ended
 from tests.acceptance.service import CLUB_RUN, MAKE_RUN, Service, a_payment, until
 
 Services = Callable[..., Service]

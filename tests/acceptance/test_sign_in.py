@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local_servers import free_port
+from infra.servers.local_servers import free_port
 from tests.acceptance.service import CLUB, MAKE_RUN, PASSWORD, Service, until
 from tests.servers import RedisServer, private_redis
 from tests.telegram_server import TOKEN, WAITS, TelegramServer, telegram_server

@@ -16,9 +16,9 @@ import psutil
 import pytest
 from typer.testing import Result
 
-from infra import local_servers
-from infra.local_servers import DidNotStart
-from infra.processes import has_ended
+from infra.servers import local_servers
+from infra.servers.local_servers import DidNotStart
+from infra.servers.processes import has_ended
 from interfaces.cli import stack as stack_command
 from interfaces.cli.stack import PrivateServer
 from tests.acceptance.service import CLUB, PASSWORD, Service, a_payment, until

@@ -14,26 +14,27 @@ from typing import Any
 
 import orjson
 
-from application.ports import (
+from application.ports.ledger import (
     AlreadyDone,
-    ChannelUnavailable,
-    Count,
     NothingSince,
     Receipt,
     ReceiptKey,
     Recording,
-    Rules,
-    Seen,
-    Services,
-    ShortLivedStore,
     StaleDecision,
-    StoreUnavailable,
     Submission,
 )
+from application.ports.read_side import Seen
+from application.ports.services import Rules, Services
+from application.ports.signing_in import (
+    ChannelUnavailable,
+    Count,
+    ShortLivedStore,
+    StoreUnavailable,
+)
 from domain.aggregate import Event, time_text
-from projections.engine import operations
+from projections.engine.folding import operations
+from projections.engine.table import Compute, Patch, Put, Remove
 from projections.references import REFERENCES
-from projections.table import Compute, Patch, Put, Remove
 
 A_MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
 """The time of tests that do not care for it."""

@@ -15,15 +15,10 @@ from application.command import Asked, Command
 from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
-from application.ports import (
-    CodeChannel,
-    LedgerUnavailable,
-    ReceiptKey,
-    Rules,
-    Services,
-    Submission,
-    Tokens,
-)
+from application.ports.ledger import LedgerUnavailable, ReceiptKey, Submission
+from application.ports.services import Rules, Services
+from application.ports.signing_in import CodeChannel, Tokens
+from application.repository import replay
 from application.sessions import OpenSession, proof_of
 from application.sign_in import SignedIn, SignIn, Visit
 from application.training_plans import (
@@ -36,7 +31,6 @@ from application.training_plans import (
 )
 from application.trainings import PlanTraining, TrainingWithExercises
 from application.users import NewUser, RegisterUser, UserChanges
-from application.work import replay
 from domain.aggregate import Event
 from domain.sign_ins import Failed
 from domain.users import User

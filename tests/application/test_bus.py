@@ -18,7 +18,7 @@ from application.command import Asked, Command
 from application.exercises import AddExercise, ChangeExercise, ExerciseBody
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from application.payments import ChangePayment, DeletePayment
-from application.ports import ReceiptKey, StaleDecision, Submission
+from application.ports.ledger import ReceiptKey, StaleDecision, Submission
 from application.training_plans import (
     ChangePlan,
     DeletePlan,

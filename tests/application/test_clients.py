@@ -19,7 +19,7 @@ from application.clients import (
 )
 from application.memberships import DeleteMembership
 from application.payments import ChangePayment, PaymentBody
-from application.ports import Rules
+from application.ports.services import Rules
 from application.users import DeleteUser
 from domain.clients import NotBornYet
 from domain.refusals import UnknownReference

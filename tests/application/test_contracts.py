@@ -17,21 +17,20 @@ from application.command import Asked, Command
 from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
-from application.ports import (
+from application.ports.ledger import (
     AlreadyDone,
-    Clock,
-    InvalidToken,
     Ledger,
     NothingSince,
-    PasswordHasher,
-    ReadSide,
     Receipt,
     ReceiptKey,
     Recording,
-    Services,
     StaleDecision,
     Submission,
 )
+from application.ports.read_side import ReadSide
+from application.ports.services import Clock, Services
+from application.ports.signing_in import InvalidToken, PasswordHasher
+from application.repository import replay
 from application.sessions import EndSession, OpenSession, proof_of
 from application.training_plans import (
     AddTrainingToPlan,
@@ -50,15 +49,15 @@ from application.trainings import (
     TrainingExerciseBody,
 )
 from application.users import ChangeUser, DeleteUser, NewUser, RegisterUser, UserChanges
-from application.work import replay
 from domain.aggregate import Event, time_text
 from domain.clients import MembershipChanged
 from domain.memberships import Added, Membership, Repriced
 from domain.users import User
 from domain.values import PaymentStatus, Role
-from infra import callers, read_side
 from infra.bootstrap import Club, SystemClock, open_club
-from infra.passwords import Argon2Hasher
+from infra.following import read_side
+from infra.secrets import callers
+from infra.secrets.passwords import Argon2Hasher
 from infra.settings import Settings
 from projections.references import REFERENCES
 from tests.application.fakes import FakeHasher, FixedClock, fake_services

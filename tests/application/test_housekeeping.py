@@ -11,7 +11,7 @@ from application.bus import Bus
 from application.clients import ChangeClient, DeleteClient, LapseClient
 from application.housekeeping import expire_what_is_due
 from application.payments import DeletePayment, ExpirePayment
-from application.ports import Rules
+from application.ports.services import Rules
 from domain.clients import NotLapsed
 from domain.payments import NotOverdue
 from domain.values import PaymentStatus

@@ -9,7 +9,7 @@ import pytest
 
 from application.access import Origin
 from application.limits import PLACES, Limits, TooManyAttempts, network
-from application.ports import Rules
+from application.ports.services import Rules
 from infra.short_lived import InProcessStore
 from tests.application.fakes import FixedClock, WatchedStore
 

@@ -14,7 +14,7 @@ from application.memberships import (
     MembershipBody,
     MembershipChanges,
 )
-from application.ports import Rules
+from application.ports.services import Rules
 from domain.refusals import NotFound
 from domain.reservations import MembershipHeld
 from tests.application.scene import Scene

@@ -23,7 +23,7 @@ from application.payments import (
     ReportPayment,
     RequestPayment,
 )
-from application.ports import Rules
+from application.ports.services import Rules
 from domain.aggregate import time_text
 from domain.payments import ImpossibleStep, PaymentSettled
 from domain.refusals import Forbidden, NotFound, UnknownReference

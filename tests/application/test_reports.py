@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from application.ports import Rules
+from application.ports.services import Rules
 from application.reports import DrawUpReport, ReportBody
 from domain.reports import DrawnUp, ReportEndsFirst
 from tests.application.scene import Scene

@@ -9,7 +9,7 @@ import pytest
 
 from application.access import ANYBODY, Caller, Origin
 from application.command import Command
-from application.ports import Rules
+from application.ports.services import Rules
 from application.sessions import (
     LONGEST_AGENT,
     EndSession,

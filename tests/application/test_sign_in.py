@@ -17,14 +17,14 @@ import pytest
 
 from application.access import Caller
 from application.limits import TooManyAttempts
-from application.ports import (
+from application.ports.ledger import LedgerUnavailable
+from application.ports.services import Rules
+from application.ports.signing_in import (
     ChannelUnavailable,
     CodeChannel,
     InvalidToken,
-    LedgerUnavailable,
     NoCodeChannel,
     RefreshClaims,
-    Rules,
     StoreUnavailable,
 )
 from application.sessions import SessionEnded, UnbindTelegram
@@ -44,8 +44,8 @@ from domain.refusals import NotFound, Refusal
 from domain.sign_ins import Failed
 from domain.users import ForeignTelegram
 from domain.values import Role
-from infra.keys import Keys
-from infra.tokens import SignedTokens
+from infra.secrets.keys import Keys
+from infra.secrets.tokens import SignedTokens
 from tests.application.fakes import FakeHasher
 from tests.application.scene import ADAS_PHONE, PASSWORD, Door, user_changes, visit
 

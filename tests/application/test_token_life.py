@@ -25,7 +25,9 @@ from hypothesis.stateful import (
 
 from application.access import Caller
 from application.bus import Bus
-from application.ports import CodeChannel, InvalidToken, RefreshClaims, Rules
+from application.ports.services import Rules
+from application.ports.signing_in import CodeChannel, InvalidToken, RefreshClaims
+from application.repository import replay
 from application.sessions import SessionEnded, UnbindTelegram
 from application.sign_in import (
     LinkEnded,
@@ -36,15 +38,14 @@ from application.sign_in import (
     WrongCredentials,
 )
 from application.users import ChangeUser, DeleteUser
-from application.work import replay
 from domain.refusals import NotFound
 from domain.sessions import Ending, Session
 from domain.users import ForeignTelegram, NoTelegram, User, UserDeleted
 from domain.values import Role
-from infra.callers import Callers
-from infra.keys import Key, Keys
+from infra.secrets.callers import Callers
+from infra.secrets.keys import Key, Keys
+from infra.secrets.tokens import SignedTokens
 from infra.short_lived import InProcessStore, Marks
-from infra.tokens import SignedTokens
 from projections.sessions import CALLERS
 from tests.application.scene import Door, user_changes, visit
 

@@ -20,7 +20,7 @@ import psycopg
 import uvloop
 
 from infra.bootstrap import open_club
-from infra.local_servers import LocalRabbitMQ
+from infra.servers.local_servers import LocalRabbitMQ
 from infra.settings import Settings
 from interfaces.amqp.intake import Intake
 from interfaces.amqp.payments import PaymentsIn

@@ -18,9 +18,9 @@ from eventsourcing.postgres import PostgresFactory
 from eventsourcing.utils import Environment
 from psycopg.conninfo import conninfo_to_dict
 
+from infra.ledger.postgres import Postgres
 from infra.ledger.schema import create_ledger
 from infra.ledger.writer import Entry, Writer
-from infra.postgres import Postgres
 from tests.benchmarks.figures import Figure, number, table
 from tests.benchmarks.postgres import create_database
 

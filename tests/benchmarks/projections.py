@@ -16,11 +16,11 @@ from typing import Any
 import psycopg
 import uvloop
 
-from infra.postgres import Postgres
-from infra.projecting import Tail
-from infra.rebuilding import prepare, rebuild
+from infra.following.projecting import Tail
+from infra.following.rebuilding import prepare, rebuild
+from infra.following.watch import Watch
+from infra.ledger.postgres import Postgres
 from projections.catalogue import tables
-from projections.watch import Watch
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.postgres import checkpoint, create_database
 from tests.benchmarks.seeding import fill

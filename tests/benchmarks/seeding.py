@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from application.clients import client_of, holder_of
-from application.ports import Recording, Submission
+from application.ports.ledger import Recording, Submission
 from domain.aggregate import Aggregate, Facts, time_text
 from domain.clients import Admission, Client
 from domain.exercises import Exercise
@@ -21,8 +21,8 @@ from domain.trainings import Training
 from domain.users import User
 from domain.values import ClientStatus, PaymentStatus, Role
 from infra.ledger.ledger import PostgresLedger
+from infra.ledger.postgres import Postgres
 from infra.ledger.schema import create_ledger
-from infra.postgres import Postgres
 
 TOGETHER = 500
 """Aggregates in one transaction."""

@@ -17,8 +17,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from infra.local_servers import free_port
-from projections.lists import write_cursor
+from infra.servers.local_servers import free_port
+from projections.engine.lists import write_cursor
 from tests.benchmarks import baseline
 from tests.benchmarks.postgres import checkpoint, create_database, sqlalchemy_url
 from tests.benchmarks.seeding import seed

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from infra.keys import Keys
-from infra.local_servers import free_port
+from infra.secrets.keys import Keys
+from infra.secrets.tokens import SignedTokens
+from infra.servers.local_servers import free_port
 from infra.settings import Settings
-from infra.tokens import SignedTokens
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.load import Job, Loader, get
 from tests.benchmarks.servers import (

@@ -14,7 +14,7 @@ import uvloop
 from application.access import Caller
 from domain.values import Role
 from infra.bootstrap import open_club
-from infra.callers import Callers
+from infra.secrets.callers import Callers
 from infra.settings import Settings
 from interfaces.cli.run import spare_the_collector
 from interfaces.rest.main import create_app

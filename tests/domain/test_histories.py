@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.work import _working_copy as working_copy
-from application.work import replay
+from application.repository import replay, working_copy
 from domain.aggregate import Aggregate, Event, Facts, text_time, time_text
 from domain.clients import Admission, Client, admitted_until
 from domain.exercises import Exercise
@@ -41,8 +40,8 @@ from domain.values import (
     TrainingType,
 )
 from infra.ledger.mapper import to_event, to_stored
-from projections.engine import operations
-from projections.table import Compute, Patch, Put, Remove
+from projections.engine.folding import operations
+from projections.engine.table import Compute, Patch, Put, Remove
 from tests.domain.scenario import START
 
 Move = tuple[str, dict[str, Any]]

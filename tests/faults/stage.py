@@ -21,9 +21,9 @@ from domain.payments import Payment
 from domain.reservations import Reservation
 from domain.users import User
 from domain.values import PaymentStatus
-from infra.embedded_postgres import embedded_postgres, start_again
-from infra.local_servers import LocalRabbitMQ
-from infra.postgres_server import PostgresServer
+from infra.servers.embedded_postgres import embedded_postgres, start_again
+from infra.servers.local_servers import LocalRabbitMQ
+from infra.servers.postgres_server import PostgresServer
 from tests.acceptance.service import CLUB, PATIENCE, Service, launched
 from tests.benchmarks import seeding
 from tests.faults.messages import PROVIDER, Story

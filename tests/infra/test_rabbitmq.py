@@ -14,7 +14,6 @@ import aio_pika
 import pytest
 
 from infra.bootstrap import Club, open_club
-from infra.local_servers import LocalRabbitMQ, free_port
 from infra.rabbitmq import (
     INTAKES,
     LONGEST_WAIT,
@@ -23,6 +22,7 @@ from infra.rabbitmq import (
     RabbitMQ,
     open_rabbitmq,
 )
+from infra.servers.local_servers import LocalRabbitMQ, free_port
 from infra.settings import Settings
 from interfaces.amqp import topology
 from interfaces.amqp.connections import connected

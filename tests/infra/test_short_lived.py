@@ -16,7 +16,7 @@ import psutil
 import pytest
 import redis.asyncio as redis
 
-from application.ports import Count, StoreUnavailable
+from application.ports.signing_in import Count, StoreUnavailable
 from infra.short_lived import (
     LEFT_ALONE,
     LONGEST_MARK,

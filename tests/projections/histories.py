@@ -38,7 +38,7 @@ from projections import (
     users,
 )
 from projections.catalogue import tables
-from projections.lists import Asked, Listing, page
+from projections.engine.lists import Asked, Listing, page
 
 A = TypeVar("A", bound=Aggregate)
 Choice = tuple[str, int, int]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from projections.batching import Batcher
+from projections.engine.batching import Batcher
 
 
 class Store:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections import clients, exercises, training_plans, trainings, users
-from projections.lists import (
+from projections.engine.lists import (
     Asked,
     Listing,
     UnreadableCursor,

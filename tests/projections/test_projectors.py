@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from domain.aggregate import Event
 from domain.clients import Client
-from projections.engine import Changes, Computation, fold, project
-from projections.table import Patch, Put, Remove
+from projections.engine.folding import Changes, Computation, fold, project
+from projections.engine.table import Patch, Put, Remove
 from projections.trainings import TRAININGS, TRAININGS_EXERCISES
 from tests.projections.histories import (
     ACTIONS,

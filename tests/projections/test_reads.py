@@ -9,13 +9,14 @@ from typing import Any
 import orjson
 import pytest
 
-from application.ports import LedgerUnavailable
+from application.ports.ledger import LedgerUnavailable
 from domain.clients import Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.training_plans import TrainingPlan
-from infra.postgres import Postgres
-from infra.projecting import Tail
+from infra.following.projecting import Tail
+from infra.following.watch import Watch
+from infra.ledger.postgres import Postgres
 from infra.short_lived import InProcessStore, Marks
 from projections import (
     clients,
@@ -28,9 +29,8 @@ from projections import (
     trainings,
     users,
 )
-from projections.lists import Asked, Listing, UnreadableCursor, write_cursor
-from projections.reads import Reads
-from projections.watch import Watch
+from projections.engine.lists import Asked, Listing, UnreadableCursor, write_cursor
+from projections.engine.reads import Reads
 from tests.projections.histories import History, record, rich
 
 LISTINGS = {

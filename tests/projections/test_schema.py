@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from infra.postgres import Postgres
-from infra.rebuilding import rebuild
+from infra.following.rebuilding import rebuild
+from infra.ledger.postgres import Postgres
 from projections.catalogue import tables
 
 

@@ -12,8 +12,8 @@ import orjson
 import psycopg
 from eventsourcing.persistence import StoredEvent
 
+from infra.ledger.postgres import Postgres
 from infra.ledger.writer import Entry, Writer
-from infra.postgres import Postgres
 
 PATIENCE = 30.0
 """Seconds after which a test fails rather than wait on."""

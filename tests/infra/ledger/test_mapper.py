@@ -12,7 +12,7 @@ from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, Sto
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.work import replay
+from application.repository import replay
 from domain.aggregate import CreatedEvent, Event
 from infra.ledger.mapper import NewerThanTheCode, OrjsonTranscoder, to_event, to_stored
 from tests.infra.ledger.release_events import (

@@ -24,7 +24,7 @@ from eventsourcing.persistence import (
     StoredEvent,
 )
 
-from infra.ledger.recorder import LedgerRecorder
+from tests.infra.ledger.recorder import LedgerRecorder
 
 # The cases' module imports the library's cipher, which needs a package that no recorder does.
 with patch.dict(sys.modules, {"eventsourcing.cipher": Mock()}):
@@ -142,7 +142,7 @@ def test_what_cannot_be_recorded_is_told_in_the_librarys_words(recorder: LedgerR
 def test_without_a_database_reading_and_recording_are_refused(
     database: str, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.postgres.LONGEST_WAIT", 0.5)
+    monkeypatch.setattr("infra.ledger.postgres.LONGEST_WAIT", 0.5)
     name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
     with LedgerRecorder(database) as recorder, psycopg.connect(server, autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())

@@ -16,6 +16,7 @@ from application.exercises import AddExercise, ChangeExercise, ExerciseBody
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
 from application.reports import DrawUpReport, ReportBody
+from application.repository import replay
 from application.training_plans import (
     AddTrainingToPlan,
     DeletePlan,
@@ -33,7 +34,6 @@ from application.trainings import (
     TrainingExerciseBody,
 )
 from application.users import ChangeUser, DeleteUser, NewUser, RegisterUser, UserChanges
-from application.work import replay
 from domain.aggregate import Aggregate
 from domain.values import PaymentStatus
 from infra.bootstrap import Club

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from application.ports import (
+from application.ports.ledger import (
     AlreadyDone,
     LedgerUnavailable,
     NothingSince,
@@ -25,11 +25,11 @@ from application.ports import (
     ReceiptKey,
     StaleDecision,
 )
-from infra.embedded_postgres import embedded_postgres
 from infra.ledger import writer as writers
+from infra.ledger.postgres import Postgres
 from infra.ledger.schema import create_ledger
 from infra.ledger.writer import Writer, WriterStopped
-from infra.postgres import Postgres
+from infra.servers.embedded_postgres import embedded_postgres
 from tests.infra.ledger.proxy import Proxy
 from tests.infra.ledger.scenes import (
     Batches,
@@ -49,7 +49,7 @@ WAITING_FOR_THE_LOCK = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND N
 
 LOAD = """
 import asyncio, sys
-from application.ports import StaleDecision
+from application.ports.ledger import StaleDecision
 from tests.infra.ledger.scenes import entry, outcomes, writing
 
 async def load(url, name):

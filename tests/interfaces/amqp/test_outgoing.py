@@ -17,7 +17,7 @@ from application.users import DeleteUser
 from domain.aggregate import Event
 from domain.payments import DetailsChanged, Payment
 from domain.reservations import Reservation
-from infra.outbox import Outbox
+from infra.following.outbox import Outbox
 from interfaces.amqp.asyncapi.events import events_of_the_domain
 from interfaces.amqp.outgoing import FACTS, UNNAMED, cloud_event, facts
 from tests.conftest import Rest

@@ -10,7 +10,7 @@ import pytest
 from aio_pika import Message
 
 from infra.bootstrap import Club
-from infra.signatures import ProviderSecrets
+from infra.secrets.signatures import ProviderSecrets
 from interfaces.amqp.envelope import REPLAYED
 from interfaces.amqp.parking import NotOurs, NotParked, Parked, Which, open_parking
 from interfaces.amqp.topology import PARKING_QUEUE, PAYMENTS_QUEUE

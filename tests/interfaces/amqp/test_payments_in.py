@@ -19,8 +19,8 @@ from structlog.testing import capture_logs
 
 from application.providers import DisableProvider
 from domain.aggregate import time_text
-from infra import local_servers
 from infra.bootstrap import open_club
+from infra.servers import local_servers
 from infra.settings import Settings
 from interfaces.amqp.envelope import DEEPEST_HEADER
 from interfaces.amqp.intake import LARGEST_BODY, PREFETCH

@@ -20,14 +20,14 @@ from structlog.testing import capture_logs
 
 from application.exercises import AddExercise, ExerciseBody
 from infra.bootstrap import Club
-from infra.outbox import RELAY, lag
+from infra.following.outbox import RELAY, lag
 from infra.settings import Settings
 from interfaces.amqp.main import run_relay
 from interfaces.amqp.relay import BATCH
 from interfaces.amqp.topology import EVENTS_EXCHANGE, declare_events
 from tests.conftest import Rest
 from tests.databases import read_only, takes_writes
-from tests.infra.test_outbox import until_waiting
+from tests.infra.following.test_outbox import until_waiting
 from tests.projections.histories import record, rich
 from tests.rabbitmq import private_rabbitmq
 from tests.waiting import until

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from application.ports import InvalidToken
-from infra.keys import Keys
-from infra.tokens import SignedTokens
+from application.ports.signing_in import InvalidToken
+from infra.secrets.keys import Keys
+from infra.secrets.tokens import SignedTokens
 from tests.interfaces.cli.conftest import CommandLine
 
 NEW = ("users", "create-admin", "--username", "boss", "--email", "boss@example.com")

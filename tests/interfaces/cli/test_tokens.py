@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from infra.keys import Keys
-from infra.tokens import SignedTokens
+from infra.secrets.keys import Keys
+from infra.secrets.tokens import SignedTokens
 from tests.interfaces.cli.conftest import CommandLine
 
 NEW = ("users", "create-admin", "--username", "boss", "--email", "boss@example.com")

@@ -8,8 +8,8 @@ import pytest
 
 from application.access import THE_CLUB
 from application.command import Asked
+from application.repository import replay
 from application.sessions import OpenSession, proof_of
-from application.work import replay
 from domain.users import User
 from infra.bootstrap import open_club
 from infra.settings import Settings

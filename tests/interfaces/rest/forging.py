@@ -11,8 +11,8 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives import serialization
 
-from infra.keys import Key
-from infra.tokens import AUDIENCE, REFRESH_AUDIENCE, REFRESH_TYPE, TOKEN_TYPE
+from infra.secrets.keys import Key
+from infra.secrets.tokens import AUDIENCE, REFRESH_AUDIENCE, REFRESH_TYPE, TOKEN_TYPE
 from tests.conftest import Rest
 
 Claims = dict[str, Any]

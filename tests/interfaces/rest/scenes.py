@@ -10,6 +10,7 @@ from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import PaymentBody, RequestPayment
 from application.reports import DrawUpReport, ReportBody
+from application.repository import replay
 from application.sessions import OpenSession, proof_of
 from application.training_plans import (
     AddTrainingToPlan,
@@ -20,7 +21,6 @@ from application.training_plans import (
     TrainingPlanBody,
 )
 from application.trainings import PlanTraining, TrainingWithExercises
-from application.work import replay
 from domain.users import User
 from domain.values import Role
 from tests.conftest import Rest

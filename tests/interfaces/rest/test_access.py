@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from application.clients import ClientBody, DeleteClient, RegisterClient
-from application.ports import RefreshClaims
+from application.ports.signing_in import RefreshClaims
 from application.reports import DrawUpReport, ReportBody
 from application.training_plans import AddTrainingToPlan, PinBody, PinPlan, TrainingInPlanBody
 from domain.values import Role

@@ -360,7 +360,7 @@ async def test_a_read_waits_for_the_position_that_it_names(
 async def test_a_position_that_is_far_away_is_waited_for_only_shortly(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.read_side.LONGEST_WAIT", 0.05)
+    monkeypatch.setattr("infra.following.read_side.LONGEST_WAIT", 0.05)
     _, admin = await rest.user(Role.ADMIN)
     headers = {**admin, "Ledger-Position": "9" * 18}
     assert (await rest.http.get("/exercises/", headers=headers)).status_code == 200

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from application.exercises import AddExercise, ExerciseBody
 from domain.values import Role
 from infra.bootstrap import open_club
-from infra.embedded_postgres import embedded_postgres, start_again
+from infra.servers.embedded_postgres import embedded_postgres, start_again
 from infra.settings import Settings
 from infra.short_lived import LONGEST_WAIT
 from interfaces.rest.main import create_app
@@ -110,7 +110,7 @@ def end_server(home: Path) -> None:
 async def test_health_is_503_while_the_database_is_gone_and_200_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.postgres.LONGEST_WAIT", 0.5)
+    monkeypatch.setattr("infra.ledger.postgres.LONGEST_WAIT", 0.5)
     with embedded_postgres(tmp_path / "home") as url:
         settings = Settings(home=tmp_path / "club", database_url=url)
         async with open_club(settings) as club:

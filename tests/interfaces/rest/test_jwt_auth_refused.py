@@ -15,8 +15,8 @@ import psycopg
 import pytest
 
 from domain.values import Role
+from infra.secrets.tokens import AUDIENCE, REFRESH_AUDIENCE
 from infra.settings import Settings
-from infra.tokens import AUDIENCE, REFRESH_AUDIENCE
 from tests.acceptance.service import Service
 from tests.conftest import Rest
 from tests.interfaces.rest.forging import INVALID, Forge

@@ -33,7 +33,7 @@ from projections import (
     trainings,
     users,
 )
-from projections.lists import Listing
+from projections.engine.lists import Listing
 from tests.conftest import Rest
 from tests.interfaces.rest.scenes import Headers, client_body, made, new_payment
 

@@ -20,9 +20,9 @@ from infra.bootstrap import open_club
 from infra.settings import Settings
 from infra.short_lived import LONGEST_MARK, LONGEST_WAIT, Marks, open_store
 from interfaces.rest.main import create_app
+from projections.engine.lists import Asked
+from projections.engine.reads import Reads
 from projections.exercises import LISTING
-from projections.lists import Asked
-from projections.reads import Reads
 from tests.conftest import Rest
 from tests.servers import RedisServer, private_redis
 

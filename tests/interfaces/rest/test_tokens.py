@@ -15,7 +15,7 @@ from application.command import Asked
 from application.users import ChangeUser, DeleteUser, UserChanges
 from domain.sessions import Ended, Session
 from domain.values import Role
-from infra.callers import FRESH
+from infra.secrets.callers import FRESH
 from tests.conftest import Rest
 from tests.interfaces.rest.forging import INVALID, Forge
 from tests.interfaces.rest.scenes import new_session
@@ -83,7 +83,7 @@ async def test_a_token_seen_before_ends_in_time_too(
     path = f"/users/{user_id}/"
     assert (await rest.http.get(path, headers=signed_in)).status_code == 200
     later = time.time() + 600
-    monkeypatch.setattr("infra.tokens.time", SimpleNamespace(time=lambda: later))
+    monkeypatch.setattr("infra.secrets.tokens.time", SimpleNamespace(time=lambda: later))
     assert refused(await rest.http.get(path, headers=signed_in))
 
 
@@ -91,7 +91,7 @@ async def test_a_token_seen_before_ends_in_time_too(
 def moment(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The clock by which roles are believed; `moment.now` sets it."""
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr("infra.callers.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("infra.secrets.callers.time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 

@@ -16,7 +16,7 @@ from application.command import Asked
 from application.sign_in import LoginBegun, SignedIn, Visit
 from application.users import NewUser, RegisterUser
 from infra.bootstrap import Club, open_club
-from infra.local_servers import free_port
+from infra.servers.local_servers import free_port
 from infra.settings import Settings
 from interfaces.telegram.main import run_bot
 from tests.telegram_server import TOKEN, TelegramServer, telegram_server

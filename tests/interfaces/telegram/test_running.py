@@ -15,7 +15,7 @@ from aiogram.exceptions import TelegramNetworkError
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from application.ports import ChannelUnavailable
+from application.ports.signing_in import ChannelUnavailable
 from infra.bootstrap import Club, open_club
 from infra.health import Health, examine
 from infra.settings import Settings

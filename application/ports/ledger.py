@@ -1,0 +1,111 @@
+"""The log of everything that happened, as the application needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from domain.aggregate import Event
+
+
+class Recording(NamedTuple):
+    """An event about to be recorded, with who did it and why."""
+
+    event: Event
+    command: str
+    """The name of the command that led to it."""
+    causation_id: str
+    """The id of that command, or of the event that a policy answered with the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptKey:
+    """What makes a command the same command again, over any channel."""
+
+    source: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a command that named a key."""
+
+    key: ReceiptKey
+    fingerprint: bytes
+    outcome: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NothingSince:
+    """A decision that rests on the read tables as of `position`.
+
+    It holds only while no event of these topics with `field == value` came after it.
+    """
+
+    position: int
+    topics: tuple[str, ...]
+    field: str
+    value: int
+
+
+@dataclass(slots=True)
+class Submission:
+    """All that one command leaves in the ledger, in one transaction or not at all."""
+
+    command_id: str
+    actor: str
+    correlation_id: str
+    recordings: Sequence[Recording]
+    expected: Mapping[str, int]
+    """The version of every stream that the decision rests on; 0 for one that is not there."""
+    conditions: Sequence[NothingSince] = ()
+    receipt: Receipt | None = None
+
+
+class StaleDecision(Exception):
+    """What a command was decided on has changed; it must be decided anew."""
+
+
+class AlreadyDone(Exception):
+    """A command of this key is in the ledger."""
+
+
+class LedgerUnavailable(Exception):
+    """The database cannot be reached; nothing was recorded."""
+
+
+class OutcomeUnknown(LedgerUnavailable):
+    """The database went away in the middle of the commit: it may have happened, or not."""
+
+
+class Overloaded(Exception):
+    """More commands are waiting than can be answered in time."""
+
+
+class Ledger(Protocol):
+    """The log of everything that happened."""
+
+    async def append(self, submission: Submission) -> int:
+        """Record all of it, durably; returns the position of the last event.
+
+        Raises StaleDecision, AlreadyDone, LedgerUnavailable or Overloaded; then nothing of it is
+        recorded.
+        """
+        ...
+
+    async def streams(self, ids: Sequence[str]) -> Mapping[str, Sequence[Event]]:
+        """The events of each of these aggregates, in order; none for one that is not there."""
+        ...
+
+    async def ids(self, kind: str) -> Sequence[str]:
+        """The ids of all aggregates of a kind that has few, in order."""
+        ...
+
+    async def receipt(self, key: ReceiptKey) -> Receipt | None:
+        """What became of the command of this key."""
+        ...
+
+    async def next_id(self, kind: str) -> int:
+        """A number that no aggregate of this kind has had, from a Postgres sequence."""
+        ...

@@ -1,0 +1,38 @@
+"""What the read tables tell a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from application.ports.ledger import NothingSince
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Numbers found in the read tables, and the condition under which they are all there are."""
+
+    numbers: tuple[int, ...]
+    condition: NothingSince
+
+
+class ReadSide(Protocol):
+    """What the read tables tell a decision: never a fact of an aggregate, who refers to it."""
+
+    async def reached(self, position: int) -> bool:
+        """Wait until the read tables show `position`; False after a short limit."""
+        ...
+
+    async def referring(self, reference: str, number: int) -> Seen:
+        """Who refers to this number, `reference` being one of `projections.references`."""
+        ...
+
+    async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
+        """PENDING payments whose status is from before that moment, oldest first."""
+        ...
+
+    async def lapsed_clients(self, at: datetime, limit: int) -> Sequence[int]:
+        """ACTIVE clients whose time had ended by that moment."""
+        ...

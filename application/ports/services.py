@@ -1,0 +1,54 @@
+"""The ports that commands are handled with, together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from application.ports.ledger import Ledger
+from application.ports.read_side import ReadSide
+from application.ports.signing_in import PasswordHasher
+
+
+class Clock(Protocol):
+    """The time, in UTC."""
+
+    def now(self) -> datetime:
+        """This moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the club may set for itself."""
+
+    shared_memberships: bool = False
+    """Whether several clients may hold one membership."""
+    paid_days: int = 30
+    """The days that a payment buys."""
+    payment_patience_hours: int = 24
+    """The hours after which a PENDING payment expires."""
+    timezone: str = "UTC"
+    """What "a day" means in reports."""
+    session_days: int = 30
+    """The days after which somebody has to sign in again."""
+    access_token_minutes: int = 15
+    """The minutes that an access token is good for."""
+    attempts_per_account: int = 10
+    """How often somebody may try to sign in as one user, within the window."""
+    attempts_per_address: int = 60
+    """How often anybody may try to sign in from one network address, within the window."""
+    attempts_window_seconds: int = 300
+    """The window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The ports, together."""
+
+    ledger: Ledger
+    read_side: ReadSide
+    passwords: PasswordHasher
+    clock: Clock
+    rules: Rules = field(default_factory=Rules)

@@ -1,0 +1,1 @@
+"""What follows the ledger: read tables, the relay, and whoever waits for them."""

@@ -1,0 +1,46 @@
+"""What decisions ask of the read tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from application.ports.ledger import NothingSince
+from application.ports.read_side import Seen
+from infra.following.watch import Watch
+from infra.ledger.ledger import PostgresLedger
+from infra.ledger.postgres import Postgres
+from projections import clients, payments
+from projections.references import REFERENCES, seen
+
+LONGEST_WAIT = 2.0
+"""Seconds that an answer waits for the read tables to show it."""
+
+
+class PostgresReadSide:
+    """Follows how far the tables are, and asks them who refers to what."""
+
+    def __init__(self, postgres: Postgres, ledger: PostgresLedger, watch: Watch) -> None:
+        self._postgres = postgres
+        self._ledger = ledger
+        self._watch = watch
+
+    async def reached(self, position: int) -> bool:
+        """Wait until the tables show `position`."""
+        return await self._watch.reached(position, LONGEST_WAIT)
+
+    async def referring(self, reference: str, number: int) -> Seen:
+        """Who refers to the number, as of a position that is as new as it can be."""
+        await self.reached(await self._ledger.head())
+        found = REFERENCES[reference]
+        ((position, numbers),) = await self._postgres.rows(seen(found), [number])
+        condition = NothingSince(position, found.topics, found.field, number)
+        return Seen(tuple(numbers), condition)
+
+    async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
+        """PENDING payments from before that moment."""
+        return [row[0] for row in await self._postgres.rows(payments.OVERDUE, [before, limit])]
+
+    async def lapsed_clients(self, at: datetime, limit: int) -> Sequence[int]:
+        """ACTIVE clients whose time had ended."""
+        return [row[0] for row in await self._postgres.rows(clients.LAPSED, [at, limit])]

@@ -1,0 +1,1 @@
+"""Secrets, and the tokens and signatures made with them."""

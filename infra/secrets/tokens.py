@@ -1,0 +1,147 @@
+"""The club's tokens: RS256 JWTs, of two kinds that cannot stand in for each other.
+
+Access tokens follow RFC 9068. Checking them follows RFC 8725: one algorithm, an explicit type,
+and each claim looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import jwt
+
+from application.ports.signing_in import InvalidToken, RefreshClaims
+from infra.secrets.keys import Keys
+
+AUDIENCE = "training-api"
+"""Who access tokens are for: the club's API."""
+
+REFRESH_AUDIENCE = "training-api/jwt-auth"
+"""Who refresh tokens are for: whoever hands out access tokens."""
+
+TOKEN_TYPE = "at+jwt"  # noqa: S105 - the media type of RFC 9068
+REFRESH_TYPE = "rt+jwt"
+LONGEST_TOKEN = 4096
+"""Characters; a longer one is not ours."""
+REMEMBERED = 10_000
+"""Checked tokens that need not be checked again."""
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+
+
+class Claims(NamedTuple):
+    """What a valid access token says."""
+
+    user_id: int
+    expires: int
+    """Seconds since 1970."""
+    session_id: int
+    """0 where the token belongs to no session."""
+    kid: str
+
+
+class SignedTokens:
+    """Issues tokens, and checks them; an access token seen before is not checked again."""
+
+    def __init__(self, keys: Keys, issuer: str) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._seen: OrderedDict[str, Claims] = OrderedDict()
+
+    def access_token(self, user_id: int, session_id: int | None, seconds: int) -> str:
+        """A token that says who the bearer is, for so long."""
+        session = {} if session_id is None else {"sid": str(session_id)}
+        claims = {"client_id": AUDIENCE, **session}
+        return self._signed(TOKEN_TYPE, AUDIENCE, user_id, int(time.time()) + seconds, claims)
+
+    def refresh_token(self, claims: RefreshClaims, ends_at: int) -> str:
+        """A token that is good for one exchange."""
+        more = {"sid": str(claims.session_id), "generation": claims.generation}
+        return self._signed(REFRESH_TYPE, REFRESH_AUDIENCE, claims.user_id, ends_at, more)
+
+    def _signed(
+        self, kind: str, audience: str, user_id: int, ends_at: int, more: dict[str, Any]
+    ) -> str:
+        claims = {
+            "iss": self._issuer,
+            "aud": audience,
+            "sub": str(user_id),
+            "jti": uuid.uuid4().hex,
+            "iat": int(time.time()),
+            "exp": ends_at,
+            **more,
+        }
+        key = self._keys.signing
+        headers = {"typ": kind, "kid": key.kid}
+        return jwt.encode(claims, key.private, algorithm="RS256", headers=headers)
+
+    def check(self, token: str) -> Claims:
+        """What an access token says; raises InvalidToken for any but a valid one of ours."""
+        claims = self._seen.get(token)
+        if claims is None:
+            claims = self._access_claims(*self._checked(token, TOKEN_TYPE, AUDIENCE))
+            self._seen[token] = claims
+            if len(self._seen) > REMEMBERED:
+                self._seen.popitem(last=False)
+        if claims.expires <= time.time() or self._keys.public(claims.kid) is None:
+            self._seen.pop(token, None)
+            raise InvalidToken
+        return claims
+
+    def renewed(self, token: str, seconds: int) -> str:
+        """An access token of ours, however old, to be good again for so long; else as it is."""
+        try:
+            claims = self._access_claims(*self._checked(token, TOKEN_TYPE, AUDIENCE, expired=True))
+        except InvalidToken:
+            return token
+        return self.access_token(claims.user_id, claims.session_id or None, seconds)
+
+    def read_refresh_token(self, token: str) -> RefreshClaims:
+        """What a refresh token says; raises InvalidToken for any but a valid one of ours."""
+        _, payload = self._checked(token, REFRESH_TYPE, REFRESH_AUDIENCE)
+        generation = payload.get("generation")
+        if type(generation) is not int or generation < 1:
+            raise InvalidToken
+        return RefreshClaims(_number(payload["sub"]), _number(payload.get("sid")), generation)
+
+    def _checked(
+        self, token: str, kind: str, audience: str, *, expired: bool = False
+    ) -> tuple[str, dict[str, Any]]:
+        """The name of the key, and the claims, of a token of this kind; it may be `expired`."""
+        if len(token) > LONGEST_TOKEN:
+            raise InvalidToken
+        try:
+            header = jwt.get_unverified_header(token)
+            kid = header.get("kid")
+            public = self._keys.public(kid) if isinstance(kid, str) else None
+            if public is None or header.get("typ") != kind:
+                raise InvalidToken
+            payload: dict[str, Any] = jwt.decode(
+                token,
+                public,
+                algorithms=["RS256"],
+                audience=audience,
+                issuer=self._issuer,
+                options={
+                    "require": ["exp", "iat", "sub", "jti", "iss", "aud"],
+                    "verify_exp": not expired,
+                },
+            )
+        except (jwt.PyJWTError, ValueError) as invalid:
+            raise InvalidToken from invalid
+        return str(kid), payload
+
+    @staticmethod
+    def _access_claims(kid: str, payload: dict[str, Any]) -> Claims:
+        session_id = _number(payload["sid"]) if "sid" in payload else 0
+        return Claims(_number(payload["sub"]), int(payload["exp"]), session_id, kid)
+
+
+def _number(text: object) -> int:
+    if not isinstance(text, str) or not _NUMBER.fullmatch(text):
+        raise InvalidToken
+    return int(text)

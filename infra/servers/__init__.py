@@ -1,0 +1,1 @@
+"""The servers that this machine runs for the club."""

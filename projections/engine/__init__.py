@@ -1,0 +1,1 @@
+"""The machine under the read models: tables, folding, writing and reading."""

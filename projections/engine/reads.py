@@ -1,0 +1,118 @@
+"""The read tables, as REST and the command line ask them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import psycopg
+
+from projections.engine.batching import Batcher
+from projections.engine.lists import (
+    Asked,
+    Listing,
+    Statement,
+    UnreadableCursor,
+    page,
+    total,
+    write_cursor,
+)
+from projections.engine.schema import POSITION
+
+Rows = Callable[[str, Sequence[Any]], Awaitable[list[tuple[Any, ...]]]]
+"""Runs one query."""
+
+
+REMEMBERED = 60.0
+"""Seconds for which a count is remembered."""
+
+
+class Shown(NamedTuple):
+    """One row: whose it is, at which version, and its JSON."""
+
+    owner: int | None
+    version: int
+    body: bytes
+
+
+class Page(NamedTuple):
+    """Some rows of a list, as a JSON array, and the cursor of the next page."""
+
+    body: bytes
+    after: str | None
+
+
+class Cache(Protocol):
+    """Keeps what may be computed again; answers nothing where it cannot be reached."""
+
+    async def get(self, *keys: str) -> Sequence[bytes | None]: ...
+    async def put(self, key: str, value: bytes, seconds: float) -> None: ...
+
+
+class Reads:
+    """Look-ups by key are collected into one query; equal lists asked for at once run once."""
+
+    def __init__(self, rows: Rows, cache: Cache) -> None:
+        self._rows = rows
+        self._cache = cache
+        self._by_key: dict[int, Batcher[tuple[int, ...], Shown | None]] = {}
+        self._statements: Batcher[Statement, list[tuple[Any, ...]]] = Batcher(
+            self._run, most_keys=1, most_fetches=4
+        )
+
+    async def one(self, listing: Listing, *key: int) -> Shown | None:
+        """The row with this key."""
+        batcher = self._by_key.get(id(listing))
+        if batcher is None:
+            batcher = self._by_key[id(listing)] = Batcher(lambda keys: self._fetch(listing, keys))
+        return await batcher.get(key)
+
+    async def _fetch(
+        self, listing: Listing, keys: Sequence[tuple[int, ...]]
+    ) -> Mapping[tuple[int, ...], Shown | None]:
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        found: dict[tuple[int, ...], Shown | None] = dict.fromkeys(keys)
+        for key, owner, version, body in await self._rows(listing.by_key(), columns):
+            found[tuple(key)] = Shown(owner, version, body)
+        return found
+
+    async def page(self, listing: Listing, asked: Asked) -> Page:
+        """A page of a list; raises UnreadableCursor."""
+        try:
+            rows = await self._statements.get(page(listing, asked))
+        except psycopg.DataError as unreadable:
+            # The filters were checked; what does not fit its column is in the cursor.
+            raise UnreadableCursor from unreadable
+        more = len(rows) > asked.limit
+        rows = rows[: asked.limit]
+        body = b"[" + b",".join([row[2] for row in rows]) + b"]"
+        return Page(body, write_cursor(rows[-1][0], rows[-1][1]) if more else None)
+
+    async def total(self, listing: Listing, asked: Asked) -> int:
+        """How many rows the list has.
+
+        It costs a scan, so it is remembered with the position of the read tables: at the same
+        position, it is the same. (But for rows that time alone takes out of a list.)
+        """
+        statement = total(listing, asked)
+        ((position,),) = await self._statements.get(Statement(POSITION, ()))
+        asked_for = hashlib.sha256(repr(statement).encode()).hexdigest()
+        key = f"count:{position}:{asked_for}"
+        (known,) = await self._cache.get(key)
+        if known is not None:
+            return int(known)
+        rows = await self._statements.get(statement)
+        await self._cache.put(key, b"%d" % rows[0][0], REMEMBERED)
+        return int(rows[0][0])
+
+    async def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query of a read model."""
+        return await self._statements.get(Statement(sql, params))
+
+    async def _run(
+        self, statements: Sequence[Statement]
+    ) -> Mapping[Statement, list[tuple[Any, ...]]]:
+        answers = await asyncio.gather(*(self._rows(s.sql, s.params) for s in statements))
+        return dict(zip(statements, answers, strict=True))
