@@ -54,6 +54,8 @@ class Work:
         self._repository = repository
         self._use_known = use_known
         self._loaded: dict[str, Aggregate | None] = {}
+        self._happened: list[Event] = []
+        """What happened to any of them since the last `collect`, in the order in which it did."""
         self._command = command
         self._causation_id = causation_id
         self._versions = asked.versions
@@ -83,6 +85,8 @@ class Work:
     def _remember(self, stream: str, aggregate: Aggregate | None) -> None:
         self._loaded[stream] = aggregate
         self.expected[stream] = 0 if aggregate is None else aggregate.version
+        if aggregate is not None:
+            aggregate.share(self._happened)
 
     async def find(self, kind: type[A], number: int | str) -> A | None:
         """The aggregate, or None where there is none (any more)."""
@@ -134,6 +138,7 @@ class Work:
         """Take up a new aggregate."""
         self._loaded[aggregate.id] = aggregate
         self.expected[aggregate.id] = 0
+        aggregate.share(self._happened)
         return aggregate
 
     async def reserve(self, name: str, holder: Aggregate, taken: type[Conflict]) -> None:
@@ -160,12 +165,8 @@ class Work:
 
     def collect(self) -> list[Event]:
         """The events that happened since the last call, with the command they came from."""
-        happened = [
-            cast("Event", event)
-            for aggregate in self._loaded.values()
-            if aggregate is not None and aggregate.pending_events
-            for event in aggregate.collect_events()
-        ]
+        happened = self._happened.copy()
+        self._happened.clear()
         self.recordings += [Recording(e, self._command, self._causation_id) for e in happened]
         return happened
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from eventsourcing.domain import (
     BaseAggregate,
@@ -104,6 +104,11 @@ class Aggregate(BaseAggregate[str]):
     def happen(self, event_class: type[Event], *, at: datetime, **facts: Any) -> None:
         """Trigger the event: apply it, and keep it as pending until it is saved."""
         self.trigger_event(event_class, timestamp=at, **facts)
+
+    def share(self, happened: list[Event]) -> None:
+        """Keep what happens here among what happens to others, in the order of all of it."""
+        happened.extend(cast("list[Event]", self.collect_events()))
+        self._pending_events = cast("list[CanMutateAggregate[str]]", happened)
 
     @property
     def number(self) -> int:

@@ -442,6 +442,20 @@ async def test_every_event_says_who_did_it_in_which_conversation_by_which_comman
     assert (submission.actor, submission.correlation_id) == ("user-1", "a conversation")
 
 
+async def test_events_are_recorded_in_the_order_in_which_they_happened(scene: Scene) -> None:
+    """Not in which their aggregates were loaded: the client was, before all reservations."""
+    first, second = await scene.user(), await scene.user()
+    client = await scene.client(first)
+    before = len(scene.ledger.events)
+    await scene.do(ChangeClient(client, {"user_id": second.user_id, "first_name": "Grace"}))
+    assert [event.TOPIC for event in scene.ledger.events[before:]] == [
+        "reservation.made",
+        "reservation.released",
+        "client.transferred",
+        "client.details-changed",
+    ]
+
+
 def test_every_command_is_handled_and_has_a_name_of_its_own() -> None:
     # By name, as a dataclass with slots stands twice among the subclasses.
     assert {kind.NAME for kind in Command.__subclasses__()} == {kind.NAME for kind in HANDLERS}
