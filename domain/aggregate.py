@@ -44,6 +44,11 @@ class Event(CanMutateAggregate[str], metaclass=MetaDomainEvent):
             register_topic(cls.TOPIC, cls)
 
     @property
+    def kind(self) -> str:
+        """The kind of aggregate: `client` for an event of `client-42`."""
+        return self.originator_id.rpartition("-")[0]
+
+    @property
     def number(self) -> int:
         """The number within the aggregate's id: 42 for an event of `client-42`."""
         return int(self.originator_id.rpartition("-")[2])

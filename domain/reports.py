@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent
+from domain.days import end_of, is_zone, start_of
 from domain.refusals import Invalid
 
 
@@ -14,12 +15,28 @@ class ReportEndsFirst(Invalid):
 
 
 class DrawnUp(CreatedEvent):
-    """A report on the new users of some days, the days of the club's time zone."""
+    """A report on the new users of some days, the days of the club's time zone.
+
+    Since version 2 it says which moments these are: zones change, what was asked does not.
+    """
 
     TOPIC = "report.drawn-up"
+    class_version = 2
     report_date_start: str
     report_date_end: str
     timezone: str
+    starts_at: str
+    ends_before: str
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """The first version left it to whoever read it to know when days begin."""
+        zone = state["timezone"]
+        if not is_zone(zone):
+            # Other tz databases know more names, of which some put a room before the zone's own.
+            zone = zone.partition("/")[2] if is_zone(zone.partition("/")[2]) else "UTC"
+        state["starts_at"] = start_of(state["report_date_start"], zone)
+        state["ends_before"] = end_of(state["report_date_end"], zone)
 
     def apply(self, aggregate: Report) -> None:
         """What it covers holds for good."""
@@ -46,4 +63,6 @@ class Report(Aggregate):
             report_date_start=start,
             report_date_end=end,
             timezone=timezone,
+            starts_at=start_of(start, timezone),
+            ends_before=end_of(end, timezone),
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import structlog
@@ -20,15 +20,23 @@ from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
 from application.sign_in import SignIn
 from infra.following.elsewhere import follow
-from infra.following.projecting import RETRY, Tail
+from infra.following.follower import RETRY
+from infra.following.projecting import Projecting, Projector
 from infra.following.read_side import PostgresReadSide
-from infra.following.rebuilding import Progress, Rebuilt, prepare, rebuild
+from infra.following.rebuilding import (
+    Progress,
+    Rebuilt,
+    build_forward,
+    make_missing,
+    rebuild,
+)
 from infra.following.watch import Watch
 from infra.health import Health, examine
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.postgres import Postgres
-from infra.ledger.schema import create_ledger
+from infra.ledger.schema import LedgerMissing, Opened, advance_ledger, open_ledger
 from infra.metrics import Metrics
+from infra.parts import Parts
 from infra.rabbitmq import RabbitMQ, open_rabbitmq
 from infra.secrets.callers import Callers
 from infra.secrets.codes import open_codes
@@ -36,11 +44,11 @@ from infra.secrets.keys import Keys
 from infra.secrets.passwords import Argon2Hasher
 from infra.secrets.signatures import ProviderSecrets, StandardWebhooks
 from infra.secrets.tokens import SignedTokens
-from infra.servers.embedded_postgres import embedded_postgres, start_again
+from infra.servers.embedded_postgres import embedded_postgres, has_database, start_again
 from infra.servers.postgres_server import EmbeddedPostgresError
 from infra.settings import Settings
 from infra.short_lived import Marks, Store, open_store
-from projections.catalogue import tables
+from projections.catalogue import DOCUMENTED, GROUPS
 from projections.engine.reads import Reads
 
 if TYPE_CHECKING:
@@ -75,8 +83,9 @@ class Club:
     metrics: Metrics
     ledger: PostgresLedger
     postgres: Postgres
-    tail: Tail
+    projecting: Projecting
     watch: Watch
+    parts: Parts
     bot: Bot | None = None
     rabbitmq: RabbitMQ | None = None
 
@@ -94,7 +103,7 @@ class Club:
         """How every part of the club is doing."""
         return await examine(
             self.postgres,
-            self.tail,
+            self.parts,
             self.watch,
             self.metrics,
             self.store,
@@ -104,38 +113,47 @@ class Club:
 
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""
-        shared = self.settings.shared_memberships
-        return await rebuild(self.postgres, tables(shared_memberships=shared), progress)
+        done = [await rebuild(self.postgres, group, progress) for group in GROUPS]
+        differing = tuple(name for one in done for name in one.differing)
+        return Rebuilt(done[0].events, done[0].position, differing)
 
 
 @asynccontextmanager
 async def open_club(
-    settings: Settings, *, projecting: bool = True, housekeeping: bool = False
+    settings: Settings,
+    *,
+    projecting: bool = True,
+    building: bool = False,
+    housekeeping: bool = False,
+    reporting: bool = False,
 ) -> AsyncIterator[Club]:
-    """The club, with its database prepared; everything is closed at the end.
+    """The club of these settings; everything is closed at the end.
 
     A part that dies of a fault of ours takes the whole club with it, rather than leave callers
     without an answer.
 
-    `projecting` builds the read tables in this process, not only in others; `housekeeping` does
-    what time does.
+    `projecting` follows the ledger in this process, not only in others; `building` makes what is
+    missing or older than this release, and is for the processes whose part it is to project;
+    `housekeeping` does what time does; `reporting` tells all others how the parts here are doing.
+    Without `building`, raises LedgerMissing or LedgerOlder where this release cannot work.
     """
     async with AsyncExitStack() as stack:
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        postgres, ledger_id = await _database(settings, stack)
-        store = await stack.enter_async_context(open_store(settings.redis_url, ledger_id))
+        postgres, opened = await _database(settings, stack, building=building)
+        store = await stack.enter_async_context(open_store(settings.redis_url, opened.identity))
         rabbitmq = await stack.enter_async_context(open_rabbitmq(settings.amqp_url))
         channel, bot = await stack.enter_async_context(open_codes(settings))
-        club = replace(_wire(settings, postgres, store, channel), bot=bot, rabbitmq=rabbitmq)
+        wired = _wire(settings, postgres, store, channel, building=building)
+        club = replace(wired, bot=bot, rabbitmq=rabbitmq)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
-            shown = club.tail.run() if projecting else follow(postgres, club.watch)
-            running = [tasks.create_task(shown, name="tail")]
-            if settings.database_url is None:
-                running.append(tasks.create_task(_keep_up(club), name="embedded-postgres"))
-            if housekeeping:
-                running.append(tasks.create_task(_keep_house(club), name="housekeeping"))
+            running = [
+                tasks.create_task(part, name=name)
+                for name, part in _parts(club, projecting, housekeeping, reporting)
+            ]
             try:
+                if projecting:
+                    followers = [p.follower for p in club.projecting.projectors]
+                    await stack.enter_async_context(club.parts.reporting(*followers))
                 yield club
             finally:
                 for task in running:
@@ -143,25 +161,52 @@ async def open_club(
                 club.ledger.close()
 
 
-async def _database(settings: Settings, stack: AsyncExitStack) -> tuple[Postgres, str]:
-    """The database with everything in it, and what its ledger is known by."""
-    database = (
-        embedded_postgres(settings.home)
-        if settings.database_url is None
-        else nullcontext(settings.database_url)
-    )
-    postgres = Postgres(stack.enter_context(database))
+def _parts(
+    club: Club, projecting: bool, housekeeping: bool, reporting: bool
+) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+    """What runs as long as the club is open."""
+    if projecting:
+        yield "projecting", club.projecting.run()
+    else:
+        yield "follower", follow(club.postgres, club.watch)
+    if club.settings.database_url is None:
+        yield "embedded-postgres", _keep_up(club)
+    if housekeeping:
+        yield "housekeeping", _keep_house(club)
+    if reporting:
+        yield "parts", club.parts.run()
+
+
+async def _database(
+    settings: Settings, stack: AsyncExitStack, *, building: bool
+) -> tuple[Postgres, Opened]:
+    """The database, and what is known of the ledger in it."""
+    if settings.database_url is None:
+        if not building and not has_database(settings.home):
+            raise LedgerMissing
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        url = stack.enter_context(embedded_postgres(settings.home))
+    else:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        url = settings.database_url
+    postgres = Postgres(url)
     async with await postgres.connect(autocommit=True) as connection:
-        ledger_id = await create_ledger(connection)
-    await prepare(postgres, tables(shared_memberships=settings.shared_memberships))
+        if building:
+            await advance_ledger(connection)
+            await make_missing(postgres, GROUPS)
+        opened = await open_ledger(connection)
+    if not opened.has_tables:
+        raise LedgerMissing
     await stack.enter_async_context(postgres.open())
-    return postgres, ledger_id
+    return postgres, opened
 
 
-def _wire(settings: Settings, postgres: Postgres, store: Store, channel: CodeChannel) -> Club:
+def _wire(
+    settings: Settings, postgres: Postgres, store: Store, channel: CodeChannel, *, building: bool
+) -> Club:
     metrics, watch = Metrics(), Watch()
-    tail = Tail(postgres, watch)
-    ledger = PostgresLedger(postgres, partial(_appended, tail, metrics))
+    projecting = _projecting(postgres, watch, building=building)
+    ledger = PostgresLedger(postgres, partial(_appended, projecting, metrics))
     services = Services(
         ledger=ledger,
         read_side=PostgresReadSide(postgres, ledger, watch),
@@ -192,13 +237,30 @@ def _wire(settings: Settings, postgres: Postgres, store: Store, channel: CodeCha
         metrics=metrics,
         ledger=ledger,
         postgres=postgres,
-        tail=tail,
+        projecting=projecting,
         watch=watch,
+        parts=Parts(postgres),
     )
 
 
-def _appended(tail: Tail, metrics: Metrics, head: int, commands: int) -> None:
-    tail.wake(head)
+def _projecting(postgres: Postgres, watch: Watch, *, building: bool) -> Projecting:
+    """A projector for each group; the watch is on the documented tables."""
+    return Projecting(
+        postgres,
+        tuple(
+            Projector(
+                postgres,
+                group,
+                watch if group is DOCUMENTED else Watch(),
+                partial(build_forward, postgres, group) if building else None,
+            )
+            for group in GROUPS
+        ),
+    )
+
+
+def _appended(projecting: Projecting, metrics: Metrics, head: int, commands: int) -> None:
+    projecting.wake(head)
     metrics.ledger_head.set(head)
     metrics.append_batch.observe(commands)
 

@@ -1,12 +1,11 @@
-"""Every read table, its types, and which projector answers the events of which aggregate."""
+"""Every read model, and the groups in which they advance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
 from domain import values
-from domain.aggregate import Event
 from projections import (
     clients,
     exercises,
@@ -18,7 +17,9 @@ from projections import (
     trainings,
     users,
 )
-from projections.engine.table import Operations, Table
+from projections.engine.model import Group
+from projections.engine.schema import DOCUMENTED as NAME
+from projections.versions import versions_of
 
 ENUMS: Mapping[str, type[StrEnum]] = {
     "user_role": values.Role,
@@ -33,41 +34,25 @@ ENUMS: Mapping[str, type[StrEnum]] = {
     "payment_status": values.PaymentStatus,
 }
 
-VERSIONS = Table(
-    "aggregate_versions",
-    key=("aggregate_id",),
-    columns='aggregate_id text COLLATE "C" NOT NULL, version integer NOT NULL',
+_MODELS = (
+    users.MODEL,
+    memberships.MODEL,
+    clients.MODEL,
+    exercises.MODEL,
+    trainings.MODEL,
+    training_plans.MODEL,
+    payments.MODEL,
+    reports.MODEL,
+    sessions.MODEL,
 )
-"""Not documented: the version that each row shows, kept out of the documented tables."""
 
-PROJECTORS: Mapping[str, Callable[[Event], Operations]] = {
-    "user": users.project,
-    "membership": memberships.project,
-    "client": clients.project,
-    "exercise": exercises.project,
-    "training": trainings.project,
-    "training-plan": training_plans.project,
-    "payment": payments.project,
-    "report": reports.project,
-    "session": sessions.project,
-}
+DOCUMENTED = Group(
+    NAME,
+    generation=1,
+    models=(*_MODELS, versions_of(*(kind for model in _MODELS for kind in model.listens_to))),
+    types=ENUMS,
+)
+"""The documented tables, which reference each other, and what is kept beside them."""
 
-
-def tables(*, shared_memberships: bool) -> tuple[Table, ...]:
-    """Every read table, each after those that it references."""
-    clients_table = clients.CLIENTS
-    if shared_memberships:
-        clients_table = clients.sharing_memberships(clients_table)
-    return (
-        *users.TABLES,
-        *memberships.TABLES,
-        clients_table,
-        clients.CLIENT_ADMISSIONS,
-        *exercises.TABLES,
-        *trainings.TABLES,
-        *training_plans.TABLES,
-        *payments.TABLES,
-        *reports.TABLES,
-        *sessions.TABLES,
-        VERSIONS,
-    )
+GROUPS = (DOCUMENTED,)
+"""Every group; each advances by itself."""

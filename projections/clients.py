@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from domain.aggregate import Event
 from domain.clients import (
     STATUS_AFTER,
     AdmissionWithdrawn,
@@ -16,7 +15,9 @@ from domain.clients import (
     StatusEvent,
     Transferred,
 )
+from domain.recorded import Recorded
 from projections.engine.lists import Listing
+from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred
 
 CLIENTS = Table(
@@ -55,8 +56,9 @@ CLIENT_ADMISSIONS = Table(
 TABLES = (CLIENTS, CLIENT_ADMISSIONS)
 
 
-def project(event: Event) -> Operations:
+def project(recorded: Recorded) -> Operations:
     """What an event of a client means for the tables."""
+    event = recorded.event
     key = (event.number,)
     match event:
         case Registered():
@@ -91,6 +93,9 @@ def project(event: Event) -> Operations:
             yield Remove(CLIENTS, key)
         case _:
             return
+
+
+MODEL = ReadModel("clients", ("client",), TABLES, project)
 
 
 LISTING = Listing(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from domain.aggregate import Event
 from domain.exercises import Added, Deleted, DetailsChanged, Retitled
+from domain.recorded import Recorded
 from projections.engine.lists import Listing
+from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred
 
 EXERCISES = Table(
@@ -23,8 +24,9 @@ EXERCISES = Table(
 TABLES = (EXERCISES,)
 
 
-def project(event: Event) -> Operations:
+def project(recorded: Recorded) -> Operations:
     """What an event of an exercise means for the table."""
+    event = recorded.event
     key = (event.number,)
     match event:
         case Added():
@@ -45,6 +47,9 @@ def project(event: Event) -> Operations:
             yield Remove(EXERCISES, key)
         case _:
             return
+
+
+MODEL = ReadModel("exercises", ("exercise",), TABLES, project)
 
 
 LISTING = Listing(

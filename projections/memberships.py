@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from domain.aggregate import Event
 from domain.memberships import Added, Deleted, DetailsChanged, Repriced
+from domain.recorded import Recorded
 from projections.engine.lists import Listing
+from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Remove, Table
 
 MEMBERSHIPS = Table(
@@ -20,8 +21,9 @@ MEMBERSHIPS = Table(
 TABLES = (MEMBERSHIPS,)
 
 
-def project(event: Event) -> Operations:
+def project(recorded: Recorded) -> Operations:
     """What an event of a membership means for the table."""
+    event = recorded.event
     key = (event.number,)
     match event:
         case Added():
@@ -40,6 +42,9 @@ def project(event: Event) -> Operations:
             yield Remove(MEMBERSHIPS, key)
         case _:
             return
+
+
+MODEL = ReadModel("memberships", ("membership",), TABLES, project)
 
 
 LISTING = Listing(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from domain.aggregate import Event
 from domain.payments import STATUS_AFTER, Deleted, DetailsChanged, Requested, StepEvent
+from domain.recorded import Recorded
 from projections.engine.lists import Listing
+from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Remove, Table, utc
 
 PAYMENTS = Table(
@@ -22,8 +23,9 @@ PAYMENTS = Table(
 TABLES = (PAYMENTS,)
 
 
-def project(event: Event) -> Operations:
+def project(recorded: Recorded) -> Operations:
     """What an event of a payment means for the table."""
+    event = recorded.event
     key = (event.number,)
     match event:
         case Requested():
@@ -44,6 +46,9 @@ def project(event: Event) -> Operations:
             yield Remove(PAYMENTS, key)
         case _:
             return
+
+
+MODEL = ReadModel("payments", ("payment",), TABLES, project)
 
 
 LISTING = Listing(

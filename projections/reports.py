@@ -1,12 +1,13 @@
-"""The table of reports: what the tables showed at the moment a report was asked for."""
+"""The table of reports: the users of some days, as they were when a report was asked for."""
 
 from __future__ import annotations
 
-from domain.aggregate import Event
+from domain.recorded import Recorded
 from domain.reports import DrawnUp
 from projections.engine.lists import Listing
-from projections.engine.table import Compute, Operations, Table
-from projections.users import SHOWN
+from projections.engine.model import ReadModel
+from projections.engine.table import Gather, Operations, Table
+from projections.users import SHOWN, USERS
 
 SIMPLE_REPORT = Table(
     "simple_report",
@@ -20,31 +21,33 @@ SIMPLE_REPORT = Table(
 )
 TABLES = (SIMPLE_REPORT,)
 
-# A report as of its event: the users who registered on its days, each without its password hash.
-_DRAW_UP = f"""
-INSERT INTO simple_report (id, report_date_start, report_date_end, new_users)
-SELECT %(id)s, %(start)s::date, %(end)s::date, jsonb_build_object('data', coalesce((
-    SELECT jsonb_agg(to_jsonb(shown) ORDER BY shown.id)
-    FROM (SELECT {SHOWN} FROM users AS u
-          WHERE u.created_at >= %(start)s::date::timestamp AT TIME ZONE %(zone)s
-            AND u.created_at < (%(end)s::date + 1)::timestamp AT TIME ZONE %(zone)s) AS shown
-    ), '[]'))
-"""
 
-
-def project(event: Event) -> Operations:
+def project(recorded: Recorded) -> Operations:
     """What an event of a report means for the table."""
+    event = recorded.event
     match event:
         case DrawnUp():
-            params = {
+            row = {
                 "id": event.number,
-                "start": event.report_date_start,
-                "end": event.report_date_end,
-                "zone": event.timezone,
+                "report_date_start": event.report_date_start,
+                "report_date_end": event.report_date_end,
             }
-            yield Compute(_DRAW_UP, params)
+            yield Gather(
+                SIMPLE_REPORT,
+                row,
+                column="new_users",
+                source=USERS,
+                alias="u",
+                by="created_at",
+                first=event.starts_at,
+                beyond=event.ends_before,
+                shown=SHOWN,
+            )
         case _:
             return
+
+
+MODEL = ReadModel("reports", ("report",), TABLES, project)
 
 
 LISTING = Listing(
@@ -56,4 +59,5 @@ LISTING = Listing(
         "report_date_start": "r.report_date_start",
         "report_date_end": "r.report_date_end",
     },
+    summary="r.id, r.report_date_start, r.report_date_end",
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from domain.aggregate import Event, time_text
+from domain.aggregate import time_text
+from domain.recorded import Recorded
 from domain.sessions import Ended, Opened, Refreshed
 from projections.engine.lists import Listing
+from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Table, deferred, utc
 
 SESSIONS = Table(
@@ -29,8 +31,9 @@ SESSIONS = Table(
 TABLES = (SESSIONS,)
 
 
-def project(event: Event) -> Operations:
+def project(recorded: Recorded) -> Operations:
     """What an event of a session means for the table."""
+    event = recorded.event
     key = (event.number,)
     match event:
         case Opened():
@@ -52,6 +55,9 @@ def project(event: Event) -> Operations:
             yield Patch(SESSIONS, key, ended)
         case _:
             return
+
+
+MODEL = ReadModel("sessions", ("session",), TABLES, project)
 
 
 LISTING = Listing(

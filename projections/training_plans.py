@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from domain.aggregate import Event, time_text
+from domain.aggregate import time_text
+from domain.recorded import Recorded
 from domain.training_plans import (
     STATUS_AFTER,
     Deleted,
@@ -16,6 +17,7 @@ from domain.training_plans import (
     UnpinnedFromClient,
 )
 from projections.engine.lists import Listing
+from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred, utc
 
 TRAINING_PLANS = Table(
@@ -61,8 +63,9 @@ CLIENTS_TRAINING_PLAN = Table(
 TABLES = (TRAINING_PLANS, TRAINING_PLAN_TRAININGS, CLIENTS_TRAINING_PLAN)
 
 
-def project(event: Event) -> Operations:
+def project(recorded: Recorded) -> Operations:
     """What an event of a plan means for the tables."""
+    event = recorded.event
     number = event.number
     match event:
         case DrawnUp():
@@ -100,6 +103,9 @@ def project(event: Event) -> Operations:
             yield Remove(TRAINING_PLANS, (number,))
         case _:
             return
+
+
+MODEL = ReadModel("training_plans", ("training-plan",), TABLES, project)
 
 
 LISTING = Listing(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.aggregate import Event
+from domain.recorded import Recorded
 from domain.trainings import (
     Deleted,
     DetailsChanged,
@@ -13,6 +13,7 @@ from domain.trainings import (
     Reassigned,
 )
 from projections.engine.lists import Listing
+from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred
 
 TRAININGS = Table(
@@ -53,8 +54,9 @@ TRAININGS_EXERCISES = Table(
 TABLES = (TRAININGS, TRAININGS_EXERCISES)
 
 
-def project(event: Event) -> Operations:
+def project(recorded: Recorded) -> Operations:
     """What an event of a training means for the tables."""
+    event = recorded.event
     key = (event.number,)
     match event:
         case Planned():
@@ -92,6 +94,9 @@ def project(event: Event) -> Operations:
             yield Remove(TRAININGS, key)
         case _:
             return
+
+
+MODEL = ReadModel("trainings", ("training",), TABLES, project)
 
 
 _TRAINING = """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from domain.aggregate import Event, time_text
+from domain.aggregate import time_text
+from domain.recorded import Recorded
 from domain.users import (
     Deleted,
     EmailChanged,
@@ -13,6 +14,7 @@ from domain.users import (
     SignedIn,
 )
 from projections.engine.lists import Listing
+from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Table, deferred, utc
 
 USERS = Table(
@@ -34,8 +36,9 @@ USERS = Table(
 TABLES = (USERS,)
 
 
-def project(event: Event) -> Operations:
+def project(recorded: Recorded) -> Operations:
     """What an event of a user means for the table."""
+    event = recorded.event
     key = (event.number,)
     match event:
         case Registered():
@@ -62,6 +65,9 @@ def project(event: Event) -> Operations:
             yield Patch(USERS, key, {"deleted_at": time_text(event.timestamp)})
         case _:
             return
+
+
+MODEL = ReadModel("users", ("user",), TABLES, project)
 
 
 SHOWN = f"""

@@ -24,16 +24,16 @@ from application.command import Asked, Command
 from application.users import NewUser, RegisterUser
 from domain.values import Role
 from infra.bootstrap import Club, open_club
-from infra.following.rebuilding import prepare
+from infra.following.rebuilding import make_missing
 from infra.ledger.postgres import Postgres
-from infra.ledger.schema import create_ledger
+from infra.ledger.schema import advance_ledger
 from infra.secrets.keys import Keys
 from infra.servers.embedded_postgres import embedded_postgres
 from infra.settings import Settings
 from interfaces.cli import opening
 from interfaces.cli.main import app
 from interfaces.rest.main import create_app
-from projections.catalogue import tables
+from projections.catalogue import GROUPS
 from tests.rabbitmq import amqp_url, channel, rabbitmq
 from tests.servers import install_what_is_missing, private_redis
 
@@ -95,8 +95,8 @@ def template(server: str) -> Iterator[str]:
     async def fill() -> None:
         postgres = Postgres(make_conninfo(server, dbname=TEMPLATE))
         async with await postgres.connect(autocommit=True) as connection:
-            await create_ledger(connection)
-        await prepare(postgres, tables(shared_memberships=False))
+            await advance_ledger(connection)
+        await make_missing(postgres, GROUPS)
 
     asyncio.run(fill())
     yield TEMPLATE

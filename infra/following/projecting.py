@@ -1,129 +1,188 @@
-"""The live tail: read tables that follow the ledger.
+"""The projector of a group: read tables that follow the ledger.
 
 Rows and position are committed together, under a lock on the position: exactly once, whatever
-is killed and however many processes project at the same time. A batch need not be on disk when
-it is shown: what a crash of Postgres takes away, position included, is projected again.
+is killed and however many processes project at the same time. The statement that takes the lock
+tells whose tables they are: into tables of another definition nothing is written. A batch need not
+be on disk when it is shown: what a crash of Postgres takes away, position included, is projected
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg
 import structlog
 
-from domain.aggregate import Event
+from infra.following.follower import Follower, StandsAside, Stuck, database_said, listen
 from infra.following.watch import Watch
-from infra.ledger.mapper import to_event
+from infra.ledger import feed
 from infra.ledger.postgres import Postgres
-from infra.ledger.schema import CHANNEL
-from projections.engine.folding import project
-from projections.engine.schema import GROUP, POSITION
+from projections.engine.folding import Tripped, fold_batch
+from projections.engine.model import Group
+from projections.engine.writing import load, write
 
 BATCH = 2000
 """Events in one transaction."""
 
-POLL = 0.5
-"""Seconds after which to look without having been woken: a wake-up can be missed."""
-
-RETRY = 0.5
-"""Seconds between attempts after a fault."""
-
+Connection = psycopg.AsyncConnection[Any]
 logger = structlog.get_logger(__name__)
 
-_HOLD_POSITION = f"{POSITION} FOR UPDATE"
-
-# The next events after the position, which the statement before has locked.
-_NEXT = f"""
-SELECT notification_id, originator_id, originator_version, topic, state FROM ledger_events
-WHERE notification_id > ({POSITION})
-ORDER BY notification_id LIMIT %s
-"""  # noqa: S608 - made of constants
+# The position of a group, and whose tables they are; whoever asks holds it until the commit.
+_HOLD = """
+SELECT position, definition, generation FROM projection_positions WHERE name = %s FOR UPDATE
+"""
 _ADVANCE = "UPDATE projection_positions SET position = %s WHERE name = %s"
 
 
-class Tail:
-    """Follows the ledger."""
+class Projector:
+    """Follows the ledger for one group."""
 
-    def __init__(self, postgres: Postgres, watch: Watch) -> None:
-        self._postgres = postgres
+    def __init__(
+        self,
+        postgres: Postgres,
+        group: Group,
+        watch: Watch,
+        build: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """`watch` is told how far the tables are.
+
+        `build` builds the tables anew where this release's are newer than those in use; without
+        it, the projector then stands aside.
+        """
+        self.group = group
+        self.follower = Follower(group.name, postgres, self._step_or_build)
         self._watch = watch
-        self._woken = asyncio.Event()
-        self.fault: str | None = None
-        """Why the tables stand still, while they do."""
+        self._build = build
+        self._position = 0
+        """Where the last step ended: the next will begin there, unless others project, too."""
+        self._limit = BATCH
 
     def wake(self, position: int) -> None:
         """The ledger has come this far."""
-        if position > self._watch.position:
-            self._woken.set()
+        if position > self._position:
+            self.follower.wake()
 
     async def run(self) -> None:
-        """Follow the ledger until cancelled, also across faults and lost connections."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(), name="ledger-listener")
-            tasks.create_task(self._follow(), name="projector")
+        """Follow the ledger until cancelled."""
+        await self.follower.run()
 
-    async def _follow(self) -> None:
-        while True:
-            try:
-                async with await self._postgres.connect() as connection:
-                    await connection.execute("SET synchronous_commit = off")
-                    await connection.commit()
-                    await self._steps(connection)
-            except psycopg.Error as fault:
-                self.fault = str(fault).strip()
-                logger.warning("projector.fault", reason=self.fault)
-                await asyncio.sleep(RETRY)
+    async def _step_or_build(self, connection: Connection) -> bool:
+        try:
+            return await self.step(connection) > 0 or self._limit < BATCH
+        except TablesOlder:
+            if self._build is None:
+                raise
+        await connection.rollback()
+        logger.info("projector.builds", group=self.group.name, generation=self.group.generation)
+        await self._build()
+        return True
 
-    async def _steps(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        while True:
-            self._woken.clear()
-            events = await self.step(connection)
-            self.fault = None
-            if events < BATCH:
-                try:
-                    async with asyncio.timeout(POLL):
-                        await self._woken.wait()
-                except TimeoutError:
-                    continue
+    async def step(self, connection: Connection) -> int:
+        """Project the next batch; returns how many positions it took.
 
-    async def step(self, connection: psycopg.AsyncConnection[Any]) -> int:
-        """Project the next batch; returns the number of its events."""
+        Raises StandsAside where the tables are another's, Unreadable, Tripped or Stuck at an
+        event that cannot be taken.
+        """
         async with connection.pipeline():
-            held = await connection.execute(_HOLD_POSITION.encode())
-            cursor = await connection.execute(_NEXT.encode(), [BATCH], binary=True)
-        row = await held.fetchone()
-        assert row is not None  # noqa: S101 - the row is made with the tables
-        position = int(row[0])
-        rows = await cursor.fetchall()
-        if rows:
-            position = rows[-1][0]
-            async with connection.pipeline():
-                await project(events_of(rows), connection)
-                await connection.execute(_ADVANCE, [position, GROUP])
-                await connection.commit()
+            held = await connection.execute(_HOLD, [self.group.name])
+            rows = await feed.fetch(connection, self._position, self._limit)
+        position = self._ours(await held.fetchone())
+        if position != self._position:
+            rows = await feed.fetch(connection, position, self._limit)
+        batch = feed.read(rows, position, self.group.kinds)
+        if batch.position > position:
+            batch = await self._project(batch, position, connection)
         else:
             await connection.rollback()
-        self._watch.advance(position)
-        return len(rows)
+        self._position = batch.position
+        self._watch.advance(batch.position)
+        return batch.position - position
 
-    async def _listen(self) -> None:
-        """Hear of batches that other processes append."""
-        while True:
-            try:
-                async with await self._postgres.connect(autocommit=True) as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}".encode())
-                    async for notification in connection.notifies():
-                        # Whoever shares the database may use the channel's name, too.
-                        with suppress(ValueError):
-                            self.wake(int(notification.payload))
-            except psycopg.Error as lost:
-                logger.warning("listener.lost", reason=str(lost).strip())
-                await asyncio.sleep(RETRY)
+    def _ours(self, held: tuple[Any, ...] | None) -> int:
+        """The position, where the tables are those of this group as this release has it."""
+        if held is None:
+            raise TablesOlder(f"there are no tables of the group {self.group.name} yet")
+        position, definition, generation = held
+        if definition != self.group.definition:
+            raise _whose(self.group, generation)
+        return int(position)
+
+    async def _project(
+        self, batch: feed.Batch, position: int, connection: Connection
+    ) -> feed.Batch:
+        """Write what the batch means, up to an event that cannot be taken; what was taken."""
+        known = await load(self.group, batch.events, connection) if self.group.folds else None
+        try:
+            steps = fold_batch(self.group, batch.events, known)
+        except Tripped as tripped:
+            before = feed.Batch(batch.events[: tripped.index], tripped.position - 1)
+            if before.position == position:
+                raise
+            return await self._project(before, position, connection)
+        try:
+            async with connection.pipeline():
+                await write(self.group, steps, connection)
+                await connection.execute(_ADVANCE, [batch.position, self.group.name])
+                await connection.commit()
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except psycopg.Error as fault:
+            await connection.rollback()
+            self._half(batch, position, fault)
+            return feed.Batch((), position)
+        self._limit = BATCH
+        return batch
+
+    def _half(self, batch: feed.Batch, position: int, fault: psycopg.Error) -> None:
+        """The database refused something in this batch: come closer to it, event by event."""
+        taken = batch.position - position
+        if taken == 1:
+            topic = batch.events[0].event.TOPIC if batch.events else "none of its own"
+            raise Stuck(batch.position, topic, database_said(fault)) from fault
+        self._limit = taken // 2
+        logger.info("projector.halves", group=self.group.name, events=self._limit)
 
 
-def events_of(rows: list[tuple[Any, ...]]) -> list[Event]:
-    """The events in rows of position, aggregate, version, topic and state."""
-    return [to_event(stream, version, topic, state) for _, stream, version, topic, state in rows]
+class TablesOlder(StandsAside):
+    """The tables in use are older than this release's, or not there yet."""
+
+
+def _whose(group: Group, generation: int) -> StandsAside:
+    """Why the tables in use are not this release's to write."""
+    if generation < group.generation:
+        return TablesOlder(
+            f"the tables of the group {group.name} are of generation {generation}, and this "
+            f"release has generation {group.generation}: whoever projects builds them"
+        )
+    if generation > group.generation:
+        return StandsAside(
+            f"the tables of the group {group.name} are of generation {generation}, made by a "
+            f"newer release; this one has generation {group.generation} and stands aside"
+        )
+    return StandsAside(
+        f"the tables of the group {group.name} were made by another release that calls itself "
+        f"generation {generation}, too: `club projections rebuild` makes them this one's"
+    )
+
+
+class Projecting:
+    """All projectors of a process, and the one ear that they share."""
+
+    def __init__(self, postgres: Postgres, projectors: tuple[Projector, ...]) -> None:
+        self._postgres = postgres
+        self.projectors = projectors
+
+    def wake(self, position: int) -> None:
+        """The ledger has come this far."""
+        for projector in self.projectors:
+            projector.wake(position)
+
+    async def run(self) -> None:
+        """Follow the ledger until cancelled, each group by itself."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(listen(self._postgres, self.wake), name="ledger-listener")
+            for projector in self.projectors:
+                tasks.create_task(projector.run(), name=f"projector-{projector.group.name}")

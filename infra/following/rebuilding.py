@@ -1,4 +1,4 @@
-"""Building all read tables again from the ledger, beside the ones in use, and swapping them in.
+"""Building the tables of a group again from the ledger, beside those in use, and swapping them in.
 
 The club stays open: the tail keeps the old tables current until the new ones have caught up,
 and the swap itself takes a moment. Memory is bounded by a few batches.
@@ -17,33 +17,23 @@ import structlog
 from psycopg.errors import DeadlockDetected, DependentObjectsStillExist, LockNotAvailable
 
 from infra.faults import Fault
-from infra.following.projecting import events_of
+from infra.following import belongings, tables
+from infra.following.follower import database_said
+from infra.following.projecting import TablesOlder
+from infra.ledger import feed
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, SCHEMA_LOCK
-from projections.catalogue import ENUMS
-from projections.engine.folding import Changes, Computation, fold
-from projections.engine.schema import (
-    GROUP,
-    POSITION,
-    POSITIONS,
-    add_constraints,
-    create_tables,
-    create_types,
-    definition,
-)
-from projections.engine.table import Table
+from projections.engine.folding import Changes, fold_batch
+from projections.engine.model import Group
+from projections.engine.schema import add_constraints, create_tables, create_types
+from projections.engine.table import Switch
+from projections.engine.writing import load, switched, write
 
 BATCH = 2500
 """Events read, folded and written together."""
 
 NEAR = 2000
 """Events behind which the new tables may be when the constraints are added."""
-
-REBUILD_LOCK = SCHEMA_LOCK + 1
-"""The advisory lock of whoever rebuilds."""
-
-BESIDE = "club_rebuild"
-"""The schema in which new tables grow."""
 
 PAUSE = 0.5
 """Seconds between attempts, where others are in the way."""
@@ -55,15 +45,9 @@ Connection = psycopg.AsyncConnection[Any]
 Progress = Callable[[int], None]
 logger = structlog.get_logger(__name__)
 
-_EVENTS = """
-SELECT notification_id, originator_id, originator_version, topic, state FROM ledger_events
-WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
-"""
-_SET_POSITION = """
-INSERT INTO projection_positions (name, position, definition, tables) VALUES (%s, %s, %s, %s)
-ON CONFLICT (name) DO UPDATE SET
-    position = excluded.position, definition = excluded.definition, tables = excluded.tables
-"""
+# Whoever rebuilds a group.
+_LOCK = "SELECT pg_try_advisory_lock(hashtextextended('club rebuild ' || %s, 0))"
+
 _TAKEN = """
 SELECT name FROM unnest(%s::text[]) AS name
 WHERE to_regclass(name) IS NOT NULL OR to_regtype(name) IS NOT NULL
@@ -92,10 +76,7 @@ class TablesBuiltUpon(ReadTablesError):
 
 
 class TablesTooStrict(ReadTablesError):
-    """The ledger holds what the tables, as they are set now, do not allow.
-
-    {detail}
-    """
+    """The ledger holds what the tables, as they are set now, do not allow: {reason}."""
 
 
 class TablesBusy(ReadTablesError):
@@ -112,88 +93,125 @@ class Rebuilt:
     """Tables whose old rows were not the rows that the ledger gives."""
 
 
-async def prepare(postgres: Postgres, tables: Sequence[Table]) -> None:
-    """See to it that the read tables are there and are what the code says; rebuild if not."""
-    while not await _as_defined(postgres, tables):
-        logger.info("projections.changed", doing="building the read tables again")
-        try:
-            await rebuild(postgres, tables)
-        except RebuildRunning:
-            await asyncio.sleep(PAUSE)
+def beside(group: Group) -> str:
+    """The schema in which new tables of the group grow."""
+    return f"club_rebuild_{group.name}"
 
 
-async def _as_defined(postgres: Postgres, tables: Sequence[Table]) -> bool:
-    """Whether the read tables in use are what the code says; made where there are none."""
-    async with await postgres.connect() as connection, connection.transaction():
-        await connection.execute("SET LOCAL client_min_messages = warning")
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEMA_LOCK])
-        await connection.execute(POSITIONS)
-        cursor = await connection.execute(
-            "SELECT definition FROM projection_positions WHERE name = %s", [GROUP]
-        )
-        found = await cursor.fetchone()
-        if found is not None:
-            return bool(found[0] == definition(tables))
-        cursor = await connection.execute(_TAKEN, [[*ENUMS, *(table.name for table in tables)]])
-        if taken := [row[0] for row in await cursor.fetchall()]:
-            raise NamesTaken(names=", ".join(taken))
-        await create_types(connection)
-        await create_tables(connection, tables)
-        await add_constraints(connection, tables)
-        await _set_position(connection, 0, tables)
-        return True
+async def make_missing(postgres: Postgres, groups: Sequence[Group]) -> None:
+    """Make the tables of groups that have none; they are empty, and the projector fills them.
+
+    Raises NamesTaken where the database has other things of their names.
+    """
+    for group in groups:
+        async with await postgres.connect() as connection, connection.transaction():
+            await connection.execute("SET LOCAL client_min_messages = warning")
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEMA_LOCK])
+            if await tables.find(connection, group) is not None:
+                continue
+            names = [*group.types, *(table.name for table in group.tables)]
+            cursor = await connection.execute(_TAKEN, [names])
+            if taken := [row[0] for row in await cursor.fetchall()]:
+                raise NamesTaken(names=", ".join(taken))
+            await create_types(connection, group.types)
+            await create_tables(connection, group.tables)
+            await add_constraints(connection, group)
+            made = await belongings.made_in(connection, "public", group.tables)
+            await tables.take_into_use(connection, group, 0, made)
 
 
-async def rebuild(
-    postgres: Postgres, tables: Sequence[Table], progress: Progress = lambda _: None
-) -> Rebuilt:
-    """Build all read tables again and swap them in.
+async def build_forward(postgres: Postgres, group: Group) -> None:
+    """Build the tables of a newer generation, unless somebody else is at it.
+
+    Raises TablesOlder while another process builds, and what `rebuild` raises.
+    """
+    await make_missing(postgres, [group])
+    async with await postgres.connect(autocommit=True) as connection:
+        found = await tables.find(connection, group)
+    if found is not None and found.generation >= group.generation:
+        return
+    try:
+        await rebuild(postgres, group)
+    except RebuildRunning:
+        raise TablesOlder(f"another process builds the tables of the group {group.name}") from None
+
+
+async def rebuild(postgres: Postgres, group: Group, progress: Progress = lambda _: None) -> Rebuilt:
+    """Build all tables of the group again and swap them in.
 
     Raises RebuildRunning where another process is at it, and another ReadTablesError where the
-    tables cannot be exchanged; then those in use stay as they are.
+    tables cannot be exchanged; Unreadable or Tripped at an event that cannot be taken. Then those
+    in use stay as they are.
     """
     async with (
         await postgres.connect(autocommit=True) as connection,
         await postgres.connect(autocommit=True) as reader,
     ):
-        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [REBUILD_LOCK])
+        cursor = await connection.execute(_LOCK, [group.name])
         if (await cursor.fetchone()) != (True,):
             raise RebuildRunning
-        await _begin(connection, tables)
-        builder = _Builder(connection, reader, progress)
-        while await _scalar(reader, HEAD) - builder.position > NEAR or builder.position == 0:
-            if not await builder.catch_up(await _scalar(reader, HEAD)):
-                break
-        try:
-            await add_constraints(connection, tables)
-        except psycopg.IntegrityError as forbidden:
-            raise TablesTooStrict(detail=forbidden.diag.message_detail) from forbidden
-        await connection.execute(f"ANALYZE {', '.join(t.name for t in tables)}".encode())
-        differing = await _compare(builder, connection, reader, tables)
-        await _swap_when_free(builder, connection, tables)
+        in_use = await tables.find(reader, group)
+        await _begin(connection, group)
+        builder = _Builder(group, connection, reader, progress)
+        if in_use is not None and in_use.made:
+            await _belongings(builder, reader, in_use)  # refused before the work, not after it
+        await builder.catch_up_nearly()
+        await builder.constrain()
+        hung = await _belongings(builder, reader, in_use)
+        await hung.hang(connection, beside(group), early=True)
+        await connection.execute(f"ANALYZE {', '.join(t.name for t in group.tables)}".encode())
+        same = in_use is not None and in_use.definition == group.definition
+        differing = await _compare(builder, connection, reader) if same else ()
+        await _swap_when_free(builder, connection, hung)
         return Rebuilt(builder.events, builder.position, differing)
 
 
-async def _begin(connection: Connection, tables: Sequence[Table]) -> None:
+async def _begin(connection: Connection, group: Group) -> None:
     await connection.execute("SET client_min_messages = warning")
     await connection.execute("SET statement_timeout = 0")
     await connection.execute("SET synchronous_commit = off")
-    await create_types(connection)
-    await connection.execute(f"DROP SCHEMA IF EXISTS {BESIDE} CASCADE".encode())
-    await connection.execute(f"CREATE SCHEMA {BESIDE}".encode())
-    await connection.execute(f"SET search_path = {BESIDE}, public".encode())
-    await create_tables(connection, tables)
+    await create_types(connection, group.types)
+    await connection.execute(f"DROP SCHEMA IF EXISTS {beside(group)} CASCADE".encode())
+    await connection.execute(f"CREATE SCHEMA {beside(group)}".encode())
+    await connection.execute(f"SET search_path = {beside(group)}, public".encode())
+    await create_tables(connection, group.tables)
 
 
 class _Builder:
     """The new tables, and how far they have come."""
 
-    def __init__(self, connection: Connection, reader: Connection, progress: Progress) -> None:
+    def __init__(
+        self, group: Group, connection: Connection, reader: Connection, progress: Progress
+    ) -> None:
+        self.group = group
         self._connection = connection
         self._reader = reader
         self._progress = progress
+        self._switches: dict[str, Switch] = {}
+        self._constrained = False
+        self.made: tables.Made = {}
+        """What the club itself made on the new tables."""
         self.position = 0
         self.events = 0
+
+    async def catch_up_nearly(self) -> None:
+        """Take in the ledger, until what is left is little."""
+        while (head := await _scalar(self._reader, HEAD)) - self.position > NEAR or (
+            self.position == 0
+        ):
+            if not await self.catch_up(head):
+                return
+
+    async def constrain(self) -> None:
+        """Add the constraints and indexes, which rows come faster without."""
+        try:
+            await add_constraints(self._connection, self.group, list(self._switches.values()))
+        except psycopg.IntegrityError as forbidden:
+            raise TablesTooStrict(reason=database_said(forbidden)) from forbidden
+        self._constrained = True
+        self.made = await belongings.made_in(
+            self._connection, beside(self.group), self.group.tables
+        )
 
     async def catch_up(self, target: int) -> int:
         """Project everything up to `target`; returns the number of events.
@@ -206,56 +224,71 @@ class _Builder:
             try:
                 while (batch := await upcoming) is not None:
                     upcoming = asyncio.ensure_future(anext(batches, None))
-                    position, events, steps = batch
-                    async with self._connection.transaction():
-                        for step in steps:
-                            await step.write(self._connection)
-                    self.position, self.events = position, self.events + events
-                    self._progress(events)
+                    await self._write(*batch)
             finally:
                 upcoming.cancel()
                 await asyncio.wait([upcoming])
         return self.events - done
 
+    async def _write(self, batch: feed.Batch, steps: Sequence[Changes] | None) -> None:
+        async with self._connection.transaction():
+            if steps is None:
+                known = await load(self.group, batch.events, self._connection)
+                steps = fold_batch(self.group, batch.events, known)
+            await write(self.group, steps, self._connection, constrained=self._constrained)
+        for switch in switched(steps):
+            self._switches[switch.constraint.name] = switch
+        events = batch.position - self.position
+        self.position, self.events = batch.position, self.events + events
+        self._progress(events)
+
     async def _batches(
         self, target: int
-    ) -> AsyncGenerator[tuple[int, int, list[Changes | Computation]], None]:
+    ) -> AsyncGenerator[tuple[feed.Batch, Sequence[Changes] | None], None]:
+        """What comes next; folded already, where that does not rest on rows to be written."""
         position = self.position
         while position < target:
-            cursor = await self._reader.execute(_EVENTS, [position, target, BATCH], binary=True)
-            rows = await cursor.fetchall()
-            if not rows:
+            batch = await feed.after(
+                self._reader, position, BATCH, until=target, kinds=self.group.kinds
+            )
+            if batch.position == position:
                 return
-            position = rows[-1][0]
-            yield position, len(rows), fold(events_of(rows))
+            position = batch.position
+            yield batch, None if self.group.folds else fold_batch(self.group, batch.events)
 
 
 async def _compare(
-    builder: _Builder, connection: Connection, reader: Connection, tables: Sequence[Table]
+    builder: _Builder, connection: Connection, reader: Connection
 ) -> tuple[str, ...]:
     """Which tables in use differ from the new ones, both at the same position."""
+    group = builder.group
     await _let_the_tail_pass(builder, reader)
     async with reader.transaction():
         await reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await reader.execute("SET LOCAL statement_timeout = 0")
-        position = await _scalar(reader, POSITION)
-        in_use = [await _checksum(reader, f"public.{table.name}") for table in tables]
+        position = await _position(reader, group)
+        in_use = [await _checksum(reader, f"public.{table.name}") for table in group.tables]
         if builder.position > position:
             logger.warning("rebuild.not-compared", reason="the tables in use are behind")
             return ()
         await builder.catch_up(position)
-    new = [await _checksum(connection, f"{BESIDE}.{table.name}") for table in tables]
+    new = [await _checksum(connection, f"{beside(group)}.{table.name}") for table in group.tables]
     return tuple(
-        table.name for table, old, now in zip(tables, in_use, new, strict=True) if old != now
+        table.name for table, old, now in zip(group.tables, in_use, new, strict=True) if old != now
     )
 
 
 async def _let_the_tail_pass(builder: _Builder, reader: Connection) -> None:
     """Wait until the tables in use are at least as far, or for a while."""
     for _ in range(MOST_TRIES):
-        if await _scalar(reader, POSITION) >= builder.position:
+        if await _position(reader, builder.group) >= builder.position:
             return
         await asyncio.sleep(PAUSE / 10)
+
+
+async def _position(connection: Connection, group: Group) -> int:
+    found = await tables.find(connection, group)
+    return 0 if found is None else found.position
 
 
 async def _checksum(connection: Connection, name: str) -> tuple[Any, ...] | None:
@@ -266,14 +299,27 @@ async def _checksum(connection: Connection, name: str) -> tuple[Any, ...] | None
     return await cursor.fetchone()
 
 
+async def _belongings(
+    builder: _Builder, connection: Connection, in_use: tables.InUse | None
+) -> belongings.Belongings:
+    """What hangs on the tables in use, all of which can be carried over.
+
+    Of tables made by a release that kept no list, what bears the names of today is the club's.
+    """
+    ours = in_use.made if in_use is not None and in_use.made else builder.made
+    hung = await belongings.find(connection, builder.group.tables, ours)
+    hung.refuse_what_cannot_be_carried()
+    return hung
+
+
 async def _swap_when_free(
-    builder: _Builder, connection: Connection, tables: Sequence[Table]
+    builder: _Builder, connection: Connection, hung: belongings.Belongings
 ) -> None:
     """Try until nobody reads at that moment, rather than let everybody wait for a long query."""
     reached = builder.position, builder.events
     for _ in range(MOST_TRIES):
         try:
-            await _swap(builder, connection, tables)
+            await _swap(builder, connection, hung)
         except (LockNotAvailable, DeadlockDetected):
             builder.position, builder.events = reached
             await asyncio.sleep(PAUSE)
@@ -284,34 +330,40 @@ async def _swap_when_free(
     raise TablesBusy
 
 
-async def _swap(builder: _Builder, connection: Connection, tables: Sequence[Table]) -> None:
-    """Hold the tail, take in the last events, and exchange the tables."""
+async def _swap(
+    builder: _Builder, connection: Connection, hung_early: belongings.Belongings
+) -> None:
+    """Hold the tail, take in the last events, and exchange the tables and all that is on them."""
+    group = builder.group
     async with connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '1s'")
-        await connection.execute(f"{POSITION} FOR UPDATE".encode())
+        in_use = await tables.find(connection, group, hold=True)
         await builder.catch_up(await _scalar(connection, HEAD))
+        names = await _there(connection, in_use)
+        if names:
+            await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
+        hung = await _belongings(builder, connection, in_use)
         # All at once, as they refer to each other; what is not ours is not dropped with them.
-        in_use = ", ".join(f"public.{name}" for name in await _in_use(connection))
-        await connection.execute(f"DROP TABLE IF EXISTS {in_use} RESTRICT".encode())
-        for table in tables:
+        if names:
+            await connection.execute(f"DROP TABLE {names} RESTRICT".encode())
+        for table in group.tables:
             await connection.execute(
-                f"ALTER TABLE {BESIDE}.{table.name} SET SCHEMA public".encode()
+                f"ALTER TABLE {beside(group)}.{table.name} SET SCHEMA public".encode()
             )
-        await connection.execute(f"DROP SCHEMA {BESIDE}".encode())
-        await _set_position(connection, builder.position, tables)
+        await connection.execute(f"DROP SCHEMA {beside(group)}".encode())
+        await belongings.revoke_all(connection, group.tables)
+        await hung.hang(connection, "public", early=True, but=hung_early)
+        await hung.hang(connection, "public", early=False)
+        await tables.take_into_use(connection, group, builder.position, builder.made)
 
 
-async def _in_use(connection: Connection) -> list[str]:
-    """The read tables in use, also those that the code does not know any more."""
+async def _there(connection: Connection, in_use: tables.InUse | None) -> str:
+    """The names of the tables in use, also of those that the code does not know any more."""
+    named = [f"public.{name}" for name in in_use.tables] if in_use is not None else []
     cursor = await connection.execute(
-        "SELECT unnest(tables) FROM projection_positions WHERE name = %s", [GROUP]
+        "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", [named]
     )
-    return [row[0] for row in await cursor.fetchall()]
-
-
-async def _set_position(connection: Connection, position: int, tables: Sequence[Table]) -> None:
-    names = [table.name for table in tables]
-    await connection.execute(_SET_POSITION, [GROUP, position, definition(tables), names])
+    return ", ".join([row[0] for row in await cursor.fetchall()])
 
 
 async def _scalar(connection: Connection, sql: str) -> int:

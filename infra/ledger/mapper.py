@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any, cast
 
 import orjson
 from eventsourcing.persistence import DatetimeAsISO, Mapper, StoredEvent, Transcoder
-from eventsourcing.utils import resolve_topic
 
 from domain.aggregate import Event
 
 
-class NewerThanTheCode(Exception):
-    """An event in the ledger is of a version that only a newer release of the service knows."""
+class UnreadableEvent(Exception):
+    """An event in the ledger that this release cannot read, most likely one of a newer release."""
 
 
 class OrjsonTranscoder(Transcoder):
@@ -52,16 +52,46 @@ def to_stored(event: Event) -> StoredEvent:
 def to_event(originator_id: str, version: int, topic: str, state: bytes) -> Event:
     """The event that the ledger kept, upcast to its newest version.
 
-    Raises NewerThanTheCode where the code is older than the event.
+    Raises UnreadableEvent, whatever it is that cannot be read.
     """
+    kind = _known().get(topic) or _known_anew().get(topic)
+    if kind is None:
+        raise UnreadableEvent("this release does not know such an event")
     if b'"class_version"' in state:  # only versions after the first are written down
-        _refuse_newer(topic, state)
-    return cast("Event", _mapper.to_domain_event(StoredEvent(originator_id, version, topic, state)))
+        _refuse_newer(kind, state)
+    try:
+        return cast(
+            "Event", _mapper.to_domain_event(StoredEvent(originator_id, version, topic, state))
+        )
+    except Exception as fault:
+        raise UnreadableEvent(f"{type(fault).__name__} while it was read") from fault
 
 
-def _refuse_newer(topic: str, state: bytes) -> None:
+def _refuse_newer(kind: type[Event], state: bytes) -> None:
     """The library takes such an event for one of the version that it knows."""
-    stored = orjson.loads(state).get("class_version", 1)
-    known = getattr(resolve_topic(topic), "class_version", 1)
-    if stored > known:
-        raise NewerThanTheCode(f"{topic} is stored in version {stored}, known up to {known}")
+    try:
+        stored = orjson.loads(state).get("class_version", 1)
+    except ValueError as broken:
+        raise UnreadableEvent("it is not JSON") from broken
+    known = getattr(kind, "class_version", 1)
+    if not isinstance(stored, int) or stored > known:
+        raise UnreadableEvent(f"it is stored in version {stored}; this release knows up to {known}")
+
+
+@cache
+def _known() -> dict[str, type[Event]]:
+    """Every event of this release by its topic; no topic of the ledger is ever imported."""
+    found: dict[str, type[Event]] = {}
+    classes: list[type[Event]] = [Event]
+    while classes:
+        kind = classes.pop()
+        classes += kind.__subclasses__()
+        if "TOPIC" in kind.__dict__:
+            found[kind.TOPIC] = kind
+    return found
+
+
+def _known_anew() -> dict[str, type[Event]]:
+    """The same, with those of modules that were imported since."""
+    _known.cache_clear()
+    return _known()

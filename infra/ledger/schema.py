@@ -6,7 +6,8 @@ columns), so that the stock library opens it; the columns after them say who, wh
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -20,6 +21,9 @@ from domain.sign_ins import SignIn
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from domain.users import User
+from infra.faults import Fault
+
+Connection = psycopg.AsyncConnection[Any]
 
 LOCK = 0x6C6564676572
 """The advisory lock under which a batch is appended: positions are in commit order."""
@@ -47,7 +51,7 @@ SEQUENCES = {
 HEAD = "SELECT coalesce(max(notification_id), 0) FROM ledger_events"
 """The last position; 0 in an empty ledger."""
 
-_TABLES = """
+_FIRST = """
 CREATE TABLE IF NOT EXISTS ledger_events (
     originator_id text COLLATE "C" NOT NULL,
     originator_version bigint NOT NULL,
@@ -85,6 +89,12 @@ CREATE TABLE IF NOT EXISTS relay_positions (
     name text PRIMARY KEY,
     position bigint NOT NULL
 );
+CREATE TABLE IF NOT EXISTS projection_positions (
+    name text PRIMARY KEY,
+    position bigint NOT NULL,
+    definition text NOT NULL,
+    tables text[] NOT NULL
+);
 
 CREATE OR REPLACE FUNCTION ledger_is_immutable() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -93,23 +103,148 @@ END $$;
 CREATE OR REPLACE TRIGGER ledger_is_immutable
     BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_events
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_immutable();
+
+CREATE SEQUENCE IF NOT EXISTS users_id_seq AS integer;
+CREATE SEQUENCE IF NOT EXISTS memberships_id_seq AS integer;
+CREATE SEQUENCE IF NOT EXISTS clients_id_seq AS integer;
+CREATE SEQUENCE IF NOT EXISTS exercises_id_seq AS integer;
+CREATE SEQUENCE IF NOT EXISTS trainings_id_seq AS integer;
+CREATE SEQUENCE IF NOT EXISTS training_plans_id_seq AS integer;
+CREATE SEQUENCE IF NOT EXISTS payments_id_seq AS integer;
+CREATE SEQUENCE IF NOT EXISTS simple_report_id_seq AS integer;
+CREATE SEQUENCE IF NOT EXISTS sessions_id_seq AS integer;
+CREATE SEQUENCE IF NOT EXISTS sign_ins_id_seq AS integer;
+"""
+
+# Positions are kept for each group of read tables, with a generation that only grows. The row of
+# the releases before stays for those of them that still run: it says that there is nothing for
+# their projector to do, and names no tables that they could take away.
+_GROUPS = """
+ALTER TABLE projection_positions
+    ADD COLUMN generation integer NOT NULL DEFAULT 0,
+    ADD COLUMN made jsonb NOT NULL DEFAULT '{}';
+INSERT INTO projection_positions (name, position, definition, tables)
+    SELECT 'documented', position, definition, tables FROM projection_positions
+    WHERE name = 'read tables';
+UPDATE projection_positions SET position = 9223372036854775807, tables = '{}'
+    WHERE name = 'read tables';
+"""
+
+# Which parts of the service run, and how they are doing; nothing that has to outlast a crash.
+_PARTS = """
+CREATE UNLOGGED TABLE parts (
+    name text NOT NULL,
+    process text NOT NULL,
+    status text NOT NULL,
+    detail text NOT NULL DEFAULT '',
+    since timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (name, process)
+);
 """
 
 
-_IDENTITY = "SELECT id || ' ' || current_database() FROM ledger_identity"
+class Step(NamedTuple):
+    """One change of the ledger's tables; what was released once is never changed."""
+
+    number: int
+    sql: str
+    concurrently: bool = False
+    """One statement that must not be in a transaction: an index that is built concurrently."""
 
 
-async def create_ledger(connection: psycopg.AsyncConnection[Any]) -> str:
-    """Make the ledger's tables and sequences where they are not there yet.
+STEPS = (Step(1, _FIRST), Step(2, _GROUPS), Step(3, _PARTS))
+"""Every change of the ledger's tables, in order."""
 
-    Returns what tells this ledger from every other one, also from a copy beside it.
+
+class LedgerMissing(Fault):
+    """There is no club in this database yet: `club run` makes one."""
+
+
+class LedgerOlder(Fault):
+    """The ledger's tables are of an older release, at step {found} of {wanted}.
+
+    `club run`, or `club projector`, of this release brings them up to date.
     """
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEMA_LOCK])
-        await connection.execute("SET LOCAL client_min_messages = warning")
-        await connection.execute(_TABLES)
-        for sequence in SEQUENCES.values():
-            await connection.execute(f"CREATE SEQUENCE IF NOT EXISTS {sequence} AS integer")
-        cursor = await connection.execute(_IDENTITY)
-        ((identity,),) = await cursor.fetchall()
-        return str(identity)
+
+
+class Opened(NamedTuple):
+    """What is known of a ledger when it is opened."""
+
+    identity: str
+    """What tells this ledger from every other one, also from a copy beside it."""
+    has_tables: bool
+    """Whether there are documented tables."""
+
+
+_OPEN = """
+SELECT (SELECT max(number) FROM ledger_schema), id || ' ' || current_database(),
+       EXISTS (SELECT FROM projection_positions WHERE name = 'documented')
+FROM ledger_identity
+"""
+
+
+async def open_ledger(connection: Connection) -> Opened:
+    """Look whether this release can work on the ledger: one statement, and no lock.
+
+    Raises LedgerMissing or LedgerOlder. A ledger of a newer release is one to work on: its steps
+    only add.
+    """
+    try:
+        cursor = await connection.execute(_OPEN)
+        row = await cursor.fetchone()
+    except psycopg.errors.UndefinedTable:
+        raise LedgerMissing from None
+    if row is None:
+        raise LedgerMissing
+    if row[0] < STEPS[-1].number:
+        raise LedgerOlder(found=row[0], wanted=STEPS[-1].number)
+    return Opened(row[1], row[2])
+
+
+async def advance_ledger(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
+    """Take the steps that the ledger's tables have not taken yet; the connection is in autocommit.
+
+    For whoever projects: nobody else changes the database.
+    """
+    for step in steps:
+        if step.concurrently:
+            await _take_concurrently(connection, step)
+        else:
+            async with connection.transaction():
+                await _hold_schema(connection)
+                if not await _taken(connection, step):
+                    await connection.execute(step.sql.encode())
+                    await connection.execute(_TAKE, [step.number])
+
+
+async def _take_concurrently(connection: Connection, step: Step) -> None:
+    """The lock is one of the session, as there is no transaction; the step can be taken again."""
+    await connection.execute("SELECT pg_advisory_lock(%s)", [SCHEMA_LOCK])
+    try:
+        if not await _taken(connection, step):
+            await connection.execute("SET statement_timeout = 0")
+            await connection.execute(step.sql.encode())
+            await connection.execute(_TAKE, [step.number])
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock(%s)", [SCHEMA_LOCK])
+
+
+async def _hold_schema(connection: Connection) -> None:
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEMA_LOCK])
+    await connection.execute("SET LOCAL client_min_messages = warning")
+    await connection.execute(_SCHEMA)
+
+
+async def _taken(connection: Connection, step: Step) -> bool:
+    cursor = await connection.execute("SELECT FROM ledger_schema WHERE number = %s", [step.number])
+    return await cursor.fetchone() is not None
+
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS ledger_schema (
+    number integer PRIMARY KEY,
+    taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)
+"""
+_TAKE = "INSERT INTO ledger_schema (number) VALUES (%s)"

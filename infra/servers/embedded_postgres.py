@@ -69,6 +69,11 @@ def kept_for_others(home: Path) -> Iterator[int]:
         yield holders
 
 
+def has_database(home: Path) -> bool:
+    """Whether there are data of a Postgres in this home."""
+    return (home / "postgres" / "PG_VERSION").exists()
+
+
 def is_up(home: Path) -> bool:
     """Whether the Postgres that this process holds still runs."""
     try:

@@ -13,17 +13,18 @@ from aio_pika.abc import AbstractConnection
 
 from domain.values import PaymentStatus
 from infra.bootstrap import Club
-from infra.following.outbox import RELAY, Outbox
+from infra.following.follower import listen
+from infra.following.relaying import Relay
 from infra.secrets.signatures import sign
 from interfaces.amqp.commands import CommandsIn
 from interfaces.amqp.connections import LOST, confirming_channel, connected
 from interfaces.amqp.intake import Intake, is_set_within
 from interfaces.amqp.parking import Parked, Parking, Which, open_parking
 from interfaces.amqp.payments import PaymentsIn
-from interfaces.amqp.relay import relay
+from interfaces.amqp.relay import publish
 from interfaces.amqp.replies import open_replies
 from interfaces.amqp.simulation import send
-from interfaces.amqp.topology import COMMANDS_QUEUE, PAYMENTS_QUEUE, declare
+from interfaces.amqp.topology import COMMANDS_QUEUE, PAYMENTS_QUEUE, declare, declare_events
 
 __all__ = [
     "Parked",
@@ -67,13 +68,17 @@ async def run_consumers(club: Club, closing: asyncio.Event) -> None:
 async def run_relay(club: Club, closing: asyncio.Event) -> None:
     """Publish the club's events until `closing`."""
 
-    async def publish(connection: AbstractConnection) -> None:
-        channel = await confirming_channel(connection)
-        async with Outbox.of(club.postgres, RELAY) as outbox:
-            await relay(outbox, channel, club.settings.issuer)
+    async def follow(connection: AbstractConnection) -> None:
+        exchange = await declare_events(await confirming_channel(connection))
+        relay = Relay(
+            club.postgres, partial(publish, exchange, club.settings.issuer), passes_on=LOST
+        )
+        async with club.parts.reporting(relay.follower), asyncio.TaskGroup() as tasks:
+            tasks.create_task(listen(club.postgres, lambda _: relay.follower.wake()))
+            await relay.run()
 
     async def until_asked(connection: AbstractConnection) -> None:
-        working = asyncio.create_task(publish(connection))
+        working = asyncio.create_task(follow(connection))
         asked = asyncio.create_task(closing.wait())
         try:
             await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)

@@ -53,12 +53,17 @@ def settings_beside() -> Settings:
     return found.model_copy(update={"amqp_url": running_rabbitmq(found.home / RABBITMQ)})
 
 
-def with_club(work: Callable[[Club], Awaitable[T]], found: Settings | None = None) -> T:
-    """Open the club for one piece of work, beside a running service or without one."""
+def with_club(
+    work: Callable[[Club], Awaitable[T]], found: Settings | None = None, *, building: bool = False
+) -> T:
+    """Open the club for one piece of work, beside a running service or without one.
+
+    `building` is for work that makes the read tables anew; all other work takes them as they are.
+    """
     found = found or settings()
 
     async def opened() -> T:
-        async with open_club(found) as club:
+        async with open_club(found, building=building) as club:
             try:
                 return await work(club)
             except Exception as why:  # noqa: BLE001 - raised again below

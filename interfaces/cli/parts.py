@@ -48,7 +48,9 @@ def _run_with_rabbitmq(part: Part) -> None:
 def _run(found: Settings, part: Part, *, projecting: bool) -> None:
     async def until_told() -> None:
         end_this_on_signal()
-        async with open_club(found, projecting=projecting) as club:
+        async with open_club(
+            found, projecting=projecting, building=projecting, reporting=True
+        ) as club:
             closing = asyncio.Event()
             on_signal(closing.set)
             await part(club, closing)

@@ -26,7 +26,7 @@ def rebuild() -> None:
             task = progress.add_task("events", total=await club.ledger.head())
             return await club.rebuild(lambda events: progress.advance(task, events))
 
-    done = with_club(rebuilt)
+    done = with_club(rebuilt, building=True)
     print(f"Rebuilt from {done.events} events, up to position {done.position}.")
     for name in done.differing:
         print(f"  {name} was not what the ledger says; now it is.")

@@ -63,7 +63,13 @@ async def _run(found: Settings, parts: Parts) -> None:
     listening = _listen(found)
     end_this_on_signal()
     spare_the_collector()
-    async with open_club(found, projecting=parts.projector, housekeeping=parts.timers) as club:
+    async with open_club(
+        found,
+        projecting=parts.projector,
+        building=parts.projector,
+        housekeeping=parts.timers,
+        reporting=True,
+    ) as club:
         config = uvicorn.Config(
             create_app(club, document),
             http="httptools",

@@ -1,197 +1,188 @@
-"""From a batch of events to rows.
+"""From a batch of events to the fewest changes of rows; pure, and ahead of any database.
 
-The live tail, a rebuild and a test all call `project`: a pure function of the events and the
-connection. The tables are those of the connection's search path.
+Operations on one row are folded into one. Where an operation depends on rows as they are at its
+event, the batch is cut there: what comes before is written first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 
-import orjson
-import psycopg
-from psycopg.sql import SQL, Composed, Identifier
+from domain.recorded import Recorded
+from projections.engine.model import Fold, Group
+from projections.engine.table import (
+    Add,
+    Gather,
+    Key,
+    Operation,
+    Patch,
+    Put,
+    Remove,
+    Row,
+    Switch,
+    Switched,
+    Table,
+)
 
-from domain.aggregate import Event
-from projections.catalogue import PROJECTORS, VERSIONS, tables
-from projections.engine.table import Compute, Operation, Patch, Put, Remove, Row, Table
-
-Connection = psycopg.AsyncConnection[Any]
-
-_ORDER = tuple(table.name for table in tables(shared_memberships=False))
-"""Every table, after those that it references."""
-
-
-async def project(events: Sequence[Event], connection: Connection) -> None:
-    """Write what these events mean, in order, within the connection's transaction."""
-    for step in fold(events):
-        await step.write(connection)
-
-
-def fold(events: Iterable[Event]) -> list[Changes | Computation]:
-    """What these events mean, folded; needs no database, so it can be done ahead of writing."""
-    steps: list[Changes | Computation] = [Changes()]
-    for event in events:
-        for operation in operations(event):
-            last = steps[-1]
-            if isinstance(operation, Compute):
-                steps.append(Computation(operation))
-            elif isinstance(last, Changes):
-                last.fold(operation)
-            else:
-                steps.append(Changes(operation))
-    return steps
+Known = Mapping[str, Mapping[Key, Row]]
+"""Rows of the tables of folds, by table and key, as they are before a batch."""
 
 
-def operations(event: Event) -> Iterable[Operation]:
-    """What one event means for the read tables."""
-    kind = event.originator_id.rpartition("-")[0]
-    projector = PROJECTORS.get(kind)
-    if projector is not None:
-        yield _version(event)
-        yield from projector(event)
+class Tripped(Exception):
+    """A projector, which is code of ours, tripped over an event."""
+
+    def __init__(self, index: int, recorded: Recorded, fault: Exception) -> None:
+        super().__init__(f"{type(fault).__name__}: {fault}")
+        self.index = index
+        """Which event of the batch it was."""
+        self.position = recorded.position
+        self.topic = recorded.event.TOPIC
+        self.reason = f"its projector failed with {type(fault).__name__}"
 
 
-def _version(event: Event) -> Operation:
-    """The version that a row shows, kept beside the documented columns; it is the ETag."""
-    key, version = event.originator_id, event.originator_version
-    if version == 1:
-        return Put(VERSIONS, {"aggregate_id": key, "version": version})
-    return Patch(VERSIONS, (key,), {"version": version})
+@dataclass(slots=True)
+class TableChanges:
+    """The rows of one table that a batch touches, each once."""
 
+    table: Table
+    puts: dict[Key, dict[str, object]] = field(default_factory=dict)
+    patches: dict[Key, dict[str, object]] = field(default_factory=dict)
+    removes: set[Key] = field(default_factory=set)
+    sums: dict[Key, dict[str, int | Decimal]] = field(default_factory=dict)
 
-class Computation:
-    """A statement over the tables as they stand between two events."""
+    def fold(self, operation: Put | Patch | Remove | Add) -> None:
+        """Take one more operation."""
+        match operation:
+            case Put(table, row):
+                self.puts[tuple([row[column] for column in table.key])] = dict(row)
+            case Patch(_, key, changes):
+                if key in self.puts:
+                    self.puts[key].update(changes)
+                else:
+                    self.patches.setdefault(key, {}).update(changes)
+            case Remove(_, key):
+                self.patches.pop(key, None)
+                if self.puts.pop(key, None) is None:
+                    self.removes.add(key)
+            case Add(_, key, deltas):
+                sums = self.sums.setdefault(key, {})
+                for column, delta in deltas.items():
+                    sums[column] = sums.get(column, 0) + delta
 
-    def __init__(self, compute: Compute) -> None:
-        self._compute = compute
-
-    async def write(self, connection: Connection) -> None:
-        """Run it."""
-        await connection.execute(self._compute.sql.encode(), self._compute.params)
+    def patches_by_columns(self) -> dict[tuple[str, ...], list[Row]]:
+        """The patches that set the same columns, together."""
+        groups: dict[tuple[str, ...], list[Row]] = {}
+        for key, changes in self.patches.items():
+            keyed = dict(zip(self.table.key, key, strict=True))
+            groups.setdefault(tuple(changes), []).append({**changes, **keyed})
+        return groups
 
 
 class Changes:
     """The operations of a batch, folded to at most one for each row."""
 
-    def __init__(self, *operations: Put | Patch | Remove) -> None:
-        self._tables: dict[str, TableChanges] = {}
+    def __init__(self, *operations: Operation) -> None:
+        self.tables: dict[str, TableChanges] = {}
+        self.switches: dict[tuple[str, str], Switch] = {}
+        self.gathers: list[Gather] = []
+        """Rows to be gathered once everything else here is written."""
         for operation in operations:
             self.fold(operation)
 
-    def fold(self, operation: Put | Patch | Remove) -> None:
-        """Take one more operation."""
-        table = operation.table
-        changes = self._tables.get(table.name)
-        if changes is None:
-            changes = self._tables[table.name] = TableChanges(table)
-        changes.fold(operation)
-
-    async def write(self, connection: Connection) -> None:
-        """Write them all: first what is there, then what goes, and that before what it refers to.
-
-        Constraints wait for the commit, ON DELETE does not: a row goes with its parent only if it
-        is still the parent's when all that happened has been written.
-        """
-        for changes in self._tables.values():
-            await changes.write(connection)
-        for name in reversed(_ORDER):
-            if name in self._tables:
-                await self._tables[name].write_removes(connection)
-
-
-class TableChanges:
-    """The rows of one table that a batch touches."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._puts: dict[tuple[Any, ...], dict[str, Any]] = {}
-        self._patches: dict[tuple[Any, ...], dict[str, Any]] = {}
-        self._removes: set[tuple[Any, ...]] = set()
-
-    def fold(self, operation: Put | Patch | Remove) -> None:
+    def fold(self, operation: Operation) -> None:
         """Take one more operation."""
         match operation:
-            case Put(table, row):
-                self._puts[tuple([row[column] for column in table.key])] = dict(row)
-            case Patch(_, key, changes):
-                if key in self._puts:
-                    self._puts[key].update(changes)
-                else:
-                    self._patches.setdefault(key, {}).update(changes)
-            case Remove(_, key):
-                self._patches.pop(key, None)
-                if self._puts.pop(key, None) is None:
-                    self._removes.add(key)
+            case Gather():
+                self.gathers.append(operation)
+            case Switch(table, Switched(name)):
+                self.switches[table.name, name] = operation
+            case _:
+                changes = self.tables.get(operation.table.name)
+                if changes is None:
+                    changes = self.tables[operation.table.name] = TableChanges(operation.table)
+                changes.fold(operation)
 
-    async def write(self, connection: Connection) -> None:
-        """Write what is there; a key that was given to a new row is taken from the old one."""
-        table = self._table
-        await self._delete(connection, self._removes & self._puts.keys())
-        for columns, rows in self._patches_by_columns().items():
-            await _execute(connection, _update(table, columns), rows)
-        if self._puts:
-            await _execute(connection, _insert(table), list(self._puts.values()))
-
-    async def write_removes(self, connection: Connection) -> None:
-        """Write what goes."""
-        await self._delete(connection, self._removes - self._puts.keys())
-
-    async def _delete(self, connection: Connection, keys: set[tuple[Any, ...]]) -> None:
-        if keys:
-            await _execute(connection, _delete(self._table), [self._keyed(key) for key in keys])
-
-    def _keyed(self, key: tuple[Any, ...]) -> dict[str, Any]:
-        return dict(zip(self._table.key, key, strict=True))
-
-    def _patches_by_columns(self) -> dict[tuple[str, ...], list[Row]]:
-        groups: dict[tuple[str, ...], list[Row]] = {}
-        for key, changes in self._patches.items():
-            groups.setdefault(tuple(changes), []).append({**changes, **self._keyed(key)})
-        return groups
-
-
-async def _execute(connection: Connection, statement: bytes, rows: Sequence[Row]) -> None:
-    await connection.execute(statement, [orjson.dumps(rows).decode()])
-
-
-@cache
-def _insert(table: Table) -> bytes:
-    statement = SQL(
-        "INSERT INTO {t} SELECT * FROM json_populate_recordset(NULL::{t}, %s::json)"
-    ).format(t=Identifier(table.name))
-    return statement.as_bytes()
-
-
-@cache
-def _update(table: Table, columns: tuple[str, ...]) -> bytes:
-    statement = SQL(
-        "UPDATE {t} SET {changes} FROM json_populate_recordset(NULL::{t}, %s::json) AS new "
-        "WHERE {same}"
-    ).format(
-        t=Identifier(table.name),
-        changes=SQL(", ").join(
-            SQL("{c} = new.{c}").format(c=Identifier(column)) for column in columns
-        ),
-        same=_same(table, "new"),
-    )
-    return statement.as_bytes()
-
-
-@cache
-def _delete(table: Table) -> bytes:
-    statement = SQL(
-        "DELETE FROM {t} USING json_populate_recordset(NULL::{t}, %s::json) AS old WHERE {same}"
-    ).format(t=Identifier(table.name), same=_same(table, "old"))
-    return statement.as_bytes()
-
-
-def _same(table: Table, other: str) -> Composed:
-    return SQL(" AND ").join(
-        SQL("{t}.{c} = {o}.{c}").format(
-            t=Identifier(table.name), c=Identifier(column), o=Identifier(other)
+    def takes(self, operation: Operation) -> bool:
+        """Whether the operation may still join these: nothing was gathered that it would change."""
+        return not self.gathers or (
+            isinstance(operation, Gather)
+            or all(
+                operation.table is not gather.source and operation.table is not gather.table
+                for gather in self.gathers
+            )
         )
-        for column in table.key
-    )
+
+
+def keys(group: Group, events: Sequence[Recorded]) -> dict[str, tuple[Fold, set[Key]]]:
+    """The rows that the group's folds need for these events, by table."""
+    wanted: dict[str, tuple[Fold, set[Key]]] = {}
+    for index, recorded in enumerate(events):
+        for kinds, fold in group.folds:
+            if recorded.event.kind in kinds:
+                try:
+                    key = fold.key(recorded)
+                except Exception as fault:
+                    raise Tripped(index, recorded, fault) from fault
+                if key is not None:
+                    wanted.setdefault(fold.table.name, (fold, set()))[1].add(key)
+    return wanted
+
+
+def fold_batch(
+    group: Group, events: Sequence[Recorded], known: Known | None = None
+) -> list[Changes]:
+    """What these events mean for the group's tables, to be written one after the other.
+
+    `known` are the rows that `keys` named, as they are before. Raises Tripped.
+    """
+    steps = [Changes()]
+    rows = {name: dict(of) for name, of in (known or {}).items()}
+    before = {name: dict(of) for name, of in rows.items()}
+    for index, recorded in enumerate(events):
+        try:
+            operations: Iterable[Operation] = group.operations(recorded)
+            if group.folds:
+                operations = [*operations, *_stepped(group, recorded, rows)]
+            for operation in operations:
+                if not steps[-1].takes(operation):
+                    steps.append(Changes())
+                steps[-1].fold(operation)
+        except Exception as fault:
+            raise Tripped(index, recorded, fault) from fault
+    for _, fold in group.folds:
+        _fold_rows(fold, before.get(fold.table.name, {}), rows.get(fold.table.name, {}), steps[-1])
+    return steps
+
+
+def _stepped(
+    group: Group, recorded: Recorded, rows: dict[str, dict[Key, Row]]
+) -> Iterable[Operation]:
+    """Let every fold take its step; the operations beside."""
+    for kinds, fold in group.folds:
+        key = fold.key(recorded) if recorded.event.kind in kinds else None
+        if key is None:
+            continue
+        of_table = rows.setdefault(fold.table.name, {})
+        row, beside = fold.step(of_table.get(key), recorded)
+        if row is None:
+            of_table.pop(key, None)
+        else:
+            of_table[key] = row
+        yield from beside
+
+
+def _fold_rows(
+    fold: Fold, before: Mapping[Key, Row], after: Mapping[Key, Row], changes: Changes
+) -> None:
+    """What became of each row of a fold, written once."""
+    for key, row in after.items():
+        known = before.get(key)
+        if known is None:
+            changes.fold(Put(fold.table, row))
+        elif known != row:
+            changed = {name: value for name, value in row.items() if known.get(name) != value}
+            changes.fold(Patch(fold.table, key, changed))
+    for key in before.keys() - after.keys():
+        changes.fold(Remove(fold.table, key))

@@ -36,6 +36,8 @@ class Listing:
     key: tuple[str, ...] = ()
     comparisons: Mapping[str, str] = field(default_factory=dict)
     """How a name is compared, where it is not by `=`."""
+    summary: str | None = None
+    """The columns of a row in a list, where that is less than what is shown of one row."""
     only: str = "TRUE"
     """What every row that is shown fulfils."""
 
@@ -91,7 +93,7 @@ def page(listing: Listing, asked: Asked) -> Statement:
     keys = ", ".join(listing.keys)
     sql = (
         f"SELECT {sort}::text, ARRAY[{keys}], row_to_json(shown) FROM {listing.table} "
-        f"CROSS JOIN LATERAL (SELECT {listing.shown}) AS shown "
+        f"CROSS JOIN LATERAL (SELECT {listing.summary or listing.shown}) AS shown "
         f"WHERE {' AND '.join(conditions)} "
         f"ORDER BY {_order(listing, sort, descending=descending)} LIMIT %s"
     )

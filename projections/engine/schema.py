@@ -1,46 +1,28 @@
-"""Making the read tables."""
+"""Making the tables of a group."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 import psycopg
 
-from projections.catalogue import ENUMS
-from projections.engine.table import Table
+from projections.engine.model import Group
+from projections.engine.table import Switch, Table
 
 Connection = psycopg.AsyncConnection[Any]
 
-GROUP = "read tables"
-"""The name under which the position of all read tables is kept; they advance together."""
+DOCUMENTED = "documented"
+"""The group of the documented tables, for which whoever writes waits to be shown it."""
 
-POSITION = f"SELECT position FROM projection_positions WHERE name = '{GROUP}'"
-"""How far the read tables are."""
-
-POSITIONS = """
-CREATE TABLE IF NOT EXISTS projection_positions (
-    name text PRIMARY KEY,
-    position bigint NOT NULL,
-    definition text NOT NULL,
-    tables text[] NOT NULL
-)
-"""
-
-GENERATION = 1
-"""To be raised when a projector means something else by the same events and tables."""
+POSITION = f"SELECT position FROM projection_positions WHERE name = '{DOCUMENTED}'"
+"""How far the documented tables are."""
 
 
-def definition(tables: Sequence[Table]) -> str:
-    """A digest of what the tables are; another one means that they are to be built again."""
-    described = repr((GENERATION, [(t.name, t.columns, t.constraints, t.indexes) for t in tables]))
-    return hashlib.sha256(described.encode()).hexdigest()
-
-
-async def create_types(connection: Connection) -> None:
+async def create_types(connection: Connection, types: Mapping[str, type[StrEnum]]) -> None:
     """Make the enumerated types, and add values that are new."""
-    for name, values in ENUMS.items():
+    for name, values in types.items():
         cursor = await connection.execute("SELECT to_regtype(%s) IS NULL", [name])
         row = await cursor.fetchone()
         if row is not None and row[0]:
@@ -60,10 +42,20 @@ async def create_tables(connection: Connection, tables: Sequence[Table]) -> None
         )
 
 
-async def add_constraints(connection: Connection, tables: Sequence[Table]) -> None:
-    """Add everything else that holds for the tables."""
-    for table in tables:
+async def add_constraints(
+    connection: Connection, group: Group, switches: Sequence[Switch] = ()
+) -> None:
+    """Add everything else that holds for the tables; `switches` say what does not, by now."""
+    off = {(s.table.name, s.constraint.name) for s in switches if not s.on}
+    for table in group.tables:
         for constraint in table.constraints:
             await connection.execute(f"ALTER TABLE {table.name} ADD {constraint}".encode())
         for index in table.indexes:
             await connection.execute(f"CREATE INDEX ON {table.name} {index}".encode())
+        for switched in table.switched:
+            made = (
+                f"CREATE INDEX {switched.name}_off ON {table.name} {switched.index}"
+                if (table.name, switched.name) in off
+                else f"ALTER TABLE {table.name} ADD CONSTRAINT {switched.name} {switched.holds}"
+            )
+            await connection.execute(made.encode())

@@ -8,9 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 Row = Mapping[str, Any]
+"""Columns by name, each value in the form of facts: numbers, booleans, and everything else text."""
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A constraint that holds at some times and not at others, as the events say.
+
+    It holds from the start; while it does not, an index keeps its columns quick to find.
+    """
+
+    name: str
+    holds: str
+    """What `ALTER TABLE … ADD CONSTRAINT name` takes."""
+    index: str
+    """What `CREATE INDEX name ON …` takes, while it does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +42,7 @@ class Table:
     """What `ALTER TABLE … ADD` takes; all are checked at commit, in whatever order rows come."""
     indexes: tuple[str, ...] = ()
     """What `CREATE INDEX ON …` takes."""
+    switched: tuple[Switched, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +58,7 @@ class Patch:
     """Some columns of the row with this key."""
 
     table: Table
-    key: tuple[Any, ...]
+    key: Key
     changes: Row
 
 
@@ -49,18 +67,52 @@ class Remove:
     """The row with this key goes."""
 
     table: Table
-    key: tuple[Any, ...]
+    key: Key
 
 
 @dataclass(frozen=True, slots=True)
-class Compute:
-    """A statement over the read tables exactly as they stand at the event."""
+class Add:
+    """So much more (or less) in some columns of the row with this key, which begins at 0.
 
-    sql: str
-    params: Row
+    The order does not matter, and each event counts once, as rows and position commit together.
+    A table that is added to is written in no other way.
+    """
+
+    table: Table
+    key: Key
+    deltas: Mapping[str, int | Decimal]
 
 
-Operation = Put | Patch | Remove | Compute
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """A new row with one column that shows other rows of the group, as they are at this event.
+
+    The rows are those of `source` with `first <= by < beyond`; the column is
+    `{"data": [row, …]}`, with `shown` of each, in the order of the key. In `shown`, the source
+    goes by `alias`.
+    """
+
+    table: Table
+    row: Row
+    column: str
+    source: Table
+    alias: str
+    by: str
+    first: Any
+    beyond: Any
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A switched constraint of a table holds from here on, or does not."""
+
+    table: Table
+    constraint: Switched
+    on: bool
+
+
+Operation = Put | Patch | Remove | Add | Gather | Switch
 Operations = Iterable[Operation]
 
 

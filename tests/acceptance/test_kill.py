@@ -18,7 +18,7 @@ import psycopg
 from infra.following.rebuilding import rebuild
 from infra.ledger.postgres import Postgres
 from infra.servers.embedded_postgres import embedded_postgres, start_again
-from projections.catalogue import tables
+from projections.catalogue import DOCUMENTED
 from tests.acceptance.service import CHECKOUT, PATIENCE, Service, until
 from tests.projections.histories import record, rich
 
@@ -243,11 +243,11 @@ PROJECT = """
 import asyncio, sys
 import infra.following.projecting
 from infra.ledger.postgres import Postgres
-from infra.following.projecting import Tail
+from infra.following.projecting import Projector
 from infra.following.watch import Watch
 
 infra.following.projecting.BATCH = 20
-asyncio.run(Tail(Postgres(sys.argv[1]), Watch()).run())
+asyncio.run(Projector(Postgres(sys.argv[1]), DOCUMENTED, Watch()).run())
 """
 
 
@@ -279,5 +279,5 @@ def test_projectors_killed_in_mid_batch_lose_and_double_nothing(database: str) -
                 projector.wait(PATIENCE)
                 kills += 1
     assert kills >= 4
-    found = asyncio.run(rebuild(Postgres(database), tables(shared_memberships=False)))
+    found = asyncio.run(rebuild(Postgres(database), DOCUMENTED))
     assert (found.position, found.differing) == (len(events), ())

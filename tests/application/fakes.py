@@ -32,8 +32,9 @@ from application.ports.signing_in import (
     StoreUnavailable,
 )
 from domain.aggregate import Event, time_text
-from projections.engine.folding import operations
-from projections.engine.table import Compute, Patch, Put, Remove
+from domain.recorded import Recorded
+from projections.catalogue import DOCUMENTED
+from projections.engine.table import Gather, Patch, Put, Remove, Switch
 from projections.references import REFERENCES
 
 A_MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -162,10 +163,14 @@ class FakeReadSide:
         return [number for _, number in lapsed[:limit]]
 
 
+def _recorded(event: Event) -> Recorded:
+    return Recorded(0, event, event.timestamp, *["fake"] * 5)
+
+
 def _folded(events: Iterable[Event]) -> defaultdict[str, Rows]:
     tables: defaultdict[str, Rows] = defaultdict(dict)
     for event in events:
-        for operation in operations(event):
+        for operation in DOCUMENTED.operations(_recorded(event)):
             match operation:
                 case Put(table, row):
                     tables[table.name][tuple(row[c] for c in table.key)] = dict(row)
@@ -173,8 +178,8 @@ def _folded(events: Iterable[Event]) -> defaultdict[str, Rows]:
                     tables[table.name][key].update(changes)
                 case Remove(table, key):
                     tables[table.name].pop(key, None)
-                case Compute():
-                    pass  # statements over real tables: reports, which no decision rests on
+                case Gather() | Switch():
+                    pass  # reports and constraints of real tables: no decision rests on them
     return tables
 
 

@@ -19,7 +19,7 @@ from eventsourcing.utils import Environment
 from psycopg.conninfo import conninfo_to_dict
 
 from infra.ledger.postgres import Postgres
-from infra.ledger.schema import create_ledger
+from infra.ledger.schema import advance_ledger
 from infra.ledger.writer import Entry, Writer
 from tests.benchmarks.figures import Figure, number, table
 from tests.benchmarks.postgres import create_database
@@ -44,7 +44,7 @@ async def run_ours(url: str, in_flight: int, commands: int) -> float:
     postgres = Postgres(url)
     connection = await postgres.connect(autocommit=True)
     async with connection:
-        await create_ledger(connection)
+        await advance_ledger(connection)
     writer = Writer(postgres.connect, on_batch=lambda _head, _commands: None)
     writing = asyncio.create_task(writer.run())
 

@@ -16,11 +16,11 @@ from typing import Any
 import psycopg
 import uvloop
 
-from infra.following.projecting import Tail
-from infra.following.rebuilding import prepare, rebuild
+from infra.following.projecting import Projector
+from infra.following.rebuilding import make_missing, rebuild
 from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
-from projections.catalogue import tables
+from projections.catalogue import DOCUMENTED
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.postgres import checkpoint, create_database
 from tests.benchmarks.seeding import fill
@@ -36,18 +36,18 @@ REBUILD_GROWTH = 1.25
 async def run_tail(url: str) -> None:
     """The live projector, from position 0 until the tables are at the ledger's end."""
     postgres, watch = Postgres(url), Watch()
-    await prepare(postgres, tables(shared_memberships=False))
+    await make_missing(postgres, [DOCUMENTED])
     async with await postgres.connect() as connection:
         head = await _head(connection)
         await connection.execute("SET synchronous_commit = off")
-        tail = Tail(postgres, watch)
+        tail = Projector(postgres, DOCUMENTED, watch)
         while watch.position < head:
             await tail.step(connection)
 
 
 async def run_rebuild(url: str) -> None:
     """Rebuild all tables beside the live ones, compare and swap."""
-    await rebuild(Postgres(url), tables(shared_memberships=False))
+    await rebuild(Postgres(url), DOCUMENTED)
 
 
 async def _head(connection: psycopg.AsyncConnection[Any]) -> int:

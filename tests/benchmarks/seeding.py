@@ -22,7 +22,7 @@ from domain.users import User
 from domain.values import ClientStatus, PaymentStatus, Role
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.postgres import Postgres
-from infra.ledger.schema import create_ledger
+from infra.ledger.schema import advance_ledger
 
 TOGETHER = 500
 """Aggregates in one transaction."""
@@ -51,7 +51,7 @@ async def open_ledger(url: str) -> AsyncIterator[PostgresLedger]:
     """The ledger in the database at `url`, made if it is not there."""
     postgres = Postgres(url)
     async with await postgres.connect(autocommit=True) as connection:
-        await create_ledger(connection)
+        await advance_ledger(connection)
     async with postgres.open(), asyncio.TaskGroup() as tasks:
         ledger = PostgresLedger(postgres, lambda _head, _commands: None)
         tasks.create_task(ledger.run())

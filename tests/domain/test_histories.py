@@ -40,9 +40,10 @@ from domain.values import (
     TrainingType,
 )
 from infra.ledger.mapper import to_event, to_stored
-from projections.engine.folding import operations
-from projections.engine.table import Compute, Patch, Put, Remove
+from projections.catalogue import DOCUMENTED
+from projections.engine.table import Gather, Patch, Put, Remove
 from tests.domain.scenario import START
+from tests.projections.histories import as_recorded
 
 Move = tuple[str, dict[str, Any]]
 Rows = defaultdict[str, dict[tuple[Any, ...], dict[str, Any]]]
@@ -370,7 +371,7 @@ def test_every_event_shows_in_the_read_tables_as_it_changed_the_aggregate(
 
 def write(event: Event, rows: Rows) -> None:
     """Do to the rows what the projectors say; what they refer to must be there."""
-    for operation in operations(event):
+    for operation in DOCUMENTED.operations(as_recorded([event])[0]):
         match operation:
             case Put(table, row):
                 key = tuple(row[column] for column in table.key)
@@ -380,7 +381,7 @@ def write(event: Event, rows: Rows) -> None:
                 rows[table.name][key].update(changes)
             case Remove(table, key):
                 rows[table.name].pop(key, None)
-            case Compute():
+            case Gather():
                 raise AssertionError("only reports are computed")
 
 

@@ -19,6 +19,7 @@ from domain.clients import Admission, Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.payments import STEPS, Payment
+from domain.recorded import Recorded
 from domain.reports import Report
 from domain.sessions import Ended, Ending, Session
 from domain.training_plans import TrainingPlan
@@ -37,7 +38,7 @@ from projections import (
     trainings,
     users,
 )
-from projections.catalogue import tables
+from projections.catalogue import DOCUMENTED
 from projections.engine.lists import Asked, Listing, page
 
 A = TypeVar("A", bound=Aggregate)
@@ -576,11 +577,18 @@ FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[])
 """
 
 
+def as_recorded(events: Sequence[Event], head: int = 0) -> list[Recorded]:
+    """The events as the ledger would have them after this position."""
+    return [
+        Recorded(position, event, event.timestamp, "club", *["test"] * 4)
+        for position, event in enumerate(events, head + 1)
+    ]
+
+
 # --- what the tables show ----------------------------------------------------------------------
 
 _ROWS = " UNION ALL ".join(
-    f"SELECT '{table.name}', t::text FROM {table.name} AS t"
-    for table in tables(shared_memberships=False)
+    f"SELECT '{table.name}', t::text FROM {table.name} AS t" for table in DOCUMENTED.tables
 )
 
 

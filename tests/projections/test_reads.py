@@ -14,7 +14,7 @@ from domain.clients import Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.training_plans import TrainingPlan
-from infra.following.projecting import Tail
+from infra.following.projecting import Projector
 from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
 from infra.short_lived import InProcessStore, Marks
@@ -29,6 +29,7 @@ from projections import (
     trainings,
     users,
 )
+from projections.catalogue import DOCUMENTED
 from projections.engine.lists import Asked, Listing, UnreadableCursor, write_cursor
 from projections.engine.reads import Reads
 from tests.projections.histories import History, record, rich
@@ -81,7 +82,7 @@ async def queries(database: str, history: History) -> AsyncIterator[Queries]:
     postgres = Postgres(database)
     async with postgres.open():
         async with await postgres.connect() as connection:
-            while await Tail(postgres, Watch()).step(connection):
+            while await Projector(postgres, DOCUMENTED, Watch()).step(connection):
                 pass
         yield Queries(postgres)
 

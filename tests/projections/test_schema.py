@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from infra.following.rebuilding import rebuild
 from infra.ledger.postgres import Postgres
-from projections.catalogue import tables
+from projections.catalogue import DOCUMENTED
 
 
 class Column(NamedTuple):
@@ -210,7 +210,7 @@ def schema(server: str, template: str, request: pytest.FixtureRequest) -> Iterat
         admin.execute(f"CREATE DATABASE club_schema TEMPLATE {template}".encode())
         url = make_conninfo(server, dbname="club_schema")
         if request.param == "rebuilt":
-            asyncio.run(rebuild(Postgres(url), tables(shared_memberships=False)))
+            asyncio.run(rebuild(Postgres(url), DOCUMENTED))
         yield url
         admin.execute("DROP DATABASE club_schema WITH (FORCE)")
 

@@ -17,12 +17,12 @@ from application.command import Asked
 from application.memberships import AddMembership, MembershipBody
 from domain.aggregate import Event
 from infra.bootstrap import Club
-from infra.following.projecting import Tail
+from infra.following.projecting import Projecting, Projector
 from infra.following.rebuilding import rebuild
 from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import LOCK
-from projections.catalogue import tables
+from projections.catalogue import DOCUMENTED
 from tests.projections.histories import History, every_row, insert, record, rich
 from tests.waiting import until
 
@@ -37,11 +37,12 @@ async def ask(database: str, sql: str, *params: Any) -> list[tuple[Any, ...]]:
 
 
 @asynccontextmanager
-async def following(database: str) -> AsyncIterator[tuple[Tail, Watch]]:
+async def following(database: str) -> AsyncIterator[tuple[Projector, Watch]]:
     """A tail at work."""
     watch = Watch()
-    tail = Tail(Postgres(database), watch)
-    task = asyncio.create_task(tail.run())
+    postgres = Postgres(database)
+    tail = Projector(postgres, DOCUMENTED, watch)
+    task = asyncio.create_task(Projecting(postgres, (tail,)).run())
     try:
         yield tail, watch
     finally:
@@ -52,7 +53,7 @@ async def following(database: str) -> AsyncIterator[tuple[Tail, Watch]]:
 
 async def assert_all_is_shown(database: str, events: Sequence[Event]) -> None:
     """Every event was projected once: the rows are those of a rebuild, and they are there."""
-    found = await rebuild(Postgres(database), tables(shared_memberships=False))
+    found = await rebuild(Postgres(database), DOCUMENTED)
     assert (found.position, found.differing) == (len(events), ())
     async with await psycopg.AsyncConnection.connect(database) as connection:
         assert await every_row(connection) != []
@@ -74,7 +75,7 @@ STUCK = "wait_event_type = 'Lock' AND application_name = 'club'"
 async def test_what_was_announced_is_shown_at_once(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.following.projecting.POLL", NEVER)
+    monkeypatch.setattr("infra.following.follower.POLL", NEVER)
     events = History.of([]).events
     async with following(database) as (_, watch):
         await until(lambda: backends(database, LISTENING), "it listens")
@@ -87,7 +88,7 @@ async def test_what_was_announced_is_shown_at_once(
 async def test_what_this_process_appended_needs_no_announcement(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.following.projecting.POLL", NEVER)
+    monkeypatch.setattr("infra.following.follower.POLL", NEVER)
     events = History.of([]).events
     async with following(database) as (tail, watch):
         await record(database, events)
@@ -107,8 +108,8 @@ async def test_a_missed_announcement_is_made_up_for_by_looking(database: str) ->
 async def test_a_lost_connection_to_listen_on_is_made_again(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.following.projecting.POLL", NEVER)
-    monkeypatch.setattr("infra.following.projecting.RETRY", 0.01)
+    monkeypatch.setattr("infra.following.follower.POLL", NEVER)
+    monkeypatch.setattr("infra.following.follower.RETRY", 0.01)
     events = History.of([]).events
     async with following(database) as (_, watch):
         (first,) = await until(lambda: backends(database, LISTENING), "it listens")
@@ -130,13 +131,13 @@ async def test_announcements_of_others_on_the_channel_are_harmless(
         await ask(database, "SELECT pg_notify('ledger', %s)", payload)
         await record(database, events)
         assert await watch.reached(len(events), 30)
-        assert tail.fault is None
+        assert tail.follower.standstill is None
 
 
 async def test_an_announcement_of_what_is_not_there_is_looked_for_once(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.following.projecting.POLL", NEVER)
+    monkeypatch.setattr("infra.following.follower.POLL", NEVER)
     looked = count_steps(monkeypatch)
     async with following(database) as (tail, _):
         tail.wake(10**12)
@@ -149,13 +150,13 @@ async def test_an_announcement_of_what_is_not_there_is_looked_for_once(
 def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many events each look of a tail found, from here on."""
     looked: list[int] = []
-    step = Tail.step
+    step = Projector.step
 
-    async def counted(self: Tail, connection: psycopg.AsyncConnection[Any]) -> int:
+    async def counted(self: Projector, connection: psycopg.AsyncConnection[Any]) -> int:
         looked.append(await step(self, connection))
         return looked[-1]
 
-    monkeypatch.setattr(Tail, "step", counted)
+    monkeypatch.setattr(Projector, "step", counted)
     return looked
 
 
@@ -169,7 +170,7 @@ async def _true(value: bool) -> bool:
 async def test_a_backlog_of_many_batches_is_worked_off(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.following.projecting.POLL", NEVER)
+    monkeypatch.setattr("infra.following.follower.POLL", NEVER)
     monkeypatch.setattr("infra.following.projecting.BATCH", 50)
     events = rich(600).events
     assert len(events) > 500
@@ -212,7 +213,7 @@ async def test_no_gap_is_ever_passed(
 async def test_a_batch_whose_connection_is_cut_is_projected_once(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.following.projecting.RETRY", 0.01)
+    monkeypatch.setattr("infra.following.follower.RETRY", 0.01)
     events = rich(300).events
     async with (
         following(database) as (tail, watch),
@@ -224,10 +225,10 @@ async def test_a_batch_whose_connection_is_cut_is_projected_once(
             await record(database, events)
             (stuck,) = await until(lambda: backends(database, STUCK), "it is in mid-batch")
             await ask(database, "SELECT pg_terminate_backend(%s)", stuck)
-            await until(lambda: _true(tail.fault is not None), "it noticed")
+            await until(lambda: _true(tail.follower.standstill is not None), "it noticed")
             assert watch.position == 0
         assert await watch.reached(len(events), 30)
-        assert tail.fault is None
+        assert tail.follower.standstill is None
     await assert_all_is_shown(database, events)
 
 
@@ -266,7 +267,7 @@ async def test_a_fault_is_said_and_what_was_held_up_comes_when_it_is_mended(
     report = await until(said, "its health says so")
     assert report["components"]["projector"]["status"] == "behind"
     assert "memberships_pkey" in report["components"]["projector"]["detail"]
-    assert report["projectors"]["membership"]["lag"] == 1
+    assert report["projectors"]["documented"]["lag"] == 1
     assert (await club.health()).able, "commands are taken all the same"
     outcome = await adding
     assert not outcome.shown
@@ -284,17 +285,17 @@ async def test_a_fault_is_said_and_what_was_held_up_comes_when_it_is_mended(
 async def test_a_database_that_is_not_there_yet_is_waited_for(
     server: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.following.projecting.RETRY", 0.01)
+    monkeypatch.setattr("infra.following.follower.RETRY", 0.01)
     events = History.of([]).events
     await record(database, events)
     name = database.partition("dbname=")[2].partition(" ")[0]
     await ask(server, f"ALTER DATABASE {name} RENAME TO {name}_away")
     try:
         async with following(make_conninfo(server, dbname=name)) as (tail, watch):
-            await until(lambda: _true(tail.fault is not None), "it noticed")
+            await until(lambda: _true(tail.follower.standstill is not None), "it noticed")
             await ask(server, f"ALTER DATABASE {name}_away RENAME TO {name}")
             assert await watch.reached(len(events), 30)
-            assert tail.fault is None
+            assert tail.follower.standstill is None
     finally:
         away = await ask(server, "SELECT 1 FROM pg_database WHERE datname = %s", f"{name}_away")
         if away:

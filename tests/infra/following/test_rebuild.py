@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +20,26 @@ from application.access import THE_CLUB
 from application.command import Asked
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from infra.bootstrap import Club, open_club
-from infra.following.projecting import Tail
+from infra.following.projecting import Projector, TablesOlder
 from infra.following.rebuilding import (
     NamesTaken,
     RebuildRunning,
     Rebuilt,
     TablesBuiltUpon,
     TablesBusy,
-    TablesTooStrict,
-    prepare,
+    build_forward,
     rebuild,
 )
 from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
 from infra.settings import Settings
-from projections.catalogue import tables
+from projections.catalogue import DOCUMENTED
 from projections.memberships import LISTING
-from tests.projections.histories import History, every_row, record, rich
+from tests.projections.histories import every_row, record, rich
 from tests.waiting import until
 
+BESIDE = "SELECT 1 FROM pg_namespace WHERE nspname = 'club_rebuild_documented'"
 CHECKOUT = Path(__file__).parents[3]
-TABLES = tables(shared_memberships=False)
 
 
 @asynccontextmanager
@@ -65,12 +65,12 @@ async def follow(database: str) -> None:
     """Project all that is in the ledger, as the tail does."""
     postgres = Postgres(database)
     async with await postgres.connect() as connection:
-        while await Tail(postgres, Watch()).step(connection):
+        while await Projector(postgres, DOCUMENTED, Watch()).step(connection):
             pass
 
 
 async def rebuilt(database: str) -> Rebuilt:
-    return await rebuild(Postgres(database), TABLES)
+    return await rebuild(Postgres(database), DOCUMENTED)
 
 
 @pytest.fixture
@@ -244,7 +244,9 @@ async def test_a_rebuild_killed_halfway_changes_nothing_and_can_be_run_again(
             await until(waits, "the rebuild came to the tables in use")
             process.kill()
             process.wait(30)
-    assert await ask(followed, "SELECT 1 FROM pg_namespace WHERE nspname = 'club_rebuild'")
+    assert await ask(
+        followed, "SELECT 1 FROM pg_namespace WHERE nspname = 'club_rebuild_documented'"
+    )
     assert await rows_of(followed) == before
 
     async def again() -> Rebuilt | None:
@@ -256,7 +258,9 @@ async def test_a_rebuild_killed_halfway_changes_nothing_and_can_be_run_again(
     done = await until(again, "the next rebuild may begin")
     assert done.differing == ()
     assert await rows_of(followed) == before
-    assert not await ask(followed, "SELECT 1 FROM pg_namespace WHERE nspname = 'club_rebuild'")
+    assert not await ask(
+        followed, "SELECT 1 FROM pg_namespace WHERE nspname = 'club_rebuild_documented'"
+    )
 
 
 async def test_only_one_rebuilds_at_a_time(followed: str, settings: Settings) -> None:
@@ -331,56 +335,26 @@ async def test_memory_does_not_grow_with_the_ledger(
 # --- a changed definition ----------------------------------------------------------------------
 
 
-async def test_tables_of_another_generation_are_built_again_at_the_start(
-    followed: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+NEWER = replace(DOCUMENTED, generation=DOCUMENTED.generation + 1)
+"""The documented tables as the next release has them."""
+
+
+async def test_tables_of_an_older_generation_are_built_again(followed: str) -> None:
     before = await rows_of(followed)
     await ask(followed, "UPDATE users SET email = 'by another projector' WHERE id = 1")
-    async with open_club(settings):
-        assert await rows_of(followed) != before, "nothing has changed: nothing is built again"
-    monkeypatch.setattr("projections.engine.schema.GENERATION", 2)
-    async with open_club(settings):
-        assert await rows_of(followed) == before
+    await build_forward(Postgres(followed), DOCUMENTED)
+    assert await rows_of(followed) != before, "nothing has changed: nothing is built again"
+    await build_forward(Postgres(followed), NEWER)
+    assert await rows_of(followed) == before
 
 
-async def test_shared_memberships_come_and_go_with_their_setting(
-    followed: str, settings: Settings
-) -> None:
-    unique = "SELECT 1 FROM pg_indexes WHERE indexdef LIKE 'CREATE UNIQUE%%(membership_id)'"
+async def test_of_two_that_start_at_once_one_builds_and_the_other_waits(followed: str) -> None:
     before = await rows_of(followed)
-    sharing = settings.model_copy(update={"shared_memberships": True})
-    assert await ask(followed, unique)
-    async with open_club(sharing):
-        assert not await ask(followed, unique)
-        assert await rows_of(followed) == before
-    async with open_club(settings):
-        assert await ask(followed, unique)
-        assert await rows_of(followed) == before
-
-
-async def test_memberships_that_are_shared_already_cannot_be_taken_back(
-    database: str, settings: Settings
-) -> None:
-    events = History.of([("register_client", 0, 0)]).events
-    for event in events:
-        if event.originator_id == "client-3" and hasattr(event, "membership_id"):
-            event.__dict__["membership_id"] = 1
-    await record(database, events)
-    async with open_club(settings.model_copy(update={"shared_memberships": True})) as club:
-        await club.read_side.reached(len(events))
-        before = await rows_of(database)
-    with pytest.raises(TablesTooStrict, match="membership_id"):
-        async with open_club(settings):
-            pytest.fail("it cannot be as it is set")
-    assert await rows_of(database) == before
-
-
-async def test_of_two_that_start_at_once_one_builds_and_the_other_waits(
-    followed: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = await rows_of(followed)
-    monkeypatch.setattr("projections.engine.schema.GENERATION", 3)
-    await asyncio.gather(*(prepare(Postgres(followed), TABLES) for _ in range(3)))
+    built = await asyncio.gather(
+        *(build_forward(Postgres(followed), NEWER) for _ in range(3)), return_exceptions=True
+    )
+    assert {type(one) for one in built} <= {type(None), TablesOlder}
+    assert None in built
     assert await rows_of(followed) == before
 
 
@@ -390,7 +364,7 @@ async def test_all_who_start_at_once_on_an_empty_database_find_the_tables(
     fresh = settings.model_copy(update={"database_url": empty_database})
 
     async def opened() -> None:
-        async with open_club(fresh):
+        async with open_club(fresh, building=True):
             assert await rows_of(empty_database) == []
 
     await asyncio.gather(*(opened() for _ in range(3)))
@@ -428,9 +402,7 @@ async def test_tables_that_are_not_the_clubs_are_never_touched(
     assert len(before) > 6
 
     await rebuilt(followed)
-    monkeypatch.setattr("projections.engine.schema.GENERATION", 4)
-    async with open_club(settings):
-        pass
+    await build_forward(Postgres(followed), NEWER)
     assert await ask(followed, THEIRS) == before
     assert await ask(followed, "SELECT what FROM soap") == [("soap",)]
     assert await ask(followed, "SELECT name FROM shop.users") == [("somebody else",)]
@@ -449,7 +421,9 @@ async def test_a_database_with_tables_of_the_same_names_is_left_as_it_is(
 ) -> None:
     await ask(empty_database, foreign)
     with pytest.raises(NamesTaken, match=f"its own {names}:"):
-        async with open_club(settings.model_copy(update={"database_url": empty_database})):
+        async with open_club(
+            settings.model_copy(update={"database_url": empty_database}), building=True
+        ):
             pytest.fail("these tables are somebody else's")
     found = await ask(
         empty_database, "SELECT to_regclass('exercises'), to_regtype('client_status')"

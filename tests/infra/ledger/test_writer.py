@@ -27,7 +27,7 @@ from application.ports.ledger import (
 )
 from infra.ledger import writer as writers
 from infra.ledger.postgres import Postgres
-from infra.ledger.schema import create_ledger
+from infra.ledger.schema import advance_ledger
 from infra.ledger.writer import Writer, WriterStopped
 from infra.servers.embedded_postgres import embedded_postgres
 from tests.infra.ledger.proxy import Proxy
@@ -513,7 +513,7 @@ async def test_a_database_that_was_stopped_is_used_again_once_it_is_started(
         home = Path(folder, "club")
         url = running.enter_context(embedded_postgres(home))
         async with await Postgres(url).connect(autocommit=True) as connection:
-            await create_ledger(connection)
+            await advance_ledger(connection)
         await _outlive(home, url, running.close, monkeypatch)
 
 

@@ -17,7 +17,7 @@ from application.users import DeleteUser
 from domain.aggregate import Event
 from domain.payments import DetailsChanged, Payment
 from domain.reservations import Reservation
-from infra.following.outbox import Outbox
+from infra.ledger import feed
 from interfaces.amqp.asyncapi.events import events_of_the_domain
 from interfaces.amqp.outgoing import FACTS, UNNAMED, cloud_event, facts
 from tests.conftest import Rest
@@ -162,8 +162,8 @@ async def test_nothing_that_tells_who_somebody_is_leaves_a_club_at_work(rest: Re
     scene = await furnished(rest)
     await rest.do(DeleteUser(scene.user))
     rows = await rest.club.postgres.rows("SELECT count(*) FROM ledger_events")
-    async with Outbox.of(rest.club.postgres, "test") as outbox:
-        recorded = await outbox.next(1000)
+    async with await rest.club.postgres.connect() as connection:
+        recorded, _ = await feed.after(connection, 0, 1000)
     assert len(recorded) == rows[0][0]
     out = [
         cloud_event(one.event, one.position, "http://club", one.correlation_id, one.causation_id)

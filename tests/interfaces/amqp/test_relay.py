@@ -20,14 +20,12 @@ from structlog.testing import capture_logs
 
 from application.exercises import AddExercise, ExerciseBody
 from infra.bootstrap import Club
-from infra.following.outbox import RELAY, lag
+from infra.following.relaying import BATCH, RELAY, lag
 from infra.settings import Settings
 from interfaces.amqp.main import run_relay
-from interfaces.amqp.relay import BATCH
 from interfaces.amqp.topology import EVENTS_EXCHANGE, declare_events
 from tests.conftest import Rest
 from tests.databases import read_only, takes_writes
-from tests.infra.following.test_outbox import until_waiting
 from tests.projections.histories import record, rich
 from tests.rabbitmq import private_rabbitmq
 from tests.waiting import until
@@ -348,7 +346,6 @@ async def test_of_two_relays_one_works_and_the_other_takes_over(
     first = asyncio.create_task(run_relay(club, closing := asyncio.Event()))
     found = await subscriber.until(await add_exercise(rest, "Squat"))
     async with relaying(club) as second:
-        await until_waiting(database)
         found += await subscriber.until(await add_exercise(rest, "Lunge"))
         await caught_up(club)
         closing.set()
@@ -362,15 +359,27 @@ async def test_of_two_relays_one_works_and_the_other_takes_over(
 async def test_a_relay_that_waits_for_its_turn_ends_when_it_is_asked_to(
     rest: Rest, club: Club, database: str
 ) -> None:
-    async with relaying(club):
-        await add_exercise(rest, "Squat")
-        await caught_up(club)
+    async with await club.postgres.connect(autocommit=True) as other:
+        await other.execute(
+            "SELECT pg_advisory_lock(hashtextextended('club relay ' || %s, 0))", [RELAY]
+        )
         waiting = asyncio.create_task(run_relay(club, closing := asyncio.Event()))
-        await until_waiting(database)
+        await add_exercise(rest, "Squat")
+        await until(lambda: _has_looked(club), "it looked whether it has its turn")
+        assert await lag(club.postgres, RELAY) is None
         closing.set()
         done, _ = await asyncio.wait({waiting}, timeout=5)
         waiting.cancel()
         assert done
+
+
+async def _has_looked(club: Club) -> bool:
+    looked = await club.postgres.rows(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        " AND query LIKE '%club relay%' AND pid <> pg_backend_pid() AND state LIKE 'idle%'"
+        " AND query LIKE '%try%'"
+    )
+    return bool(looked)
 
 
 async def test_it_leaves_nothing_behind_when_it_is_killed(

@@ -235,7 +235,7 @@ async def test_a_token_that_telegram_refuses_keeps_logins_away_and_the_club_open
 
 async def health(club: Club) -> Health:
     return await examine(
-        club.postgres, club.tail, club.watch, club.metrics, club.store, bot=club.bot is not None
+        club.postgres, club.parts, club.watch, club.metrics, club.store, bot=club.bot is not None
     )
 
 

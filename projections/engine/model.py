@@ -1,0 +1,174 @@
+"""Read models, and the groups in which they advance.
+
+A group has one position, one definition and one commit: tables that reference each other are in
+one group, and a group that stands still, or is being built, holds up no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import io
+import textwrap
+import tokenize
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from types import CodeType, FunctionType
+from typing import NamedTuple
+
+from domain.recorded import Recorded
+from projections.engine.table import Key, Operation, Operations, Row, Table
+
+ENGINE = 2
+"""To be raised when the engine writes other rows for the same operations."""
+
+
+class Stepped(NamedTuple):
+    """What one event makes of the row of a fold (None: it goes), and operations beside it."""
+
+    row: Row | None
+    beside: Operations = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Rows that each follow from what they were before: the engine hands `step` the row so far.
+
+    `key` tells which row an event is about, or None where it is about none.
+    """
+
+    table: Table
+    key: Callable[[Recorded], Key | None]
+    step: Callable[[Row | None, Recorded], Stepped]
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """What is shown of some kinds of aggregates: tables, and what their events mean for them."""
+
+    name: str
+    listens_to: tuple[str, ...]
+    """The kinds of aggregates: `client`, `payment`."""
+    tables: tuple[Table, ...]
+    """Each after those that it references."""
+    project: Callable[[Recorded], Operations] | None = None
+    folds: tuple[Fold, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Read models that advance together."""
+
+    name: str
+    generation: int
+    """A number that only grows: to be raised with every change of what is in the tables."""
+    models: tuple[ReadModel, ...]
+    types: Mapping[str, type[StrEnum]] = field(default_factory=dict)
+    """The enumerated types that the tables use."""
+
+    @cached_property
+    def tables(self) -> tuple[Table, ...]:
+        """Every table, each after those that it references."""
+        return tuple(table for model in self.models for table in model.tables)
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of aggregates that any of the read models listens to."""
+        return frozenset(kind for model in self.models for kind in model.listens_to)
+
+    @cached_property
+    def folds(self) -> tuple[tuple[frozenset[str], Fold], ...]:
+        """Every fold, and the kinds of aggregates that it is shown."""
+        return tuple(
+            (frozenset(model.listens_to), fold) for model in self.models for fold in model.folds
+        )
+
+    @cached_property
+    def _projects(self) -> dict[str, tuple[Callable[[Recorded], Operations], ...]]:
+        return {
+            kind: tuple(
+                model.project
+                for model in self.models
+                if model.project is not None and kind in model.listens_to
+            )
+            for kind in self.kinds
+        }
+
+    def operations(self, recorded: Recorded) -> Iterator[Operation]:
+        """What one event means for the tables, but for what the folds make of it."""
+        for project in self._projects.get(recorded.event.kind, ()):
+            yield from project(recorded)
+
+    @cached_property
+    def definition(self) -> str:
+        """A digest of the tables, and of the source of all that fills them.
+
+        Tables of another definition hold rows that this code would not have written.
+        """
+        described = repr(
+            (
+                ENGINE,
+                [(name, [*values]) for name, values in self.types.items()],
+                [(m.name, m.listens_to, m.tables) for m in self.models],
+                list(_sources(self.models)),
+            )
+        )
+        return hashlib.sha256(described.encode()).hexdigest()
+
+
+def _sources(models: Iterable[ReadModel]) -> Iterator[str]:
+    """The source of each function that makes rows, by name, so that no Python orders them anew."""
+    functions: dict[str, FunctionType] = {}
+    for model in models:
+        waiting: list[object] = [model.project]
+        for fold in model.folds:
+            waiting += [fold.key, fold.step]
+        for function in waiting:
+            _take_with_helpers(function, functions)
+    return (f"{name}:{_words(functions[name])}" for name in sorted(functions))
+
+
+def _take_with_helpers(function: object, found: dict[str, FunctionType]) -> None:
+    """The function, and those of the read models that it calls."""
+    if not isinstance(function, FunctionType):
+        return
+    name = f"{function.__module__}.{function.__qualname__}"
+    room = function.__module__.partition(".")[0]
+    if name in found or room == "domain":
+        return
+    found[name] = function
+    for called in _names(function.__code__):
+        helper = function.__globals__.get(called)
+        if isinstance(helper, FunctionType) and helper.__module__.partition(".")[0] == room:
+            _take_with_helpers(helper, found)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield from _names(const)
+
+
+_LAYOUT = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+}
+
+
+def _words(function: FunctionType) -> str:
+    """Its source without comments, docstrings, blanks and line ends."""
+    source = textwrap.dedent(inspect.getsource(function))
+    words: list[str] = []
+    begins = True
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in _LAYOUT and not (begins and token.type == tokenize.STRING):
+            words.append(token.string)
+        begins = token.type in _LAYOUT
+    return "".join(words)
