@@ -10,7 +10,7 @@ from pydantic import Field
 from application.absent import unknown
 from application.command import Command
 from application.fields import Body, BodyMeasure, Day, Id, Line50, Line80, Phone
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.clients import Admission, Client
 from domain.memberships import Membership
 from domain.refusals import Forbidden
@@ -115,7 +115,7 @@ async def register_client(command: RegisterClient, work: Work) -> Result:
         Reservation.stream(client_of(body.user_id)),
         Reservation.stream(holder_of(body.membership_id)),
     )
-    everybody = work.may("clients.keep")
+    everybody = work.reaches_all("clients.keep")
     if not everybody and body.user_id != work.caller.user_id:
         raise unknown(User, body.user_id, "user_id")
     if not everybody and body.status is not ClientStatus.ACTIVE:
@@ -128,7 +128,7 @@ async def register_client(command: RegisterClient, work: Work) -> Result:
     client = work.add(Client.register(number, body.facts(), work.at))
     await work.reserve(client_of(body.user_id), client, UserHasClient)
     await _hold(client, body.membership_id, work)
-    return shown(client)
+    return result_of(client)
 
 
 async def _refuse_return(user_id: int, work: Work) -> None:
@@ -144,14 +144,18 @@ async def change_client(command: ChangeClient, work: Work) -> Result:
     work.must_match(client)
     facts = {name: fact for name, fact in command.facts.items() if (name, fact) != ("status", None)}
     for name in NOBODY_GRANTS_THEMSELVES:
-        if name in facts and facts[name] != client.facts[name] and not work.may("clients.decide"):
+        if (
+            name in facts
+            and facts[name] != client.facts[name]
+            and not work.reaches_all("clients.decide")
+        ):
             raise Forbidden(field=name)
     await _transfer(client, facts.pop("user_id", client.user_id), work)
     await _change_membership(client, facts.pop("membership_id", client.membership_id), work)
     status = facts.pop("status", client.status)
     client.change_details(facts, work.at)
     client.change_status(ClientStatus(status), work.at)
-    return shown(client)
+    return result_of(client)
 
 
 async def _transfer(client: Client, user_id: int, work: Work) -> None:

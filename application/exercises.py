@@ -7,7 +7,7 @@ from typing import Any
 
 from application.command import Command
 from application.fields import Body, Flag, Line50, Text
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.exercises import Exercise
 from domain.reservations import ExerciseTitleTaken, Reservation
 from domain.values import Complexity, MuscleGroup
@@ -55,7 +55,7 @@ async def add_exercise(command: AddExercise, work: Work) -> Result:
     number = await work.new_number(Exercise)
     exercise = work.add(Exercise.add(number, command.body.facts(), work.at))
     await work.reserve(title_of(exercise.title), exercise, ExerciseTitleTaken)
-    return shown(exercise)
+    return result_of(exercise)
 
 
 async def change_exercise(command: ChangeExercise, work: Work) -> Result:
@@ -68,7 +68,7 @@ async def change_exercise(command: ChangeExercise, work: Work) -> Result:
         await work.reserve(new, exercise, ExerciseTitleTaken)
         await work.release(old, exercise)
     exercise.change(command.facts, work.at)
-    return shown(exercise)
+    return result_of(exercise)
 
 
 async def delete_exercise(command: DeleteExercise, work: Work) -> Result:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from application.command import Command
 from application.fields import Body, Price, Text
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.clients import Client
 from domain.memberships import Membership
 from domain.reservations import MembershipHeld
@@ -51,7 +51,7 @@ async def add_membership(command: AddMembership, work: Work) -> Result:
     """Memberships are the club's to keep."""
     work.must_reach_all("memberships.keep")
     number = await work.new_number(Membership)
-    return shown(work.add(Membership.add(number, command.body.facts(), work.at)))
+    return result_of(work.add(Membership.add(number, command.body.facts(), work.at)))
 
 
 async def change_membership(command: ChangeMembership, work: Work) -> Result:
@@ -60,7 +60,7 @@ async def change_membership(command: ChangeMembership, work: Work) -> Result:
     membership = await work.get(Membership, command.membership_id)
     work.must_match(membership)
     membership.change(command.facts, work.at)
-    return shown(membership)
+    return result_of(membership)
 
 
 async def delete_membership(command: DeleteMembership, work: Work) -> Result:

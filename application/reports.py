@@ -9,7 +9,7 @@ from pydantic import Field
 
 from application.command import Command
 from application.fields import Body, Day
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.reports import Report
 
 
@@ -39,4 +39,4 @@ async def draw_up_report(command: DrawUpReport, work: Work) -> Result:
     start = command.body.report_date_start or command.body.report_date_end or today
     end = command.body.report_date_end or start
     number = await work.new_number(Report)
-    return shown(work.add(Report.draw_up(number, start, end, zone, work.at)))
+    return result_of(work.add(Report.draw_up(number, start, end, zone, work.at)))

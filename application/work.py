@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from application.absent import missing, unknown
 from application.access import RULES, THE_CLUB, allow, reaches_all
-from application.command import Asked
+from application.command import Context
 from application.ports.ledger import NothingSince, Recording
 from application.ports.read_side import Seen
 from application.ports.services import Rules, Services
@@ -37,15 +37,15 @@ class Work:
         self,
         services: Services,
         repository: Repository,
-        asked: Asked,
+        context: Context,
         command: str,
         causation_id: str,
         *,
         use_known: bool,
     ) -> None:
         self.services = services
-        self.caller = asked.caller
-        self.origin = asked.origin
+        self.caller = context.caller
+        self.origin = context.origin
         self.at: datetime = services.clock.now()
         self.recordings: list[Recording] = []
         self.expected: dict[str, int] = {}
@@ -56,7 +56,7 @@ class Work:
         self._loaded: dict[str, Aggregate | None] = {}
         self._command = command
         self._causation_id = causation_id
-        self._versions = asked.versions
+        self._versions = context.versions
 
     @property
     def rules(self) -> Rules:
@@ -116,7 +116,7 @@ class Work:
         if not reaches_all(self.caller, action):
             raise Forbidden
 
-    def may(self, action: str) -> bool:
+    def reaches_all(self, action: str) -> bool:
         """Whether the caller's role may do this to everybody's."""
         return self.caller.role in RULES[action].roles
 
@@ -187,6 +187,6 @@ class Work:
         self._repository.forget(list(self._loaded))
 
 
-def shown(aggregate: Aggregate) -> Result:
+def result_of(aggregate: Aggregate) -> Result:
     """The aggregate as its row shows it."""
-    return Result(aggregate.shown(), aggregate.version)
+    return Result(aggregate.row(), aggregate.version)

@@ -129,8 +129,8 @@ async def open_club(
         club = replace(_wire(settings, postgres, store, channel), bot=bot, rabbitmq=rabbitmq)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
-            shown = club.tail.run() if projecting else follow(postgres, club.watch)
-            running = [tasks.create_task(shown, name="tail")]
+            following = club.tail.run() if projecting else follow(postgres, club.watch)
+            running = [tasks.create_task(following, name="tail")]
             if settings.database_url is None:
                 running.append(tasks.create_task(_keep_up(club), name="embedded-postgres"))
             if housekeeping:

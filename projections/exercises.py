@@ -50,7 +50,7 @@ def project(event: Event) -> Operations:
 LISTING = Listing(
     kind="exercise",
     table="exercises AS e",
-    shown="e.id, e.title, e.description, e.muscle_group, e.equipment_required, e.complexity_lvl",
+    answer="e.id, e.title, e.description, e.muscle_group, e.equipment_required, e.complexity_lvl",
     columns={
         "id": "e.id",
         "title": "e.title",

@@ -6,7 +6,7 @@ from domain.aggregate import Event
 from domain.reports import DrawnUp
 from projections.engine.lists import Listing
 from projections.engine.table import Compute, Operations, Table
-from projections.users import SHOWN
+from projections.users import ANSWER
 
 SIMPLE_REPORT = Table(
     "simple_report",
@@ -24,10 +24,10 @@ TABLES = (SIMPLE_REPORT,)
 _DRAW_UP = f"""
 INSERT INTO simple_report (id, report_date_start, report_date_end, new_users)
 SELECT %(id)s, %(start)s::date, %(end)s::date, jsonb_build_object('data', coalesce((
-    SELECT jsonb_agg(to_jsonb(shown) ORDER BY shown.id)
-    FROM (SELECT {SHOWN} FROM users AS u
+    SELECT jsonb_agg(to_jsonb(answer) ORDER BY answer.id)
+    FROM (SELECT {ANSWER} FROM users AS u
           WHERE u.created_at >= %(start)s::date::timestamp AT TIME ZONE %(zone)s
-            AND u.created_at < (%(end)s::date + 1)::timestamp AT TIME ZONE %(zone)s) AS shown
+            AND u.created_at < (%(end)s::date + 1)::timestamp AT TIME ZONE %(zone)s) AS answer
     ), '[]'))
 """
 
@@ -50,7 +50,7 @@ def project(event: Event) -> Operations:
 LISTING = Listing(
     kind="report",
     table="simple_report AS r",
-    shown="r.id, r.report_date_start, r.report_date_end, r.new_users",
+    answer="r.id, r.report_date_start, r.report_date_end, r.new_users",
     columns={
         "id": "r.id",
         "report_date_start": "r.report_date_start",

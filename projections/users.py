@@ -64,7 +64,7 @@ def project(event: Event) -> Operations:
             return
 
 
-SHOWN = f"""
+ANSWER = f"""
     u.id, u.username, u.email, u.role,
     {utc("u.created_at")}, {utc("u.last_login")}, {utc("u.deleted_at")}
 """
@@ -73,7 +73,7 @@ SHOWN = f"""
 LISTING = Listing(
     kind="user",
     table="users AS u",
-    shown=SHOWN,
+    answer=ANSWER,
     owner="u.id",
     columns={
         "id": "u.id",
@@ -89,7 +89,7 @@ LISTING = Listing(
 FOR_REPORT = Listing(
     kind="user",
     table="users AS u",
-    shown=SHOWN,
+    answer=ANSWER,
     owner="u.id",
     columns={"id": "u.id", "from_date": "u.created_at", "to_date": "u.created_at"},
     comparisons={"from_date": ">=", "to_date": "<"},

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from application.access import ANYBODY, Caller, Origin, reaches_all
 from application.bus import Bus, Outcome, StillInFlight
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.fields import LARGEST_ID
 from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey
 from application.ports.signing_in import Callers, InvalidToken, StoreUnavailable
@@ -72,7 +72,7 @@ class CommandsIn:
             instance = f"/{asked.type}/{asked.subject or ''}"
             wire = _wire(asked)
             outcome = await self._do(wire, asked, message)
-            body = await self._shown(wire, outcome)
+            body = await self._body(wire, outcome)
         except (LedgerUnavailable, Overloaded, StoreUnavailable) as away:
             raise Unavailable(type(away).__name__) from away
         except (Busy, StillInFlight) as taken:
@@ -98,7 +98,7 @@ class CommandsIn:
         caller = await self._caller(message, wire)
         answered = bool(message.reply_to)
         return await self._service.bus.execute(
-            _command(wire, asked), _asked(asked, caller, answered=answered)
+            _command(wire, asked), _context(asked, caller, answered=answered)
         )
 
     async def _caller(self, message: AbstractIncomingMessage, wire: Wire) -> Caller:
@@ -113,11 +113,11 @@ class CommandsIn:
             reaches_all(caller, wire.action)
         return caller
 
-    async def _shown(self, wire: Wire, outcome: Outcome) -> bytes:
+    async def _body(self, wire: Wire, outcome: Outcome) -> bytes:
         if wire.showing is not None and outcome.body is not None:
-            shown = await self._service.reads.one(wire.showing, outcome.body["id"])
-            if shown is not None:
-                return shown.body
+            row = await self._service.reads.one(wire.showing, outcome.body["id"])
+            if row is not None:
+                return row.body
         return b"" if outcome.body is None else orjson.dumps(outcome.body)
 
     async def _answer(
@@ -204,9 +204,9 @@ def _errors(unusable: Unusable) -> list[dict[str, str]] | None:
     ]
 
 
-def _asked(asked: CommandMessage, caller: Caller, *, answered: bool) -> Asked:
+def _context(asked: CommandMessage, caller: Caller, *, answered: bool) -> Context:
     version = asked.expectedversion
-    return Asked(
+    return Context(
         caller,
         correlation_id=asked.correlationid or f"{asked.source} {asked.id}"[:255],
         versions=None if version is None else frozenset({version}),

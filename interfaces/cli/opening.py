@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from application.access import THE_CLUB
 from application.bus import Outcome
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.ports.ledger import LedgerUnavailable
 from domain.refusals import NotFound, Refusal
 from infra.bootstrap import Club, open_club
@@ -99,7 +99,7 @@ async def named(club: Club, username: str) -> int:
 
 async def ask(club: Club, command: Command) -> Outcome:
     """Have the club do something, as whoever sits at the machine."""
-    return await club.bus.execute(command, Asked(THE_CLUB, correlation_id="command-line"))
+    return await club.bus.execute(command, Context(THE_CLUB, correlation_id="command-line"))
 
 
 def on_signal(end: Callable[[], object]) -> None:

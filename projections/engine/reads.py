@@ -11,8 +11,8 @@ import psycopg
 
 from projections.engine.batching import Batcher
 from projections.engine.lists import (
-    Asked,
     Listing,
+    PageRequest,
     Statement,
     UnreadableCursor,
     page,
@@ -29,7 +29,7 @@ REMEMBERED = 60.0
 """Seconds for which a count is remembered."""
 
 
-class Shown(NamedTuple):
+class ReadRow(NamedTuple):
     """One row: whose it is, at which version, and its JSON."""
 
     owner: int | None
@@ -57,12 +57,12 @@ class Reads:
     def __init__(self, rows: Rows, cache: Cache) -> None:
         self._rows = rows
         self._cache = cache
-        self._by_key: dict[int, Batcher[tuple[int, ...], Shown | None]] = {}
+        self._by_key: dict[int, Batcher[tuple[int, ...], ReadRow | None]] = {}
         self._statements: Batcher[Statement, list[tuple[Any, ...]]] = Batcher(
             self._run, most_keys=1, most_fetches=4
         )
 
-    async def one(self, listing: Listing, *key: int) -> Shown | None:
+    async def one(self, listing: Listing, *key: int) -> ReadRow | None:
         """The row with this key."""
         batcher = self._by_key.get(id(listing))
         if batcher is None:
@@ -71,32 +71,32 @@ class Reads:
 
     async def _fetch(
         self, listing: Listing, keys: Sequence[tuple[int, ...]]
-    ) -> Mapping[tuple[int, ...], Shown | None]:
+    ) -> Mapping[tuple[int, ...], ReadRow | None]:
         columns = [list(column) for column in zip(*keys, strict=True)]
-        found: dict[tuple[int, ...], Shown | None] = dict.fromkeys(keys)
+        found: dict[tuple[int, ...], ReadRow | None] = dict.fromkeys(keys)
         for key, owner, version, body in await self._rows(listing.by_key(), columns):
-            found[tuple(key)] = Shown(owner, version, body)
+            found[tuple(key)] = ReadRow(owner, version, body)
         return found
 
-    async def page(self, listing: Listing, asked: Asked) -> Page:
+    async def page(self, listing: Listing, wanted: PageRequest) -> Page:
         """A page of a list; raises UnreadableCursor."""
         try:
-            rows = await self._statements.get(page(listing, asked))
+            rows = await self._statements.get(page(listing, wanted))
         except psycopg.DataError as unreadable:
             # The filters were checked; what does not fit its column is in the cursor.
             raise UnreadableCursor from unreadable
-        more = len(rows) > asked.limit
-        rows = rows[: asked.limit]
+        more = len(rows) > wanted.limit
+        rows = rows[: wanted.limit]
         body = b"[" + b",".join([row[2] for row in rows]) + b"]"
         return Page(body, write_cursor(rows[-1][0], rows[-1][1]) if more else None)
 
-    async def total(self, listing: Listing, asked: Asked) -> int:
+    async def total(self, listing: Listing, wanted: PageRequest) -> int:
         """How many rows the list has.
 
         It costs a scan, so it is remembered with the position of the read tables: at the same
         position, it is the same. (But for rows that time alone takes out of a list.)
         """
-        statement = total(listing, asked)
+        statement = total(listing, wanted)
         ((position,),) = await self._statements.get(Statement(POSITION, ()))
         asked_for = hashlib.sha256(repr(statement).encode()).hexdigest()
         key = f"count:{position}:{asked_for}"

@@ -13,7 +13,7 @@ import pytest
 from application.access import THE_CLUB, Caller
 from application.bus import Bus
 from application.clients import ChangeClient, ClientBody, RegisterClient
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
@@ -213,8 +213,8 @@ class Scene:
 
     async def do(self, *commands: Command) -> int:
         """The position at which it ended."""
-        done = [await self._bus.execute(c, Asked(THE_CLUB, "scene")) for c in commands]
-        assert all(outcome.shown for outcome in done)
+        done = [await self._bus.execute(c, Context(THE_CLUB, "scene")) for c in commands]
+        assert all(outcome.visible for outcome in done)
         return done[-1].position
 
     async def sign_in(self, number: int, sessions: int) -> int:
@@ -412,7 +412,7 @@ def test_the_time_is_utc_and_does_not_run_backwards(clock: Clock) -> None:
 
 
 async def do(club: Club, command: Command) -> None:
-    await club.bus.execute(command, Asked(THE_CLUB, "scene"))
+    await club.bus.execute(command, Context(THE_CLUB, "scene"))
 
 
 @pytest.fixture

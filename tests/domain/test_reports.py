@@ -13,7 +13,7 @@ def test_a_report_covers_the_days_from_its_start_to_its_end(end: str) -> None:
     report = Report.draw_up(2, "2026-01-31", end, "Europe/Berlin", START)
     days = {"report_date_start": "2026-01-31", "report_date_end": end}
     assert news(report) == [told(DrawnUp, **days, timezone="Europe/Berlin")]
-    assert report.shown() == {"id": 2, **days}
+    assert report.row() == {"id": 2, **days}
 
 
 def test_a_report_does_not_end_before_it_starts() -> None:

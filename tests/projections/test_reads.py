@@ -29,7 +29,7 @@ from projections import (
     trainings,
     users,
 )
-from projections.engine.lists import Asked, Listing, UnreadableCursor, write_cursor
+from projections.engine.lists import Listing, PageRequest, UnreadableCursor, write_cursor
 from projections.engine.reads import Reads
 from tests.projections.histories import History, record, rich
 
@@ -101,7 +101,7 @@ async def test_rows_asked_for_at_once_are_one_query(queries: Queries, history: H
     for client, shown in zip(history.living(Client) * 2, found[:-1], strict=True):
         assert shown is not None
         assert (shown.owner, shown.version) == (client.user_id, client.version)
-        assert orjson.loads(shown.body) == client.shown()
+        assert orjson.loads(shown.body) == client.row()
 
 
 async def test_rows_of_different_tables_are_not_mixed_up(
@@ -136,7 +136,7 @@ async def test_a_row_with_a_key_of_two_numbers_is_found_by_both(
 async def test_no_row_shows_a_password(queries: Queries) -> None:
     reads = Reads(queries.rows, Marks(InProcessStore()))
     for listing in LISTINGS.values():
-        assert b"hash" not in (await reads.page(listing, Asked(limit=500))).body
+        assert b"hash" not in (await reads.page(listing, PageRequest(limit=500))).body
 
 
 async def test_a_lost_database_is_told_to_all_who_asked() -> None:
@@ -147,8 +147,8 @@ async def test_a_lost_database_is_told_to_all_who_asked() -> None:
     answers = await asyncio.gather(
         reads.one(users.LISTING, 1),
         reads.one(users.LISTING, 2),
-        reads.page(users.LISTING, Asked()),
-        reads.total(users.LISTING, Asked()),
+        reads.page(users.LISTING, PageRequest()),
+        reads.total(users.LISTING, PageRequest()),
         return_exceptions=True,
     )
     assert [type(answer) for answer in answers] == [LedgerUnavailable] * 4
@@ -157,11 +157,13 @@ async def test_a_lost_database_is_told_to_all_who_asked() -> None:
 # --- lists -------------------------------------------------------------------------------------
 
 
-async def walk(reads: Reads, listing: Listing, asked: Asked) -> list[list[dict[str, Any]]]:
+async def walk(reads: Reads, listing: Listing, wanted: PageRequest) -> list[list[dict[str, Any]]]:
     """All pages of a list."""
-    pages, after = [], asked.after
+    pages, after = [], wanted.after
     while True:
-        found = await reads.page(listing, Asked(asked.filters, asked.sort, after, asked.limit))
+        found = await reads.page(
+            listing, PageRequest(wanted.filters, wanted.sort, after, wanted.limit)
+        )
         pages.append(orjson.loads(found.body))
         after = found.after
         if after is None:
@@ -174,8 +176,8 @@ async def test_every_list_in_every_order_is_walked_from_end_to_end(queries: Quer
     for case in SORTS:
         listing, sort = case.values
         assert isinstance(listing, Listing)
-        whole = await walk(reads, listing, Asked(sort=str(sort), limit=500))
-        pages = await walk(reads, listing, Asked(sort=str(sort), limit=7))
+        whole = await walk(reads, listing, PageRequest(sort=str(sort), limit=500))
+        pages = await walk(reads, listing, PageRequest(sort=str(sort), limit=7))
         assert len(whole) == 1, case.id
         assert whole[0], f"{case.id}: there is something to see"
         assert [row for page in pages for row in page] == whole[0], case.id
@@ -185,12 +187,12 @@ async def test_every_list_in_every_order_is_walked_from_end_to_end(queries: Quer
 async def test_a_sort_is_by_value_and_rows_without_one_come_last(queries: Queries) -> None:
     reads = Reads(queries.rows, Marks(InProcessStore()))
     for sort in ("gender", "-gender"):
-        ((*rows,),) = await walk(reads, clients.LISTING, Asked(sort=sort, limit=500))
+        ((*rows,),) = await walk(reads, clients.LISTING, PageRequest(sort=sort, limit=500))
         genders = [row["gender"] for row in rows]
         assert None in genders
         assert "OTHER" in genders
         assert genders == sorted(genders, key=lambda gender: gender is None)
-    ((*newest,),) = await walk(reads, users.LISTING, Asked(sort="-created_at", limit=500))
+    ((*newest,),) = await walk(reads, users.LISTING, PageRequest(sort="-created_at", limit=500))
     created = [row["created_at"] for row in newest]
     assert created == sorted(created, reverse=True)
     assert len(set(created)) > 5
@@ -198,8 +200,8 @@ async def test_a_sort_is_by_value_and_rows_without_one_come_last(queries: Querie
 
 async def test_equal_pages_asked_for_at_once_are_run_once(queries: Queries) -> None:
     reads = Reads(queries.rows, Marks(InProcessStore()))
-    same = [reads.page(users.LISTING, Asked(limit=5)) for _ in range(20)]
-    other = reads.page(users.LISTING, Asked(limit=6))
+    same = [reads.page(users.LISTING, PageRequest(limit=5)) for _ in range(20)]
+    other = reads.page(users.LISTING, PageRequest(limit=6))
     found = await asyncio.gather(*same, other)
     assert len(queries.asked) == 2
     assert len({page.body for page in found[:20]}) == 1
@@ -208,18 +210,18 @@ async def test_equal_pages_asked_for_at_once_are_run_once(queries: Queries) -> N
 
 async def test_a_total_counts_all_that_the_filter_lets_through(queries: Queries) -> None:
     reads = Reads(queries.rows, Marks(InProcessStore()))
-    ((*shown,),) = await walk(reads, clients.LISTING, Asked({"status": "ACTIVE"}, limit=500))
-    everybody = await reads.total(clients.LISTING, Asked())
-    active = await reads.total(clients.LISTING, Asked({"status": "ACTIVE"}, limit=1))
+    ((*shown,),) = await walk(reads, clients.LISTING, PageRequest({"status": "ACTIVE"}, limit=500))
+    everybody = await reads.total(clients.LISTING, PageRequest())
+    active = await reads.total(clients.LISTING, PageRequest({"status": "ACTIVE"}, limit=1))
     assert active == len(shown)
     assert 0 < active < everybody
 
 
 async def test_an_owner_sees_their_own_and_nothing_else(queries: Queries) -> None:
     reads = Reads(queries.rows, Marks(InProcessStore()))
-    ((first, *others),) = await walk(reads, clients.LISTING, Asked(limit=500))
+    ((first, *others),) = await walk(reads, clients.LISTING, PageRequest(limit=500))
     assert others
-    own = await reads.page(clients.LISTING, Asked(owner=first["user_id"]))
+    own = await reads.page(clients.LISTING, PageRequest(owner=first["user_id"]))
     assert orjson.loads(own.body) == [first]
 
 
@@ -238,6 +240,6 @@ async def test_a_cursor_that_does_not_fit_the_column_is_refused(
     queries: Queries, listing: Listing, sort: str, value: str
 ) -> None:
     reads = Reads(queries.rows, Marks(InProcessStore()))
-    asked = Asked(sort=sort, after=write_cursor(value, [1]))
+    wanted = PageRequest(sort=sort, after=write_cursor(value, [1]))
     with pytest.raises(UnreadableCursor):
-        await reads.page(listing, asked)
+        await reads.page(listing, wanted)

@@ -62,9 +62,9 @@ def _message(message: Json, found: Json) -> Iterator[str]:
         name = data["$ref"].removeprefix(SCHEMAS)
         yield f"\nData: [{name}](#{name.lower()})"
     yield from _table(data if "specversion" in properties else payload, found)
-    shown = example.get("data") if "specversion" in properties else example
-    if shown:
-        yield f"\n```json\n{orjson.dumps(shown).decode()}\n```"
+    data = example.get("data") if "specversion" in properties else example
+    if data:
+        yield f"\n```json\n{orjson.dumps(data).decode()}\n```"
 
 
 def _models(found: Json) -> Iterator[str]:

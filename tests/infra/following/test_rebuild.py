@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from application.access import THE_CLUB
-from application.command import Asked
+from application.command import Context
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from infra.bootstrap import Club, open_club
 from infra.following.projecting import Tail
@@ -220,14 +220,14 @@ async def test_no_command_is_lost_or_doubled_or_unseen_during_rebuilds(
 
 async def _write_and_read(club: Club, price: str) -> tuple[int, str]:
     """Two commands about a new membership, each of which is to be seen at once."""
-    asked = Asked(THE_CLUB, "test")
-    added = await club.bus.execute(AddMembership(MembershipBody(price=price)), asked)
+    context = Context(THE_CLUB, "test")
+    added = await club.bus.execute(AddMembership(MembershipBody(price=price)), context)
     assert added.body is not None
     number = int(added.body["id"])
     change: dict[str, str | None] = {"description": f"at {price}"}
-    changed = await club.bus.execute(ChangeMembership(number, change), asked)
-    assert added.shown
-    assert changed.shown
+    changed = await club.bus.execute(ChangeMembership(number, change), context)
+    assert added.visible
+    assert changed.visible
     shown = await club.reads.one(LISTING, number)
     assert shown is not None, "who writes reads it"
     assert shown.version == 2

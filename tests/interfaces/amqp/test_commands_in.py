@@ -18,7 +18,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 
 from application.bus import Outcome
 from application.clients import ClientBody, RegisterClient
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.sessions import EndSession
 from domain.values import Role
 from infra.bootstrap import Club
@@ -376,8 +376,8 @@ class Cut:
         self._bus = club.bus
         self._connection = connection
 
-    async def execute(self, command: Command, asked: Asked) -> Outcome:
-        outcome = await self._bus.execute(command, asked)
+    async def execute(self, command: Command, context: Context) -> Outcome:
+        outcome = await self._bus.execute(command, context)
         await self._connection.close(ConnectionError("cut"))
         return outcome
 

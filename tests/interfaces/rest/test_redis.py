@@ -20,7 +20,7 @@ from infra.bootstrap import open_club
 from infra.settings import Settings
 from infra.short_lived import LONGEST_MARK, LONGEST_WAIT, Marks, open_store
 from interfaces.rest.main import create_app
-from projections.engine.lists import Asked
+from projections.engine.lists import PageRequest
 from projections.engine.reads import Reads
 from projections.exercises import LISTING
 from tests.conftest import Rest
@@ -329,7 +329,7 @@ class Counting:
         return await self._rest.club.postgres.rows(sql, params)
 
     async def total(self, **filters: Any) -> int:
-        return await self.reads.total(LISTING, Asked(filters=filters))
+        return await self.reads.total(LISTING, PageRequest(filters=filters))
 
 
 @pytest.fixture
