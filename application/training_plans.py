@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from application.absent import missing, unknown
+from application.access import Permission
 from application.command import Command
 from application.fields import Body, Id, Line200, Text
 from application.trainings import in_reach
@@ -173,7 +174,7 @@ async def pin_plan(command: PinPlan, work: Work) -> Result:
     client = await _client_in_reach(command.client_id, work)
     number = command.body.training_plan_id
     plan = await work.refer(TrainingPlan, number, "training_plan_id")
-    if not work.reaches_all("training-plans.keep") and plan.user_id != work.caller.user_id:
+    if not work.reaches_all(Permission.TRAINING_PLANS_KEEP) and plan.user_id != work.caller.user_id:
         raise unknown(TrainingPlan, number, "training_plan_id")
     plan.pin_to(client.number, work.at)
     body = {
@@ -190,7 +191,7 @@ async def unpin_plan(command: UnpinPlan, work: Work) -> Result:
     plan = await work.get(TrainingPlan, command.training_plan_id)
     if client.number not in plan.pinned:
         # Whether there is such a plan is not for everybody to know.
-        work.allow("training-plans.keep", plan, owner=plan.user_id)
+        work.allow(Permission.TRAINING_PLANS_KEEP, plan, owner=plan.user_id)
     work.must_match(plan)
     plan.unpin_from(client.number, work.at)
     return Result(None)
@@ -225,19 +226,22 @@ async def unpin_plans_from(command: UnpinPlansFrom, work: Work) -> Result:
 
 
 async def _user_in_reach(user_id: int, work: Work) -> None:
-    if not work.reaches_all("training-plans.keep") and user_id != work.caller.user_id:
+    if not work.reaches_all(Permission.TRAINING_PLANS_KEEP) and user_id != work.caller.user_id:
         raise unknown(User, user_id, "user_id")
     await work.refer(User, user_id, "user_id")
 
 
 async def _plan_in_reach(number: int, work: Work) -> TrainingPlan:
     plan = await work.get(TrainingPlan, number)
-    work.allow("training-plans.keep", plan, owner=plan.user_id)
+    work.allow(Permission.TRAINING_PLANS_KEEP, plan, owner=plan.user_id)
     return plan
 
 
 async def _client_in_reach(client_id: int, work: Work) -> Client:
     client = await work.get(Client, client_id)
-    if not work.reaches_all("training-plans.keep") and client.user_id != work.caller.user_id:
+    if (
+        not work.reaches_all(Permission.TRAINING_PLANS_KEEP)
+        and client.user_id != work.caller.user_id
+    ):
         raise missing(Client, client_id)
     return client

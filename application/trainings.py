@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from application.absent import missing, unknown
+from application.access import Permission
 from application.clients import owner_of
 from application.command import Command
 from application.fields import Body, Count, Day, Id, Line200, Text, Weight
@@ -248,7 +249,7 @@ def _exercise_row(training: Training, exercise_id: int) -> Result:
 
 async def _client_in_reach(client_id: int, work: Work) -> None:
     client = await work.refer(Client, client_id, "client_id")
-    if not work.reaches_all("trainings.keep") and client.user_id != work.caller.user_id:
+    if not work.reaches_all(Permission.TRAININGS_KEEP) and client.user_id != work.caller.user_id:
         raise unknown(Client, client_id, "client_id")
     if not client.can_be_given_trainings:
         raise ClientNotTraining(field="client_id", status=client.status.value)
@@ -263,7 +264,7 @@ async def _training_in_reach(training_id: int, work: Work) -> Training:
 
 async def in_reach(training: Training, work: Work) -> bool:
     """Whether the caller keeps this training: a TRAINER, or the user whose client's it is."""
-    if work.reaches_all("trainings.keep"):
+    if work.reaches_all(Permission.TRAININGS_KEEP):
         return True
     owner = await owner_of(training.client_id, work)
     return owner is not None and owner == work.caller.user_id

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from application.access import Permission
 from application.command import Command
 from application.fields import Body, Email, Password, Username
 from application.sessions import must_be_signed_in
@@ -65,7 +66,7 @@ class DeleteUser(Command):
 async def register_user(command: RegisterUser, work: Work) -> Result:
     """Anybody may register; the name and the address must be free."""
     body = command.body
-    if body.role is not Role.USER and not work.reaches_all("users.set-role"):
+    if body.role is not Role.USER and not work.reaches_all(Permission.USERS_SET_ROLE):
         raise Forbidden(field="role")
     user = User.register(
         await work.new_number(User),
@@ -84,10 +85,14 @@ async def register_user(command: RegisterUser, work: Work) -> Result:
 async def change_user(command: ChangeUser, work: Work) -> Result:
     """A new name or address is reserved before the old one is given back."""
     user = await work.get(User, command.user_id)
-    work.allow("users.change", user, owner=command.user_id)
+    work.allow(Permission.USERS_CHANGE, user, owner=command.user_id)
     work.must_match(user)
     named = command.body.named()
-    if "role" in named and named["role"] != user.role and not work.reaches_all("users.set-role"):
+    if (
+        "role" in named
+        and named["role"] != user.role
+        and not work.reaches_all(Permission.USERS_SET_ROLE)
+    ):
         raise Forbidden(field="role")
     await _move_username(user, named.get("username", user.username), work)
     await _move_email(user, named.get("email", user.email), work)
@@ -118,7 +123,7 @@ async def _move_email(user: User, email: str, work: Work) -> None:
 async def delete_user(command: DeleteUser, work: Work) -> Result:
     """The name and the address stay taken; the user's client becomes INACTIVE (a policy)."""
     user = await work.get(User, command.user_id)
-    work.allow("users.delete", user, owner=command.user_id)
+    work.allow(Permission.USERS_DELETE, user, owner=command.user_id)
     await must_be_signed_in(work)
     work.must_match(user)
     user.delete(work.at)

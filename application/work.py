@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 from application.absent import missing, unknown
-from application.access import RULES, THE_CLUB, allow, reaches_all
+from application.access import RULES, THE_CLUB, Permission, allow, reaches_all
 from application.command import Context
 from application.ports.ledger import NothingSince, Recording
 from application.ports.read_side import Seen
@@ -107,18 +107,19 @@ class Work:
 
     # --- deciding --------------------------------------------------------------------------
 
-    def allow(self, action: str, aggregate: Aggregate, *, owner: int | None) -> None:
+    def allow(self, permission: Permission, aggregate: Aggregate, *, owner: int | None) -> None:
         """Refuse, as not found, what is out of the caller's reach."""
-        allow(self.caller, action, owner=owner, missing=missing(type(aggregate), aggregate.number))
+        not_found = missing(type(aggregate), aggregate.number)
+        allow(self.caller, permission, owner=owner, missing=not_found)
 
-    def must_reach_all(self, action: str) -> None:
+    def must_reach_all(self, permission: Permission) -> None:
         """Refuse where the caller's role may not do this to everybody's."""
-        if not reaches_all(self.caller, action):
+        if not reaches_all(self.caller, permission):
             raise Forbidden
 
-    def reaches_all(self, action: str) -> bool:
+    def reaches_all(self, permission: Permission) -> bool:
         """Whether the caller's role may do this to everybody's."""
-        return self.caller.role in RULES[action].roles
+        return self.caller.role in RULES[permission].roles
 
     def must_match(self, aggregate: Aggregate) -> None:
         """Refuse where the request named versions, and the aggregate is at another."""

@@ -103,14 +103,14 @@ class CommandsIn:
 
     async def _caller(self, message: AbstractIncomingMessage, wire: Wire) -> Caller:
         given = message.headers.get("authorization")
-        if given is None and wire.action is None:
+        if given is None and wire.permission is None:
             return ANYBODY
         scheme, _, token = str(given).partition(" ")
         if given is None or scheme.lower() != "bearer":
             raise InvalidToken
         caller = await self._service.callers.of(token.strip())
-        if wire.action is not None:
-            reaches_all(caller, wire.action)
+        if wire.permission is not None:
+            reaches_all(caller, wire.permission)
         return caller
 
     async def _body(self, wire: Wire, outcome: Outcome) -> bytes:

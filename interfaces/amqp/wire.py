@@ -17,6 +17,7 @@ from application import (
     users,
 )
 from application import training_plans as plans
+from application.access import Permission
 from application.command import Command
 from application.fields import Body
 from projections.engine.lists import Listing
@@ -31,7 +32,7 @@ class Wire:
 
     make: Callable[..., Command]
     """The command, from the numbers of the subject and the body."""
-    action: str | None
+    permission: Permission | None
     """What the caller must be allowed to do; None for what anybody may."""
     body: type[Body] | None = None
     numbers: int = 0
@@ -42,9 +43,9 @@ class Wire:
 
 
 def _create(
-    make: Callable[..., Command], action: str | None, body: type[Body], **more: Any
+    make: Callable[..., Command], permission: Permission | None, body: type[Body], **more: Any
 ) -> Wire:
-    return Wire(make, action, body, status=201, **more)
+    return Wire(make, permission, body, status=201, **more)
 
 
 def _facts(body: Body) -> Facts:
@@ -57,106 +58,119 @@ def _named(body: Body) -> Facts:
 
 def _replace(
     make: Callable[..., Command],
-    action: str,
+    permission: Permission,
     body: type[Body],
     *,
     numbers: int = 1,
     facts: Callable[[Any], Facts] = _facts,
 ) -> Wire:
     """What is PUT in REST; `facts` are what the body says."""
-    return Wire(lambda *given: make(*given[:-1], facts(given[-1])), action, body, numbers)
+    return Wire(lambda *given: make(*given[:-1], facts(given[-1])), permission, body, numbers)
 
 
 def _change(
-    make: Callable[..., Command], action: str, body: type[Body], *, numbers: int = 1
+    make: Callable[..., Command], permission: Permission, body: type[Body], *, numbers: int = 1
 ) -> Wire:
     """What is PATCHed in REST."""
-    return _replace(make, action, body, numbers=numbers, facts=_named)
+    return _replace(make, permission, body, numbers=numbers, facts=_named)
 
 
-def _delete(make: Callable[..., Command], action: str, numbers: int = 1) -> Wire:
-    return Wire(make, action, numbers=numbers, status=204)
+def _delete(make: Callable[..., Command], permission: Permission, numbers: int = 1) -> Wire:
+    return Wire(make, permission, numbers=numbers, status=204)
 
 
 WIRE: Mapping[str, Wire] = {
     "register-user": _create(users.RegisterUser, None, users.NewUser),
-    "replace-user": Wire(users.ChangeUser, "users.change", users.UserReplacement, 1),
-    "change-user": Wire(users.ChangeUser, "users.change", users.UserChanges, 1),
-    "delete-user": _delete(users.DeleteUser, "users.delete"),
-    "unbind-telegram": _delete(sessions.UnbindTelegram, "users.unbind-telegram"),
+    "replace-user": Wire(users.ChangeUser, Permission.USERS_CHANGE, users.UserReplacement, 1),
+    "change-user": Wire(users.ChangeUser, Permission.USERS_CHANGE, users.UserChanges, 1),
+    "delete-user": _delete(users.DeleteUser, Permission.USERS_DELETE),
+    "unbind-telegram": _delete(sessions.UnbindTelegram, Permission.USERS_UNBIND_TELEGRAM),
     "add-membership": _create(
-        memberships.AddMembership, "memberships.keep", memberships.MembershipBody
+        memberships.AddMembership, Permission.MEMBERSHIPS_KEEP, memberships.MembershipBody
     ),
     "replace-membership": _replace(
-        memberships.ChangeMembership, "memberships.keep", memberships.MembershipBody
+        memberships.ChangeMembership, Permission.MEMBERSHIPS_KEEP, memberships.MembershipBody
     ),
     "change-membership": _change(
-        memberships.ChangeMembership, "memberships.keep", memberships.MembershipChanges
+        memberships.ChangeMembership, Permission.MEMBERSHIPS_KEEP, memberships.MembershipChanges
     ),
-    "delete-membership": _delete(memberships.DeleteMembership, "memberships.keep"),
-    "register-client": _create(clients.RegisterClient, "clients.keep", clients.ClientBody),
+    "delete-membership": _delete(memberships.DeleteMembership, Permission.MEMBERSHIPS_KEEP),
+    "register-client": _create(clients.RegisterClient, Permission.CLIENTS_KEEP, clients.ClientBody),
     "replace-client": _replace(
         clients.ChangeClient,
-        "clients.keep",
+        Permission.CLIENTS_KEEP,
         clients.ClientBody,
         facts=clients.ClientBody.replacement,
     ),
-    "change-client": _change(clients.ChangeClient, "clients.keep", clients.ClientChanges),
-    "delete-client": _delete(clients.DeleteClient, "clients.keep"),
-    "pin-plan": _create(plans.PinPlan, "training-plans.keep", plans.PinBody, numbers=1),
-    "unpin-plan": _delete(plans.UnpinPlan, "training-plans.keep", 2),
-    "add-exercise": _create(exercises.AddExercise, "exercises.keep", exercises.ExerciseBody),
+    "change-client": _change(clients.ChangeClient, Permission.CLIENTS_KEEP, clients.ClientChanges),
+    "delete-client": _delete(clients.DeleteClient, Permission.CLIENTS_KEEP),
+    "pin-plan": _create(plans.PinPlan, Permission.TRAINING_PLANS_KEEP, plans.PinBody, numbers=1),
+    "unpin-plan": _delete(plans.UnpinPlan, Permission.TRAINING_PLANS_KEEP, 2),
+    "add-exercise": _create(
+        exercises.AddExercise, Permission.EXERCISES_KEEP, exercises.ExerciseBody
+    ),
     "replace-exercise": _replace(
-        exercises.ChangeExercise, "exercises.keep", exercises.ExerciseBody
+        exercises.ChangeExercise, Permission.EXERCISES_KEEP, exercises.ExerciseBody
     ),
     "change-exercise": _change(
-        exercises.ChangeExercise, "exercises.keep", exercises.ExerciseChanges
+        exercises.ChangeExercise, Permission.EXERCISES_KEEP, exercises.ExerciseChanges
     ),
-    "delete-exercise": _delete(exercises.DeleteExercise, "exercises.delete"),
-    "plan-training": _create(trainings.PlanTraining, "trainings.keep", trainings.TrainingBody),
+    "delete-exercise": _delete(exercises.DeleteExercise, Permission.EXERCISES_DELETE),
+    "plan-training": _create(
+        trainings.PlanTraining, Permission.TRAININGS_KEEP, trainings.TrainingBody
+    ),
     "plan-training-with-exercises": _create(
-        trainings.PlanTraining, "trainings.keep", trainings.TrainingWithExercises
+        trainings.PlanTraining, Permission.TRAININGS_KEEP, trainings.TrainingWithExercises
     ),
     "replace-training": _replace(
-        trainings.ChangeTraining, "trainings.keep", trainings.TrainingBody
+        trainings.ChangeTraining, Permission.TRAININGS_KEEP, trainings.TrainingBody
     ),
     "change-training": _change(
-        trainings.ChangeTraining, "trainings.keep", trainings.TrainingChanges
+        trainings.ChangeTraining, Permission.TRAININGS_KEEP, trainings.TrainingChanges
     ),
-    "delete-training": _delete(trainings.DeleteTraining, "trainings.keep"),
+    "delete-training": _delete(trainings.DeleteTraining, Permission.TRAININGS_KEEP),
     "add-training-exercise": _create(
-        trainings.AddExerciseToTraining, "trainings.keep", trainings.TrainingExerciseBody
+        trainings.AddExerciseToTraining, Permission.TRAININGS_KEEP, trainings.TrainingExerciseBody
     ),
     "replace-exercise-of-training": _replace(
-        trainings.ChangeExerciseInTraining, "trainings.keep", trainings.Doing, numbers=2
+        trainings.ChangeExerciseInTraining, Permission.TRAININGS_KEEP, trainings.Doing, numbers=2
     ),
     "change-exercise-of-training": _change(
-        trainings.ChangeExerciseInTraining, "trainings.keep", trainings.DoingChanges, numbers=2
+        trainings.ChangeExerciseInTraining,
+        Permission.TRAININGS_KEEP,
+        trainings.DoingChanges,
+        numbers=2,
     ),
     "remove-exercise-of-training": _delete(
-        trainings.RemoveExerciseFromTraining, "trainings.keep", 2
+        trainings.RemoveExerciseFromTraining, Permission.TRAININGS_KEEP, 2
     ),
     "draw-up-training-plan": _create(
-        plans.DrawUpPlan, "training-plans.keep", plans.TrainingPlanBody
+        plans.DrawUpPlan, Permission.TRAINING_PLANS_KEEP, plans.TrainingPlanBody
     ),
     "replace-training-plan": _replace(
         plans.ChangePlan,
-        "training-plans.keep",
+        Permission.TRAINING_PLANS_KEEP,
         plans.TrainingPlanBody,
         facts=plans.TrainingPlanBody.replacement,
     ),
     "change-training-plan": _change(
-        plans.ChangePlan, "training-plans.keep", plans.TrainingPlanChanges
+        plans.ChangePlan, Permission.TRAINING_PLANS_KEEP, plans.TrainingPlanChanges
     ),
-    "delete-training-plan": _delete(plans.DeletePlan, "training-plans.keep"),
+    "delete-training-plan": _delete(plans.DeletePlan, Permission.TRAINING_PLANS_KEEP),
     "add-training-to-plan": _create(
-        plans.AddTrainingToPlan, "training-plans.keep", plans.TrainingInPlanBody, numbers=1
+        plans.AddTrainingToPlan, Permission.TRAINING_PLANS_KEEP, plans.TrainingInPlanBody, numbers=1
     ),
-    "remove-training-from-plan": _delete(plans.RemoveTrainingFromPlan, "training-plans.keep", 2),
-    "request-payment": _create(payments.RequestPayment, "payments.keep", payments.PaymentBody),
-    "change-payment": Wire(payments.ChangePayment, "payments.keep", payments.PaymentBody, 1),
-    "delete-payment": _delete(payments.DeletePayment, "payments.keep"),
+    "remove-training-from-plan": _delete(
+        plans.RemoveTrainingFromPlan, Permission.TRAINING_PLANS_KEEP, 2
+    ),
+    "request-payment": _create(
+        payments.RequestPayment, Permission.PAYMENTS_KEEP, payments.PaymentBody
+    ),
+    "change-payment": Wire(
+        payments.ChangePayment, Permission.PAYMENTS_KEEP, payments.PaymentBody, 1
+    ),
+    "delete-payment": _delete(payments.DeletePayment, Permission.PAYMENTS_KEEP),
     "draw-up-report": _create(
-        reports.DrawUpReport, "reports.draw-up", reports.ReportBody, showing=REPORTS
+        reports.DrawUpReport, Permission.REPORTS_DRAW_UP, reports.ReportBody, showing=REPORTS
     ),
 }

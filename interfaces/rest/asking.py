@@ -15,7 +15,7 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from application.absent import missing
-from application.access import ANYBODY, Caller, Origin, reaches_all
+from application.access import ANYBODY, Caller, Origin, Permission, reaches_all
 from application.bus import Bus, Outcome
 from application.command import Command, Context
 from application.ports.ledger import ReceiptKey
@@ -191,7 +191,7 @@ class Asking:
         await self.service.read_side.reached(int(given))
 
 
-def may(action: str) -> Any:
+def may(permission: Permission) -> Any:
     """Let in whoever may do this, to everybody's or at least to their own; 401 or 403 else."""
 
     async def let_in(request: Request) -> Asking:
@@ -199,7 +199,7 @@ def may(action: str) -> Any:
         caller = await service.callers.of(_bearer(request))
         if request.scope["query_string"]:
             _refuse_unknown(request)
-        return Asking(request, service, caller, everybody=reaches_all(caller, action))
+        return Asking(request, service, caller, everybody=reaches_all(caller, permission))
 
     return Depends(let_in)
 

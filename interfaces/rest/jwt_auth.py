@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.exceptions import HTTPException
 
+from application.access import Permission
 from application.fields import Body, Id, Moment
 from application.limits import Allowance
 from domain.aggregate import time_text
@@ -211,7 +212,7 @@ async def get_access_token(body: Refresh, asking: Annotated[Asking, visiting()])
 
 @routes.post("/logout/", status_code=204, responses=ends())
 async def logout(
-    asking: Annotated[Asking, may("sessions.end")], body: Logout | None = None
+    asking: Annotated[Asking, may(Permission.SESSIONS_END)], body: Logout | None = None
 ) -> Response:
     """End the session of the access token, or another of the caller's own."""
     session_id = None if body is None else body.session_id
@@ -221,7 +222,8 @@ async def logout(
 
 @routes.get("/sessions/", responses=lists(SessionShown))
 async def list_sessions(
-    asking: Annotated[Asking, may("sessions.read")], query: Annotated[SessionsQuery, Query()]
+    asking: Annotated[Asking, may(Permission.SESSIONS_READ)],
+    query: Annotated[SessionsQuery, Query()],
 ) -> Response:
     """Retrieve the caller's own sessions that go on."""
     own = {"user_id": asking.caller.user_id}

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.memberships import (
     AddMembership,
     ChangeMembership,
@@ -38,7 +39,8 @@ class MembershipsQuery(ListQuery):
 
 @routes.get("/", responses=lists(MembershipShown))
 async def list_memberships(
-    asking: Annotated[Asking, may("memberships.list")], query: Annotated[MembershipsQuery, Query()]
+    asking: Annotated[Asking, may(Permission.MEMBERSHIPS_LIST)],
+    query: Annotated[MembershipsQuery, Query()],
 ) -> Response:
     """Retrieve the list of memberships."""
     return await asking.page(LISTING, query)
@@ -46,7 +48,7 @@ async def list_memberships(
 
 @routes.get("/{membership_id}/", responses=shows(MembershipShown))
 async def read_membership(
-    membership_id: PathNumber, asking: Annotated[Asking, may("memberships.read")]
+    membership_id: PathNumber, asking: Annotated[Asking, may(Permission.MEMBERSHIPS_READ)]
 ) -> Response:
     """Retrieve the membership by ID."""
     return await asking.one(Membership, LISTING, membership_id)
@@ -54,7 +56,7 @@ async def read_membership(
 
 @routes.post("/", status_code=201, responses=creates(MembershipShown))
 async def add_membership(
-    body: MembershipBody, asking: Annotated[Asking, may("memberships.keep")]
+    body: MembershipBody, asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)]
 ) -> Response:
     """Create the membership."""
     return await asking.create(AddMembership(body), "/memberships/{id}/")
@@ -64,7 +66,7 @@ async def add_membership(
 async def replace_membership(
     membership_id: PathNumber,
     body: MembershipBody,
-    asking: Annotated[Asking, may("memberships.keep")],
+    asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)],
 ) -> Response:
     """Complete update of the membership record."""
     return await asking.change(ChangeMembership(membership_id, body.facts()))
@@ -74,7 +76,7 @@ async def replace_membership(
 async def change_membership(
     membership_id: PathNumber,
     body: MembershipChanges,
-    asking: Annotated[Asking, may("memberships.keep")],
+    asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)],
 ) -> Response:
     """Partial update of the membership record."""
     return await asking.change(ChangeMembership(membership_id, body.named()))
@@ -82,7 +84,7 @@ async def change_membership(
 
 @routes.delete("/{membership_id}/", status_code=204, responses=deletes())
 async def delete_membership(
-    membership_id: PathNumber, asking: Annotated[Asking, may("memberships.keep")]
+    membership_id: PathNumber, asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)]
 ) -> Response:
     """Delete the membership; not while a client holds it."""
     return await asking.delete(DeleteMembership(membership_id))

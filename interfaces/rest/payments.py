@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.fields import Id, Moment
 from application.payments import ChangePayment, DeletePayment, PaymentBody, RequestPayment
 from domain.payments import Payment
@@ -36,7 +37,8 @@ class PaymentsQuery(ListQuery):
 
 @routes.get("/", responses=lists(PaymentShown))
 async def list_payments(
-    asking: Annotated[Asking, may("payments.list")], query: Annotated[PaymentsQuery, Query()]
+    asking: Annotated[Asking, may(Permission.PAYMENTS_LIST)],
+    query: Annotated[PaymentsQuery, Query()],
 ) -> Response:
     """Retrieve the list of payments."""
     return await asking.page(LISTING, query)
@@ -44,7 +46,7 @@ async def list_payments(
 
 @routes.get("/{payment_id}/", responses=shows(PaymentShown))
 async def read_payment(
-    payment_id: PathNumber, asking: Annotated[Asking, may("payments.read")]
+    payment_id: PathNumber, asking: Annotated[Asking, may(Permission.PAYMENTS_READ)]
 ) -> Response:
     """Retrieve the payment by ID."""
     return await asking.one(Payment, LISTING, payment_id)
@@ -52,7 +54,7 @@ async def read_payment(
 
 @routes.post("/", status_code=201, responses=creates(PaymentShown))
 async def request_payment(
-    body: PaymentBody, asking: Annotated[Asking, may("payments.keep")]
+    body: PaymentBody, asking: Annotated[Asking, may(Permission.PAYMENTS_KEEP)]
 ) -> Response:
     """Create the payment record."""
     return await asking.create(RequestPayment(body), "/payments/{id}/")
@@ -60,7 +62,9 @@ async def request_payment(
 
 @routes.put("/{payment_id}/", responses=changes(PaymentShown))
 async def change_payment(
-    payment_id: PathNumber, body: PaymentBody, asking: Annotated[Asking, may("payments.keep")]
+    payment_id: PathNumber,
+    body: PaymentBody,
+    asking: Annotated[Asking, may(Permission.PAYMENTS_KEEP)],
 ) -> Response:
     """Complete update of the payment record."""
     return await asking.change(ChangePayment(payment_id, body))
@@ -68,7 +72,7 @@ async def change_payment(
 
 @routes.delete("/{payment_id}/", status_code=204, responses=deletes())
 async def delete_payment(
-    payment_id: PathNumber, asking: Annotated[Asking, may("payments.keep")]
+    payment_id: PathNumber, asking: Annotated[Asking, may(Permission.PAYMENTS_KEEP)]
 ) -> Response:
     """Delete the payment record; not once money has moved."""
     return await asking.delete(DeletePayment(payment_id))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.fields import Body, Day
 from application.reports import DrawUpReport, ReportBody
 from domain.reports import Report
@@ -36,7 +37,7 @@ class ReportsQuery(ListQuery):
 
 @routes.get("/", responses=lists(ReportShown))
 async def list_reports(
-    asking: Annotated[Asking, may("reports.read")], query: Annotated[ReportsQuery, Query()]
+    asking: Annotated[Asking, may(Permission.REPORTS_READ)], query: Annotated[ReportsQuery, Query()]
 ) -> Response:
     """Retrieve the list of reports."""
     return await asking.page(LISTING, query)
@@ -44,7 +45,7 @@ async def list_reports(
 
 @routes.get("/{report_id}/", responses=shows(ReportShown))
 async def read_report(
-    report_id: PathNumber, asking: Annotated[Asking, may("reports.read")]
+    report_id: PathNumber, asking: Annotated[Asking, may(Permission.REPORTS_READ)]
 ) -> Response:
     """Retrieve the report by ID."""
     return await asking.one(Report, LISTING, report_id)
@@ -52,7 +53,7 @@ async def read_report(
 
 @routes.post("/", status_code=201, responses=creates(ReportShown))
 async def draw_up_report(
-    body: ReportBody, asking: Annotated[Asking, may("reports.draw-up")]
+    body: ReportBody, asking: Annotated[Asking, may(Permission.REPORTS_DRAW_UP)]
 ) -> Response:
     """Add information for a daily report; the projector fills in who registered."""
     return await asking.create(DrawUpReport(body), "/reports/{id}/", showing=LISTING)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.fields import Id, Moment
 from application.training_plans import (
     AddTrainingToPlan,
@@ -25,8 +26,8 @@ from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
 from projections.training_plans import FOLLOWED_BY, LISTING, TRAININGS_LISTING
 
 routes = group("/training-plans", "Training plans")
-Reading = Annotated[Asking, may("training-plans.read")]
-Keeping = Annotated[Asking, may("training-plans.keep")]
+Reading = Annotated[Asking, may(Permission.TRAINING_PLANS_READ)]
+Keeping = Annotated[Asking, may(Permission.TRAINING_PLANS_KEEP)]
 
 
 class TrainingPlanShown(TrainingPlanBody):
@@ -70,7 +71,7 @@ async def _readable(training_plan_id: int, asking: Asking) -> Asking:
 
 @routes.get("/", responses=lists(TrainingPlanShown))
 async def list_training_plans(
-    asking: Annotated[Asking, may("training-plans.list")],
+    asking: Annotated[Asking, may(Permission.TRAINING_PLANS_LIST)],
     query: Annotated[TrainingPlansQuery, Query()],
 ) -> Response:
     """Retrieve the list of training plans."""

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Response
 
+from application.access import Permission
 from application.fields import LARGEST_ID
 from application.trainings import (
     AddExerciseToTraining,
@@ -27,7 +28,7 @@ from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting
 from projections.trainings import EXERCISES_LISTING, HOLDING_EXERCISE
 
 routes = group("/trainings-exercises", "Trainings-exercises")
-Keeping = Annotated[Asking, may("trainings.keep")]
+Keeping = Annotated[Asking, may(Permission.TRAININGS_KEEP)]
 
 
 class WhichTraining(Conflict):
@@ -66,7 +67,7 @@ Named = Annotated[int, Depends(_which_training)]
 
 @routes.get("/", responses=lists(TrainingExerciseBody))
 async def list_trainings_exercises(
-    asking: Annotated[Asking, may("trainings.list")],
+    asking: Annotated[Asking, may(Permission.TRAININGS_LIST)],
     query: Annotated[TrainingsExercisesQuery, Query()],
 ) -> Response:
     """Retrieve training-exercise records."""
@@ -77,7 +78,7 @@ async def list_trainings_exercises(
 async def read_training_exercise(
     training_id: PathNumber,
     exercise_id: PathNumber,
-    asking: Annotated[Asking, may("trainings.read")],
+    asking: Annotated[Asking, may(Permission.TRAININGS_READ)],
 ) -> Response:
     """Retrieve the training-exercise record."""
     return await asking.one(Training, EXERCISES_LISTING, training_id, exercise_id)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.fields import Day, Moment
 from application.sessions import UnbindTelegram
 from application.users import (
@@ -56,7 +57,7 @@ class ForReportQuery(PageQuery):
 
 @routes.get("/", responses=lists(UserShown))
 async def list_users(
-    asking: Annotated[Asking, may("users.list")], query: Annotated[UsersQuery, Query()]
+    asking: Annotated[Asking, may(Permission.USERS_LIST)], query: Annotated[UsersQuery, Query()]
 ) -> Response:
     """Retrieve the list of users."""
     return await asking.page(LISTING, query)
@@ -64,7 +65,8 @@ async def list_users(
 
 @routes.get("/for-report/", responses=lists(UserShown))
 async def list_users_for_report(
-    asking: Annotated[Asking, may("users.for-report")], query: Annotated[ForReportQuery, Query()]
+    asking: Annotated[Asking, may(Permission.USERS_FOR_REPORT)],
+    query: Annotated[ForReportQuery, Query()],
 ) -> Response:
     """Retrieve the users who registered on some days, for a report."""
     zone = ZoneInfo(asking.service.timezone)
@@ -82,7 +84,9 @@ def _start_of(day: date, zone: ZoneInfo) -> datetime:
 
 
 @routes.get("/{user_id}/", responses=shows(UserShown))
-async def read_user(user_id: PathNumber, asking: Annotated[Asking, may("users.read")]) -> Response:
+async def read_user(
+    user_id: PathNumber, asking: Annotated[Asking, may(Permission.USERS_READ)]
+) -> Response:
     """Retrieve the user by ID."""
     return await asking.one(User, LISTING, user_id)
 
@@ -95,7 +99,9 @@ async def register_user(body: NewUser, asking: Annotated[Asking, anybody()]) -> 
 
 @routes.put("/{user_id}/", responses=changes(UserShown))
 async def replace_user(
-    user_id: PathNumber, body: UserReplacement, asking: Annotated[Asking, may("users.change")]
+    user_id: PathNumber,
+    body: UserReplacement,
+    asking: Annotated[Asking, may(Permission.USERS_CHANGE)],
 ) -> Response:
     """Complete update of the user record."""
     return await asking.change(ChangeUser(user_id, body))
@@ -103,7 +109,7 @@ async def replace_user(
 
 @routes.patch("/{user_id}/", responses=changes(UserShown))
 async def change_user(
-    user_id: PathNumber, body: UserChanges, asking: Annotated[Asking, may("users.change")]
+    user_id: PathNumber, body: UserChanges, asking: Annotated[Asking, may(Permission.USERS_CHANGE)]
 ) -> Response:
     """Partial update of the user record."""
     return await asking.change(ChangeUser(user_id, body))
@@ -111,7 +117,7 @@ async def change_user(
 
 @routes.delete("/{user_id}/", status_code=204, responses=deletes())
 async def delete_user(
-    user_id: PathNumber, asking: Annotated[Asking, may("users.delete")]
+    user_id: PathNumber, asking: Annotated[Asking, may(Permission.USERS_DELETE)]
 ) -> Response:
     """Delete the user, softly."""
     return await asking.delete(DeleteUser(user_id))
@@ -119,7 +125,7 @@ async def delete_user(
 
 @routes.delete("/{user_id}/telegram/", status_code=204, responses=deletes())
 async def unbind_telegram(
-    user_id: PathNumber, asking: Annotated[Asking, may("users.unbind-telegram")]
+    user_id: PathNumber, asking: Annotated[Asking, may(Permission.USERS_UNBIND_TELEGRAM)]
 ) -> Response:
     """Let the next sign-in bind a Telegram account anew; all sessions of the user end."""
     return await asking.delete(UnbindTelegram(user_id))

@@ -69,7 +69,7 @@ def command(kind: str, wire: Wire, schemas: Json) -> Json:
         example["data"] = _example(wire.body)
     headers: Json = {
         "type": "object",
-        "required": [] if wire.action is None else ["authorization"],
+        "required": [] if wire.permission is None else ["authorization"],
         "properties": {
             "authorization": {"type": "string", "description": "`Bearer` and an access token"},
             "reply_to": {
