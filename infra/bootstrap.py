@@ -42,6 +42,7 @@ from infra.settings import Settings
 from infra.short_lived import Marks, Store, open_store
 from projections.catalogue import tables
 from projections.engine.reads import Reads
+from projections.views import LISTINGS, LOOKUPS
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -179,7 +180,7 @@ def _wire(settings: Settings, postgres: Postgres, store: Store, channel: CodeCha
         settings=settings,
         bus=bus,
         services=services,
-        reads=Reads(postgres.rows, marks),
+        reads=Reads(postgres.rows, marks, LISTINGS, LOOKUPS),
         tokens=tokens,
         keys=keys,
         store=store,

@@ -134,8 +134,8 @@ PINNED_LISTING = Listing(
     columns={"client_id": "cp.client_id", "training_plan_id": "cp.training_plan_id"},
 )
 
-# Whether one of a user's clients follows the plan, which lets the user read it.
+# The clients of a user who follow a plan, which lets the user read it.
 FOLLOWED_BY = """
-SELECT 1 FROM clients_training_plan AS cp JOIN clients AS c ON c.id = cp.client_id
+SELECT cp.client_id FROM clients_training_plan AS cp JOIN clients AS c ON c.id = cp.client_id
 WHERE cp.training_plan_id = %s AND c.user_id = %s
 """

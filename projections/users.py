@@ -95,7 +95,7 @@ FOR_REPORT = Listing(
     comparisons={"from_date": ">=", "to_date": "<"},
 )
 
-# Whom a command line means: the number and the role of a user who is not deleted.
+# The user of a name, who is not deleted.
 BY_USERNAME = """
-SELECT id, role::text FROM users WHERE lower(username) = lower(%s) AND deleted_at IS NULL
+SELECT id FROM users WHERE lower(username) = lower(%s) AND deleted_at IS NULL
 """

@@ -21,6 +21,7 @@ from application.bus import Bus, Outcome, StillInFlight
 from application.command import Command, Context
 from application.fields import LARGEST_ID
 from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey
+from application.ports.queries import Queries
 from application.ports.signing_in import Callers, InvalidToken, StoreUnavailable
 from domain.refusals import Busy, Refusal
 from interfaces import problems
@@ -28,7 +29,6 @@ from interfaces.amqp.cloudevents import CloudEvent, Unusable, read, said
 from interfaces.amqp.intake import LARGEST_BODY, LONGEST_DETAIL, Later, Unavailable
 from interfaces.amqp.replies import NobodyWaits, Replies, ReplyRefused
 from interfaces.amqp.wire import WIRE, Wire
-from projections.engine.reads import Reads
 
 JSON = "application/json"
 
@@ -46,7 +46,7 @@ class Service(Protocol):
     @property
     def callers(self) -> Callers: ...
     @property
-    def reads(self) -> Reads: ...
+    def reads(self) -> Queries: ...
 
 
 class CommandMessage(CloudEvent):
@@ -114,8 +114,8 @@ class CommandsIn:
         return caller
 
     async def _body(self, wire: Wire, outcome: Outcome) -> bytes:
-        if wire.showing is not None and outcome.body is not None:
-            row = await self._service.reads.one(wire.showing, outcome.body["id"])
+        if wire.view is not None and outcome.body is not None:
+            row = await self._service.reads.one(wire.view, outcome.body["id"])
             if row is not None:
                 return row.body
         return b"" if outcome.body is None else orjson.dumps(outcome.body)

@@ -20,8 +20,7 @@ from application import training_plans as plans
 from application.access import Permission
 from application.command import Command
 from application.fields import Body
-from projections.engine.lists import Listing
-from projections.reports import LISTING as REPORTS
+from application.ports.queries import View
 
 Facts = Mapping[str, Any]
 
@@ -38,7 +37,7 @@ class Wire:
     numbers: int = 0
     """How many numbers the subject has."""
     status: int = 200
-    showing: Listing | None = None
+    view: View | None = None
     """Where the row is read, if that says more than the aggregate does."""
 
 
@@ -171,6 +170,6 @@ WIRE: Mapping[str, Wire] = {
     ),
     "delete-payment": _delete(payments.DeletePayment, Permission.PAYMENTS_KEEP),
     "draw-up-report": _create(
-        reports.DrawUpReport, Permission.REPORTS_DRAW_UP, reports.ReportBody, showing=REPORTS
+        reports.DrawUpReport, Permission.REPORTS_DRAW_UP, reports.ReportBody, view=View.REPORTS
     ),
 }

@@ -19,6 +19,7 @@ from application.access import ANYBODY, Caller, Origin, Permission, reaches_all
 from application.bus import Bus, Outcome
 from application.command import Command, Context
 from application.ports.ledger import ReceiptKey
+from application.ports.queries import PageRequest, Queries, ReadRow, View
 from application.ports.read_side import ReadSide
 from application.ports.signing_in import Callers, InvalidToken
 from application.sign_in import SignIn, Visit
@@ -26,8 +27,6 @@ from domain.aggregate import Aggregate
 from domain.refusals import Invalid
 from interfaces.rest.lists import PageQuery
 from interfaces.rest.problems import JSON
-from projections.engine.lists import Listing, PageRequest
-from projections.engine.reads import ReadRow, Reads
 
 POSITION = "Ledger-Position"
 """On answers: where in the ledger a change is. On requests: show at least this."""
@@ -50,7 +49,7 @@ class Service(Protocol):
     @property
     def bus(self) -> Bus: ...
     @property
-    def reads(self) -> Reads: ...
+    def reads(self) -> Queries: ...
     @property
     def callers(self) -> Callers: ...
     @property
@@ -90,17 +89,17 @@ class Asking:
     # --- commands --------------------------------------------------------------------------
 
     async def create(
-        self, command: Command, location: str, *, showing: Listing | None = None
+        self, command: Command, location: str, *, view: View | None = None
     ) -> Response:
         """201 with the new thing; `location` is its path, `{…}` standing for its fields.
 
-        `showing` is where its row is read, if that says more than the aggregate does.
+        `view` is where its row is read, if that says more than the aggregate does.
         """
         outcome = await self.execute(command, key=self._idempotency_key())
         body = outcome.body or {}
         created = answer(201, outcome, {"Location": location.format(**body)})
-        if showing is not None:
-            row = await self.service.reads.one(showing, body["id"])
+        if view is not None:
+            row = await self.service.reads.one(view, body["id"])
             if row is not None:
                 return Response(row.body, 201, _without_length(created), JSON)
         return created
@@ -141,10 +140,10 @@ class Asking:
 
     # --- queries ---------------------------------------------------------------------------
 
-    async def one(self, kind: type[Aggregate], listing: Listing, *key: int) -> Response:
+    async def one(self, kind: type[Aggregate], view: View, *key: int) -> Response:
         """200 with the row, 304 where the caller has it; another's is not found."""
         await self.wait_for_position()
-        row = await self.service.reads.one(listing, *key)
+        row = await self.service.reads.one(view, *key)
         if row is None or not (self.everybody or row.owner == self.caller.user_id):
             raise missing(kind, key[-1])
         return self.show(row)
@@ -158,7 +157,7 @@ class Asking:
         return Response(row.body, headers={"ETag": etag}, media_type=JSON)
 
     async def page(
-        self, listing: Listing, query: PageQuery, filters: Mapping[str, Any] | None = None
+        self, view: View, query: PageQuery, filters: Mapping[str, Any] | None = None
     ) -> Response:
         """200 with a page of rows; the next one is in the Link header."""
         await self.wait_for_position()
@@ -169,12 +168,12 @@ class Asking:
             limit=query.limit,
             owner=None if self.everybody else self.caller.user_id,
         )
-        found = await self.service.reads.page(listing, wanted)
+        found = await self.service.reads.page(view, wanted)
         headers = {}
         if found.after is not None:
             headers["Link"] = f'<{self._next(found.after)}>; rel="next"'
         if query.total:
-            headers["X-Total-Count"] = str(await self.service.reads.total(listing, wanted))
+            headers["X-Total-Count"] = str(await self.service.reads.total(view, wanted))
         return Response(found.body, headers=headers, media_type=JSON)
 
     def _next(self, after: str) -> str:

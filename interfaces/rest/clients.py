@@ -15,6 +15,7 @@ from application.clients import (
     RegisterClient,
 )
 from application.fields import Day, Id, Moment
+from application.ports.queries import View
 from application.training_plans import PinBody, PinPlan, UnpinPlan
 from domain.clients import Client
 from domain.values import ClientStatus, Gender
@@ -66,7 +67,7 @@ async def list_clients(
     asking: Annotated[Asking, may(Permission.CLIENTS_LIST)], query: Annotated[ClientsQuery, Query()]
 ) -> Response:
     """Retrieve the list of clients."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.CLIENTS, query)
 
 
 @routes.get("/{client_id}/", responses=shows(ClientShown))
@@ -74,7 +75,7 @@ async def read_client(
     client_id: PathNumber, asking: Annotated[Asking, may(Permission.CLIENTS_READ)]
 ) -> Response:
     """Retrieve the client by ID."""
-    return await asking.one(Client, LISTING, client_id)
+    return await asking.one(Client, View.CLIENTS, client_id)
 
 
 @routes.post("/", status_code=201, responses=creates(ClientShown))
@@ -118,8 +119,10 @@ async def list_plans_of_client(
     query: Annotated[PinsQuery, Query()],
 ) -> Response:
     """Retrieve the plans that the client follows."""
-    await asking.one(Client, LISTING, client_id)
-    return await asking.page(PINNED_LISTING, query, query.filters() | {"client_id": client_id})
+    await asking.one(Client, View.CLIENTS, client_id)
+    return await asking.page(
+        View.PLANS_OF_CLIENTS, query, query.filters() | {"client_id": client_id}
+    )
 
 
 @routes.post(

@@ -14,6 +14,7 @@ from application.exercises import (
     ExerciseBody,
     ExerciseChanges,
 )
+from application.ports.queries import View
 from domain.exercises import Exercise
 from domain.values import Complexity, MuscleGroup
 from interfaces.rest.asking import Asking, may
@@ -46,7 +47,7 @@ async def list_exercises(
     query: Annotated[ExercisesQuery, Query()],
 ) -> Response:
     """Retrieve the catalogue."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.EXERCISES, query)
 
 
 @routes.get("/{exercise_id}/", responses=shows(ExerciseShown))
@@ -54,7 +55,7 @@ async def read_exercise(
     exercise_id: PathNumber, asking: Annotated[Asking, may(Permission.EXERCISES_READ)]
 ) -> Response:
     """Retrieve the exercise by ID."""
-    return await asking.one(Exercise, LISTING, exercise_id)
+    return await asking.one(Exercise, View.EXERCISES, exercise_id)
 
 
 @routes.post("/", status_code=201, responses=creates(ExerciseShown))

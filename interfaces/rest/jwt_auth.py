@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from application.access import Permission
 from application.fields import Body, Id, Moment
 from application.limits import Allowance
+from application.ports.queries import View
 from domain.aggregate import time_text
 from interfaces.rest.asking import Asking, may, visiting
 from interfaces.rest.documented import RATE_LIMITS, ends, group, lists, proves
@@ -227,7 +228,7 @@ async def list_sessions(
 ) -> Response:
     """Retrieve the caller's own sessions that go on."""
     own = {"user_id": asking.caller.user_id}
-    return await asking.page(LISTING, query, own)
+    return await asking.page(View.SESSIONS, query, own)
 
 
 def _secret(shown: Mapping[str, Any], allowance: Allowance = ()) -> Response:

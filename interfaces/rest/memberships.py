@@ -14,6 +14,7 @@ from application.memberships import (
     MembershipBody,
     MembershipChanges,
 )
+from application.ports.queries import View
 from domain.memberships import Membership
 from domain.values import AccessLevel
 from interfaces.rest.asking import Asking, may
@@ -43,7 +44,7 @@ async def list_memberships(
     query: Annotated[MembershipsQuery, Query()],
 ) -> Response:
     """Retrieve the list of memberships."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.MEMBERSHIPS, query)
 
 
 @routes.get("/{membership_id}/", responses=shows(MembershipShown))
@@ -51,7 +52,7 @@ async def read_membership(
     membership_id: PathNumber, asking: Annotated[Asking, may(Permission.MEMBERSHIPS_READ)]
 ) -> Response:
     """Retrieve the membership by ID."""
-    return await asking.one(Membership, LISTING, membership_id)
+    return await asking.one(Membership, View.MEMBERSHIPS, membership_id)
 
 
 @routes.post("/", status_code=201, responses=creates(MembershipShown))

@@ -9,6 +9,7 @@ from fastapi import Query, Response
 from application.access import Permission
 from application.fields import Id, Moment
 from application.payments import ChangePayment, DeletePayment, PaymentBody, RequestPayment
+from application.ports.queries import View
 from domain.payments import Payment
 from domain.values import PaymentStatus
 from interfaces.rest.asking import Asking, may
@@ -41,7 +42,7 @@ async def list_payments(
     query: Annotated[PaymentsQuery, Query()],
 ) -> Response:
     """Retrieve the list of payments."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.PAYMENTS, query)
 
 
 @routes.get("/{payment_id}/", responses=shows(PaymentShown))
@@ -49,7 +50,7 @@ async def read_payment(
     payment_id: PathNumber, asking: Annotated[Asking, may(Permission.PAYMENTS_READ)]
 ) -> Response:
     """Retrieve the payment by ID."""
-    return await asking.one(Payment, LISTING, payment_id)
+    return await asking.one(Payment, View.PAYMENTS, payment_id)
 
 
 @routes.post("/", status_code=201, responses=creates(PaymentShown))

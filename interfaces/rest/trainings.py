@@ -9,6 +9,7 @@ from pydantic import Field
 
 from application.access import Permission
 from application.fields import Day
+from application.ports.queries import View
 from application.trainings import (
     ChangeTraining,
     DeleteTraining,
@@ -22,7 +23,7 @@ from domain.values import Intensity, TrainingType
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
-from projections.trainings import LISTING, WITH_EXERCISE_IDS
+from projections.trainings import LISTING
 
 routes = group("/trainings", "Trainings")
 
@@ -57,7 +58,7 @@ async def list_trainings(
     query: Annotated[TrainingsQuery, Query()],
 ) -> Response:
     """Retrieve the list of trainings."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.TRAININGS, query)
 
 
 @routes.get("/exercise-ids/{train_id}/", include_in_schema=False)
@@ -66,7 +67,7 @@ async def read_training_with_exercises(
     train_id: PathNumber, asking: Annotated[Asking, may(Permission.TRAININGS_READ)]
 ) -> Response:
     """Retrieve the training with exercise IDs."""
-    return await asking.one(Training, WITH_EXERCISE_IDS, train_id)
+    return await asking.one(Training, View.TRAININGS_WITH_EXERCISE_IDS, train_id)
 
 
 @routes.get("/{train_id}/", responses=shows(TrainingShown))
@@ -74,7 +75,7 @@ async def read_training(
     train_id: PathNumber, asking: Annotated[Asking, may(Permission.TRAININGS_READ)]
 ) -> Response:
     """Retrieve the training by ID."""
-    return await asking.one(Training, LISTING, train_id)
+    return await asking.one(Training, View.TRAININGS, train_id)
 
 
 @routes.post("/", status_code=201, responses=creates(TrainingShown))

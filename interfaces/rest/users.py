@@ -10,6 +10,7 @@ from fastapi import Query, Response
 
 from application.access import Permission
 from application.fields import Day, Moment
+from application.ports.queries import View
 from application.sessions import UnbindTelegram
 from application.users import (
     ChangeUser,
@@ -25,7 +26,7 @@ from domain.values import Role
 from interfaces.rest.asking import Asking, anybody, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, PageQuery, PathNumber, sorting, words
-from projections.users import FOR_REPORT, LISTING
+from projections.users import LISTING
 
 routes = group("/users", "Users")
 
@@ -60,7 +61,7 @@ async def list_users(
     asking: Annotated[Asking, may(Permission.USERS_LIST)], query: Annotated[UsersQuery, Query()]
 ) -> Response:
     """Retrieve the list of users."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.USERS, query)
 
 
 @routes.get("/for-report/", responses=lists(UserShown))
@@ -76,7 +77,7 @@ async def list_users_for_report(
     if query.to_date is not None:
         day_after = date.fromisoformat(query.to_date) + timedelta(days=1)
         filters["to_date"] = _start_of(day_after, zone)
-    return await asking.page(FOR_REPORT, query, filters)
+    return await asking.page(View.USERS_FOR_REPORT, query, filters)
 
 
 def _start_of(day: date, zone: ZoneInfo) -> datetime:
@@ -88,7 +89,7 @@ async def read_user(
     user_id: PathNumber, asking: Annotated[Asking, may(Permission.USERS_READ)]
 ) -> Response:
     """Retrieve the user by ID."""
-    return await asking.one(User, LISTING, user_id)
+    return await asking.one(User, View.USERS, user_id)
 
 
 @routes.post("/", status_code=201, responses=creates(UserShown))

@@ -14,9 +14,7 @@ from typing import Any
 
 import orjson
 
-
-class UnreadableCursor(ValueError):
-    """This is not the `after` of a page of this list."""
+from application.ports.queries import PageRequest, UnreadableCursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +53,6 @@ class Listing:
             f"CROSS JOIN LATERAL (SELECT {self.answer}) AS answer "
             f"WHERE ({keys}) IN (SELECT * FROM unnest({slots})) AND {self.only}"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """Which page of a list."""
-
-    filters: Mapping[str, Any] = field(default_factory=dict)
-    sort: str = ""
-    """A name of the listing's columns, with a `-` in front for the greatest first."""
-    after: str | None = None
-    """The cursor that the page before gave."""
-    limit: int = 50
-    owner: int | None = None
-    """Only rows of this user."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -444,7 +444,7 @@ async def test_a_token_for_nobody_or_made_up_is_not_valid(club: Club) -> None:
 async def session_of_ada(club: Club) -> tuple[int, str]:
     """A session of user 1, and an access token of it."""
     await Scene(club.services).sign_in(1, sessions=1)
-    ((number,),) = await club.reads.rows("SELECT max(id) FROM sessions")
+    ((number,),) = await club.postgres.rows("SELECT max(id) FROM sessions", [])
     return number, club.tokens.access_token(1, number, 600)
 
 

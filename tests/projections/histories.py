@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 import psycopg
 
+from application.ports.queries import PageRequest
 from domain.aggregate import Aggregate, Event, Facts, time_text
 from domain.clients import Admission, Client
 from domain.exercises import Exercise
@@ -38,7 +39,7 @@ from projections import (
     users,
 )
 from projections.catalogue import tables
-from projections.engine.lists import Listing, PageRequest, page
+from projections.engine.lists import Listing, page
 
 A = TypeVar("A", bound=Aggregate)
 Choice = tuple[str, int, int]

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from application.ports.queries import PageRequest, UnreadableCursor
 from projections import clients, exercises, training_plans, trainings, users
 from projections.engine.lists import (
     Listing,
-    PageRequest,
-    UnreadableCursor,
     page,
     read_cursor,
     total,

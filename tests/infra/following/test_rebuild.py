@@ -18,6 +18,7 @@ import pytest
 from application.access import THE_CLUB
 from application.command import Context
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
+from application.ports.queries import View
 from infra.bootstrap import Club, open_club
 from infra.following.projecting import Tail
 from infra.following.rebuilding import (
@@ -34,7 +35,6 @@ from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
 from infra.settings import Settings
 from projections.catalogue import tables
-from projections.memberships import LISTING
 from tests.projections.histories import History, every_row, record, rich
 from tests.waiting import until
 
@@ -228,7 +228,7 @@ async def _write_and_read(club: Club, price: str) -> tuple[int, str]:
     changed = await club.bus.execute(ChangeMembership(number, change), context)
     assert added.visible
     assert changed.visible
-    shown = await club.reads.one(LISTING, number)
+    shown = await club.reads.one(View.MEMBERSHIPS, number)
     assert shown is not None, "who writes reads it"
     assert shown.version == 2
     assert f"at {price}".encode() in shown.body
