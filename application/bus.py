@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from application.catalogue import HANDLERS
 from application.command import Command, Context
+from application.handlers import HANDLERS
 from application.policies import consequences
 from application.ports.ledger import AlreadyDone, Receipt, ReceiptKey, StaleDecision, Submission
 from application.ports.services import Services

@@ -12,10 +12,10 @@ import pytest
 import application.bus
 from application.access import ANYBODY, THE_CLUB, Caller
 from application.bus import Bus, KeyReused, Outcome, StillInFlight
-from application.catalogue import HANDLERS
 from application.clients import ChangeClient, DeleteClient, RegisterClient
 from application.command import Command, Context
 from application.exercises import AddExercise, ChangeExercise, ExerciseBody
+from application.handlers import HANDLERS
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from application.payments import ChangePayment, DeletePayment
 from application.ports.ledger import ReceiptKey, StaleDecision, Submission
