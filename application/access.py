@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from domain.refusals import Forbidden, NotFound
@@ -51,6 +52,46 @@ THIS_MACHINE = Origin("this-machine")
 """The service itself, or its command line."""
 
 
+class Permission(StrEnum):
+    """What somebody may be let do: `keep` is to create, change and delete.
+
+    `decide` and `settle` are to set what nobody grants themselves.
+    """
+
+    USERS_LIST = "users.list"
+    USERS_FOR_REPORT = "users.for-report"
+    USERS_READ = "users.read"
+    USERS_CHANGE = "users.change"
+    USERS_DELETE = "users.delete"
+    USERS_SET_ROLE = "users.set-role"
+    USERS_UNBIND_TELEGRAM = "users.unbind-telegram"
+    SESSIONS_READ = "sessions.read"
+    SESSIONS_END = "sessions.end"
+    MEMBERSHIPS_LIST = "memberships.list"
+    MEMBERSHIPS_READ = "memberships.read"
+    MEMBERSHIPS_KEEP = "memberships.keep"
+    CLIENTS_LIST = "clients.list"
+    CLIENTS_READ = "clients.read"
+    CLIENTS_KEEP = "clients.keep"
+    CLIENTS_DECIDE = "clients.decide"
+    EXERCISES_READ = "exercises.read"
+    EXERCISES_KEEP = "exercises.keep"
+    EXERCISES_DELETE = "exercises.delete"
+    TRAININGS_LIST = "trainings.list"
+    TRAININGS_READ = "trainings.read"
+    TRAININGS_KEEP = "trainings.keep"
+    TRAINING_PLANS_LIST = "training-plans.list"
+    TRAINING_PLANS_READ = "training-plans.read"
+    TRAINING_PLANS_KEEP = "training-plans.keep"
+    PAYMENTS_LIST = "payments.list"
+    PAYMENTS_READ = "payments.read"
+    PAYMENTS_KEEP = "payments.keep"
+    PAYMENTS_SETTLE = "payments.settle"
+    PROVIDERS_KEEP = "providers.keep"
+    REPORTS_DRAW_UP = "reports.draw-up"
+    REPORTS_READ = "reports.read"
+
+
 class Rule(NamedTuple):
     """The roles that reach everybody's, and whether anybody reaches their own."""
 
@@ -69,49 +110,48 @@ _TRAINER = _rule(Role.TRAINER, own=True)
 _STAFFER = _rule(Role.STAFFER, own=True)
 _CASHIER = _rule(Role.STAFFER, Role.SYSTEM, own=True)
 
-RULES: Mapping[str, Rule] = {
-    "users.list": _ADMIN,
-    "users.for-report": _rule(Role.ANALYST),
-    "users.read": _OWN,
-    "users.change": _OWN,
-    "users.delete": _OWN,
-    "users.set-role": _ADMIN,
-    "users.unbind-telegram": _OWN,
-    "sessions.read": _ANYBODY,
-    "sessions.end": _OWN,
-    "memberships.list": _ADMIN,
-    "memberships.read": _ADMIN,
-    "memberships.keep": _ADMIN,
-    "clients.list": _ADMIN,
-    "clients.read": _rule(Role.TRAINER, Role.STAFFER, own=True),
-    "clients.keep": _STAFFER,
-    "clients.decide": _rule(Role.STAFFER),
-    "exercises.read": _ANYBODY,
-    "exercises.keep": _rule(Role.TRAINER),
-    "exercises.delete": _ADMIN,
-    "trainings.list": _ADMIN,
-    "trainings.read": _TRAINER,
-    "trainings.keep": _TRAINER,
-    "training-plans.list": _ADMIN,
-    "training-plans.read": _TRAINER,
-    "training-plans.keep": _TRAINER,
-    "payments.list": _ADMIN,
-    "payments.read": _CASHIER,
-    "payments.keep": _CASHIER,
-    "payments.settle": _rule(Role.STAFFER, Role.SYSTEM),
-    "providers.keep": _ADMIN,
-    "reports.draw-up": _rule(Role.ANALYST, Role.SYSTEM),
-    "reports.read": _rule(Role.ANALYST),
+RULES: Mapping[Permission, Rule] = {
+    Permission.USERS_LIST: _ADMIN,
+    Permission.USERS_FOR_REPORT: _rule(Role.ANALYST),
+    Permission.USERS_READ: _OWN,
+    Permission.USERS_CHANGE: _OWN,
+    Permission.USERS_DELETE: _OWN,
+    Permission.USERS_SET_ROLE: _ADMIN,
+    Permission.USERS_UNBIND_TELEGRAM: _OWN,
+    Permission.SESSIONS_READ: _ANYBODY,
+    Permission.SESSIONS_END: _OWN,
+    Permission.MEMBERSHIPS_LIST: _ADMIN,
+    Permission.MEMBERSHIPS_READ: _ADMIN,
+    Permission.MEMBERSHIPS_KEEP: _ADMIN,
+    Permission.CLIENTS_LIST: _ADMIN,
+    Permission.CLIENTS_READ: _rule(Role.TRAINER, Role.STAFFER, own=True),
+    Permission.CLIENTS_KEEP: _STAFFER,
+    Permission.CLIENTS_DECIDE: _rule(Role.STAFFER),
+    Permission.EXERCISES_READ: _ANYBODY,
+    Permission.EXERCISES_KEEP: _rule(Role.TRAINER),
+    Permission.EXERCISES_DELETE: _ADMIN,
+    Permission.TRAININGS_LIST: _ADMIN,
+    Permission.TRAININGS_READ: _TRAINER,
+    Permission.TRAININGS_KEEP: _TRAINER,
+    Permission.TRAINING_PLANS_LIST: _ADMIN,
+    Permission.TRAINING_PLANS_READ: _TRAINER,
+    Permission.TRAINING_PLANS_KEEP: _TRAINER,
+    Permission.PAYMENTS_LIST: _ADMIN,
+    Permission.PAYMENTS_READ: _CASHIER,
+    Permission.PAYMENTS_KEEP: _CASHIER,
+    Permission.PAYMENTS_SETTLE: _rule(Role.STAFFER, Role.SYSTEM),
+    Permission.PROVIDERS_KEEP: _ADMIN,
+    Permission.REPORTS_DRAW_UP: _rule(Role.ANALYST, Role.SYSTEM),
+    Permission.REPORTS_READ: _rule(Role.ANALYST),
 }
-"""`keep` is to create, change and delete; `decide` is to set what nobody grants themselves."""
 
 
-def reaches_all(caller: Caller, action: str) -> bool:
+def reaches_all(caller: Caller, permission: Permission) -> bool:
     """Whether the caller may do this to everybody's, not only to their own.
 
     Raises Forbidden where the caller's role may never do it at all.
     """
-    rule = RULES[action]
+    rule = RULES[permission]
     if caller.role in rule.roles:
         return True
     if rule.own:
@@ -119,7 +159,7 @@ def reaches_all(caller: Caller, action: str) -> bool:
     raise Forbidden
 
 
-def allow(caller: Caller, action: str, *, owner: int | None, missing: NotFound) -> None:
+def allow(caller: Caller, permission: Permission, *, owner: int | None, missing: NotFound) -> None:
     """Refuse with `missing` what the caller does not reach; `owner` is the user it belongs to."""
-    if not reaches_all(caller, action) and (owner is None or owner != caller.user_id):
+    if not reaches_all(caller, permission) and (owner is None or owner != caller.user_id):
         raise missing

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from application.catalogue import HANDLERS
-from application.command import Asked, Command
+from application.command import Command, Context
+from application.handlers import HANDLERS
 from application.policies import consequences
 from application.ports.ledger import AlreadyDone, Receipt, ReceiptKey, StaleDecision, Submission
 from application.ports.services import Services
@@ -51,7 +51,7 @@ class Outcome:
     version: int | None
     position: int
     """Where in the ledger it ended; 0 where it changed nothing."""
-    shown: bool = field(default=True, compare=False)
+    visible: bool = field(default=True, compare=False)
     """Whether the read tables show it already."""
 
     def recorded(self) -> dict[str, Any]:
@@ -76,27 +76,27 @@ class Bus:
         self._repository = Repository(services)
         self._in_flight: set[ReceiptKey] = set()
 
-    async def execute(self, command: Command, asked: Asked) -> Outcome:
+    async def execute(self, command: Command, context: Context) -> Outcome:
         """Decide and record the command, and wait until the read tables show it.
 
         Raises a Refusal where the club says no; LedgerUnavailable or Overloaded where nothing
         was recorded because the ledger could not take it.
         """
-        if asked.key is None:
-            return await self._decide(command, asked)
-        if asked.key in self._in_flight:
+        if context.key is None:
+            return await self._decide(command, context)
+        if context.key in self._in_flight:
             # It may be recorded already, and only wait to be shown.
-            return await self._recorded_or(StillInFlight(), asked.key, command)
-        self._in_flight.add(asked.key)
+            return await self._recorded_or(StillInFlight(), context.key, command)
+        self._in_flight.add(context.key)
         try:
-            receipt = await self._services.ledger.receipt(asked.key)
+            receipt = await self._services.ledger.receipt(context.key)
             if receipt is not None:
                 return _again(receipt, command)
-            return await self._decide(command, asked)
+            return await self._decide(command, context)
         finally:
-            self._in_flight.discard(asked.key)
+            self._in_flight.discard(context.key)
 
-    async def _decide(self, command: Command, asked: Asked) -> Outcome:
+    async def _decide(self, command: Command, context: Context) -> Outcome:
         command_id = secrets.token_hex(16)
         use_known = True
         give_way = time.monotonic() + LONGEST_DECISION
@@ -106,7 +106,7 @@ class Bus:
             work = Work(
                 self._services,
                 self._repository,
-                asked,
+                context,
                 command.NAME,
                 command_id,
                 use_known=use_known,
@@ -121,11 +121,11 @@ class Bus:
                 use_known = False
                 continue
             try:
-                return await self._record(command, work, command_id, result, refusal, asked)
+                return await self._record(command, work, command_id, result, refusal, context)
             except StaleDecision:
                 work.stale()
             except AlreadyDone:
-                return await self._settle_twins(command, asked)
+                return await self._settle_twins(command, context)
         raise Busy
 
     async def _handle(self, command: Command, work: Work) -> Result:
@@ -148,19 +148,19 @@ class Bus:
         command_id: str,
         result: Result,
         refusal: Refusal | None,
-        asked: Asked,
+        context: Context,
     ) -> Outcome:
         outcome = Outcome(result.body, result.version, 0)
         recordings = work.recordings if refusal is None else []
         receipt = None
-        if asked.key is not None and (refusal is None or asked.keep_refusals):
+        if context.key is not None and (refusal is None or context.keep_refusals):
             kept = outcome.recorded() if refusal is None else {"refusal": _recorded(refusal)}
-            receipt = Receipt(asked.key, command.fingerprint(), kept)
+            receipt = Receipt(context.key, command.fingerprint(), kept)
         if recordings or receipt is not None:
             submission = Submission(
                 command_id=command_id,
-                actor=asked.caller.actor,
-                correlation_id=asked.correlation_id,
+                actor=context.caller.actor,
+                correlation_id=context.correlation_id,
                 recordings=recordings,
                 expected=work.expected,
                 conditions=work.conditions,
@@ -171,17 +171,17 @@ class Bus:
                 work.committed()
                 if self._witness is not None:
                     await self._witness([recording.event for recording in recordings])
-                is_shown = asked.shown and await self._services.read_side.reached(position)
-                return Outcome(outcome.body, outcome.version, position, is_shown)
+                visible = context.visible and await self._services.read_side.reached(position)
+                return Outcome(outcome.body, outcome.version, position, visible)
         if refusal is not None:
             raise refusal
         return outcome
 
-    async def _settle_twins(self, command: Command, asked: Asked) -> Outcome:
+    async def _settle_twins(self, command: Command, context: Context) -> Outcome:
         """Another process recorded the same command first: its outcome is ours."""
-        if asked.key is None:
+        if context.key is None:
             raise Busy
-        return await self._recorded_or(Busy(), asked.key, command)
+        return await self._recorded_or(Busy(), context.key, command)
 
     async def _recorded_or(self, no: Refusal, key: ReceiptKey, command: Command) -> Outcome:
         receipt = await self._services.ledger.receipt(key)

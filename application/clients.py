@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import Field
 
 from application.absent import unknown
+from application.access import Permission
 from application.command import Command
 from application.fields import Body, BodyMeasure, Day, Id, Line50, Line80, Phone
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.clients import Admission, Client
 from domain.memberships import Membership
 from domain.refusals import Forbidden
@@ -115,7 +116,7 @@ async def register_client(command: RegisterClient, work: Work) -> Result:
         Reservation.stream(client_of(body.user_id)),
         Reservation.stream(holder_of(body.membership_id)),
     )
-    everybody = work.may("clients.keep")
+    everybody = work.reaches_all(Permission.CLIENTS_KEEP)
     if not everybody and body.user_id != work.caller.user_id:
         raise unknown(User, body.user_id, "user_id")
     if not everybody and body.status is not ClientStatus.ACTIVE:
@@ -128,7 +129,7 @@ async def register_client(command: RegisterClient, work: Work) -> Result:
     client = work.add(Client.register(number, body.facts(), work.at))
     await work.reserve(client_of(body.user_id), client, UserHasClient)
     await _hold(client, body.membership_id, work)
-    return shown(client)
+    return result_of(client)
 
 
 async def _refuse_return(user_id: int, work: Work) -> None:
@@ -140,18 +141,19 @@ async def _refuse_return(user_id: int, work: Work) -> None:
 async def change_client(command: ChangeClient, work: Work) -> Result:
     """The user, the membership and the status are the club's to change."""
     client = await work.get(Client, command.client_id)
-    work.allow("clients.keep", client, owner=client.user_id)
+    work.allow(Permission.CLIENTS_KEEP, client, owner=client.user_id)
     work.must_match(client)
     facts = {name: fact for name, fact in command.facts.items() if (name, fact) != ("status", None)}
+    decides = work.reaches_all(Permission.CLIENTS_DECIDE)
     for name in NOBODY_GRANTS_THEMSELVES:
-        if name in facts and facts[name] != client.facts[name] and not work.may("clients.decide"):
+        if name in facts and facts[name] != client.facts[name] and not decides:
             raise Forbidden(field=name)
     await _transfer(client, facts.pop("user_id", client.user_id), work)
     await _change_membership(client, facts.pop("membership_id", client.membership_id), work)
     status = facts.pop("status", client.status)
     client.change_details(facts, work.at)
     client.change_status(ClientStatus(status), work.at)
-    return shown(client)
+    return result_of(client)
 
 
 async def _transfer(client: Client, user_id: int, work: Work) -> None:
@@ -203,7 +205,7 @@ async def _let_go(client: Client, work: Work) -> None:
 async def delete_client(command: DeleteClient, work: Work) -> Result:
     """The user and the membership are free again; trainings and plans follow (policies)."""
     client = await work.get(Client, command.client_id)
-    work.allow("clients.keep", client, owner=client.user_id)
+    work.allow(Permission.CLIENTS_KEEP, client, owner=client.user_id)
     work.must_match(client)
     await work.release(client_of(client.user_id), client)
     await _let_go(client, work)

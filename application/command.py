@@ -15,8 +15,8 @@ from application.ports.ledger import ReceiptKey
 
 
 @dataclass(slots=True)
-class Asked:
-    """Who asks, in which conversation, and under which key."""
+class Context:
+    """In what a command is given: by whom, in which conversation, and under which key."""
 
     caller: Caller
     correlation_id: str
@@ -24,7 +24,7 @@ class Asked:
     """The versions that the request demands of the aggregate it is about."""
     key: ReceiptKey | None = None
     origin: Origin = THIS_MACHINE
-    shown: bool = True
+    visible: bool = True
     """Whether the answer waits until the read tables show what was done."""
     keep_refusals: bool = True
     """Whether a refusal is what became of the key; if not, it may be asked for again."""

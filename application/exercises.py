@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from application.access import Permission
 from application.command import Command
 from application.fields import Body, Flag, Line50, Text
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.exercises import Exercise
 from domain.reservations import ExerciseTitleTaken, Reservation
 from domain.values import Complexity, MuscleGroup
@@ -51,16 +52,16 @@ class DeleteExercise(Command):
 
 async def add_exercise(command: AddExercise, work: Work) -> Result:
     """The title must be free."""
-    work.must_reach_all("exercises.keep")
+    work.must_reach_all(Permission.EXERCISES_KEEP)
     number = await work.new_number(Exercise)
     exercise = work.add(Exercise.add(number, command.body.facts(), work.at))
     await work.reserve(title_of(exercise.title), exercise, ExerciseTitleTaken)
-    return shown(exercise)
+    return result_of(exercise)
 
 
 async def change_exercise(command: ChangeExercise, work: Work) -> Result:
     """A new title is reserved before the old one is given back."""
-    work.must_reach_all("exercises.keep")
+    work.must_reach_all(Permission.EXERCISES_KEEP)
     exercise = await work.get(Exercise, command.exercise_id)
     work.must_match(exercise)
     old, new = title_of(exercise.title), title_of(command.facts.get("title", exercise.title))
@@ -68,12 +69,12 @@ async def change_exercise(command: ChangeExercise, work: Work) -> Result:
         await work.reserve(new, exercise, ExerciseTitleTaken)
         await work.release(old, exercise)
     exercise.change(command.facts, work.at)
-    return shown(exercise)
+    return result_of(exercise)
 
 
 async def delete_exercise(command: DeleteExercise, work: Work) -> Result:
     """Its title is free again; trainings that hold it let go of it (a policy)."""
-    work.must_reach_all("exercises.delete")
+    work.must_reach_all(Permission.EXERCISES_DELETE)
     exercise = await work.get(Exercise, command.exercise_id)
     work.must_match(exercise)
     await work.release(title_of(exercise.title), exercise)

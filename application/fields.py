@@ -56,6 +56,10 @@ class Body(BaseModel):
         """Every field, defaults included, in the form of facts."""
         return self.model_dump(mode="json")
 
+    def replacement(self) -> dict[str, Any]:
+        """The facts of a complete update."""
+        return self.facts()
+
     def named(self) -> dict[str, Any]:
         """Only the fields that the request named, in the form of facts."""
         return self.model_dump(mode="json", exclude_unset=True)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from application.access import THE_CLUB
 from application.bus import Bus
 from application.clients import LapseClient
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.payments import ExpirePayment
 from application.ports.ledger import LedgerUnavailable, Overloaded
 from application.ports.services import Services
@@ -34,13 +34,13 @@ async def expire_what_is_due(bus: Bus, services: Services) -> int:
         *(ExpirePayment(number) for number in payments),
         *(LapseClient(number) for number in clients),
     ]
-    asked = Asked(THE_CLUB, correlation_id=f"housekeeping-{uuid.uuid4().hex}", shown=False)
-    return sum([await _done(bus, command, asked) for command in commands])
+    context = Context(THE_CLUB, correlation_id=f"housekeeping-{uuid.uuid4().hex}", visible=False)
+    return sum([await _done(bus, command, context) for command in commands])
 
 
-async def _done(bus: Bus, command: Command, asked: Asked) -> bool:
+async def _done(bus: Bus, command: Command, context: Context) -> bool:
     try:
-        outcome = await bus.execute(command, asked)
+        outcome = await bus.execute(command, context)
     except (Conflict, NotFound):
         # Settled, prolonged or deleted in the meantime: there is nothing left to do.
         return False

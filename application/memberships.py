@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from application.access import Permission
 from application.command import Command
 from application.fields import Body, Price, Text
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.clients import Client
 from domain.memberships import Membership
 from domain.reservations import MembershipHeld
@@ -49,18 +50,18 @@ class DeleteMembership(Command):
 
 async def add_membership(command: AddMembership, work: Work) -> Result:
     """Memberships are the club's to keep."""
-    work.must_reach_all("memberships.keep")
+    work.must_reach_all(Permission.MEMBERSHIPS_KEEP)
     number = await work.new_number(Membership)
-    return shown(work.add(Membership.add(number, command.body.facts(), work.at)))
+    return result_of(work.add(Membership.add(number, command.body.facts(), work.at)))
 
 
 async def change_membership(command: ChangeMembership, work: Work) -> Result:
     """Memberships are the club's to keep."""
-    work.must_reach_all("memberships.keep")
+    work.must_reach_all(Permission.MEMBERSHIPS_KEEP)
     membership = await work.get(Membership, command.membership_id)
     work.must_match(membership)
     membership.change(command.facts, work.at)
-    return shown(membership)
+    return result_of(membership)
 
 
 async def delete_membership(command: DeleteMembership, work: Work) -> Result:
@@ -68,7 +69,7 @@ async def delete_membership(command: DeleteMembership, work: Work) -> Result:
 
     The read tables say where to look; a client may have gone, or to another membership, since.
     """
-    work.must_reach_all("memberships.keep")
+    work.must_reach_all(Permission.MEMBERSHIPS_KEEP)
     membership = await work.get(Membership, command.membership_id)
     work.must_match(membership)
     for number in await work.referring("clients on membership", command.membership_id):

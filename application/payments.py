@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import Field
 
 from application.absent import unknown
+from application.access import Permission
 from application.clients import owner_of
 from application.command import Command
 from application.fields import Body, Id, Moment
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.aggregate import text_time
 from domain.clients import Client
 from domain.memberships import Membership
@@ -90,7 +91,7 @@ async def request_payment(command: RequestPayment, work: Work) -> Result:
     """PENDING; whoever may settle can record at once how far it has come."""
     body = command.body
     client = await work.refer(Client, body.client_id, "client_id")
-    if not work.may("payments.keep") and client.user_id != work.caller.user_id:
+    if not work.reaches_all(Permission.PAYMENTS_KEEP) and client.user_id != work.caller.user_id:
         raise unknown(Client, body.client_id, "client_id")
     await work.refer(Membership, body.membership_id, "membership_id")
     occurred_at = _occurred_at(body.timestamp, work)
@@ -99,7 +100,7 @@ async def request_payment(command: RequestPayment, work: Work) -> Result:
         Payment.request(number, body.client_id, body.membership_id, occurred_at, work.at)
     )
     _step(payment, body.payment_status, occurred_at, work)
-    return shown(payment)
+    return result_of(payment)
 
 
 async def change_payment(command: ChangePayment, work: Work) -> Result:
@@ -109,12 +110,12 @@ async def change_payment(command: ChangePayment, work: Work) -> Result:
     work.must_match(payment)
     facts: dict[str, Any] = {"client_id": body.client_id, "membership_id": body.membership_id}
     told = body.timestamp
-    if told == payment.facts["timestamp"] and not work.may("payments.settle"):
+    if told == payment.facts["timestamp"] and not work.reaches_all(Permission.PAYMENTS_SETTLE):
         told = None  # An owner may send back what it read.
     if told is not None and body.payment_status in {None, payment.status}:
         facts["timestamp"] = told
     changes = payment.changed(facts)
-    if changes and not work.may("payments.settle"):
+    if changes and not work.reaches_all(Permission.PAYMENTS_SETTLE):
         raise Forbidden(field=next(iter(changes)))
     if "client_id" in changes:
         await work.refer(Client, body.client_id, "client_id")
@@ -123,16 +124,16 @@ async def change_payment(command: ChangePayment, work: Work) -> Result:
     occurred_at = _occurred_at(told, work)
     payment.change_details(changes, work.at)
     _step(payment, body.payment_status, occurred_at, work)
-    return shown(payment)
+    return result_of(payment)
 
 
 async def report_payment(command: ReportPayment, work: Work) -> Result:
     """For those who settle, in whatever order the news come."""
-    work.must_reach_all("payments.settle")
+    work.must_reach_all(Permission.PAYMENTS_SETTLE)
     payment = await work.refer(Payment, command.body.payment_id, "payment_id")
     occurred_at = _occurred_at(command.occurred_at, work)
     payment.report(command.body.payment_status, occurred_at, work.at)
-    return shown(payment)
+    return result_of(payment)
 
 
 async def delete_payment(command: DeletePayment, work: Work) -> Result:
@@ -155,7 +156,7 @@ def _step(
 ) -> None:
     if status is None or status is payment.status:
         return
-    if status is not PaymentStatus.CANCELLED and not work.may("payments.settle"):
+    if status is not PaymentStatus.CANCELLED and not work.reaches_all(Permission.PAYMENTS_SETTLE):
         raise Forbidden(field="payment_status")
     payment.step(status, occurred_at, work.at)
 
@@ -164,7 +165,7 @@ def _occurred_at(told: str | None, work: Work) -> datetime:
     """When the step was taken: only those who settle may say so."""
     if told is None:
         return work.at
-    if not work.may("payments.settle"):
+    if not work.reaches_all(Permission.PAYMENTS_SETTLE):
         raise Forbidden(field="timestamp")
     occurred_at = text_time(told)
     if occurred_at > work.at + LATEST_CLOCK:
@@ -174,6 +175,10 @@ def _occurred_at(told: str | None, work: Work) -> datetime:
 
 async def _payment_in_reach(payment_id: int, work: Work) -> Payment:
     payment = await work.get(Payment, payment_id)
-    owner = None if work.may("payments.keep") else await owner_of(payment.client_id, work)
-    work.allow("payments.keep", payment, owner=owner)
+    owner = (
+        None
+        if work.reaches_all(Permission.PAYMENTS_KEEP)
+        else await owner_of(payment.client_id, work)
+    )
+    work.allow(Permission.PAYMENTS_KEEP, payment, owner=owner)
     return payment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from application.access import Permission
 from application.command import Command
 from application.work import Result, Work
 from domain.providers import NoSuchProvider, Provider, ProviderDisabled, ProviderThere
@@ -32,7 +33,7 @@ class DisableProvider(Command):
 
 async def register_provider(command: RegisterProvider, work: Work) -> Result:
     """The number of the secret that is good from here on."""
-    work.must_reach_all("providers.keep")
+    work.must_reach_all(Permission.PROVIDERS_KEEP)
     provider = await work.find(Provider, command.name)
     if provider is None:
         provider = work.add(Provider.register(command.name, work.at))
@@ -59,7 +60,7 @@ async def disable_provider(command: DisableProvider, work: Work) -> Result:
 
 
 async def _provider(name: str, work: Work) -> Provider:
-    work.must_reach_all("providers.keep")
+    work.must_reach_all(Permission.PROVIDERS_KEEP)
     provider = await work.find(Provider, name)
     if provider is None:
         raise NoSuchProvider

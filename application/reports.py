@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
+from application.access import Permission
 from application.command import Command
 from application.fields import Body, Day
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.reports import Report
 
 
@@ -33,10 +34,10 @@ class DrawUpReport(Command):
 
 async def draw_up_report(command: DrawUpReport, work: Work) -> Result:
     """What it shows is computed by its projector, from the log."""
-    work.must_reach_all("reports.draw-up")
+    work.must_reach_all(Permission.REPORTS_DRAW_UP)
     zone = work.rules.timezone
     today = work.at.astimezone(ZoneInfo(zone)).date().isoformat()
     start = command.body.report_date_start or command.body.report_date_end or today
     end = command.body.report_date_end or start
     number = await work.new_number(Report)
-    return shown(work.add(Report.draw_up(number, start, end, zone, work.at)))
+    return result_of(work.add(Report.draw_up(number, start, end, zone, work.at)))

@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.access import Permission
 from application.command import Command
 from application.work import Result, Work
 from domain.refusals import Conflict, Unauthenticated
@@ -143,7 +144,7 @@ async def refresh_session(command: RefreshSession, work: Work) -> Result:
 async def end_session(command: EndSession, work: Work) -> Result:
     """Ending one that is over changes nothing."""
     session = await work.get(Session, command.session_id)
-    work.allow("sessions.end", session, owner=session.user_id)
+    work.allow(Permission.SESSIONS_END, session, owner=session.user_id)
     session.end(Ending.LOGGED_OUT, work.origin.address, work.at)
     return Result(None)
 
@@ -161,7 +162,7 @@ async def end_sessions_of(command: EndSessionsOf, work: Work) -> Result:
 async def unbind_telegram(command: UnbindTelegram, work: Work) -> Result:
     """The user's own business, or an ADMIN's."""
     user = await work.get(User, command.user_id)
-    work.allow("users.unbind-telegram", user, owner=command.user_id)
+    work.allow(Permission.USERS_UNBIND_TELEGRAM, user, owner=command.user_id)
     await must_be_signed_in(work)
     work.must_match(user)
     user.unbind_telegram(work.origin.address, work.at)

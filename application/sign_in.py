@@ -18,7 +18,7 @@ import orjson
 
 from application.access import ANYBODY, Caller, Origin
 from application.bus import Bus
-from application.command import Asked
+from application.command import Context
 from application.limits import Allowance, Limits
 from application.ports.services import Services
 from application.ports.signing_in import (
@@ -321,8 +321,8 @@ class SignIn:
         await self._do(NoteFailedSignIn(user_id, why), ANYBODY, visit)
 
     async def _do(self, command: Any, caller: Caller, visit: Visit) -> dict[str, Any]:
-        asked = Asked(caller, visit.correlation_id, origin=visit.origin)
-        return dict((await self._bus.execute(command, asked)).body or {})
+        context = Context(caller, visit.correlation_id, origin=visit.origin)
+        return dict((await self._bus.execute(command, context)).body or {})
 
 
 def _as_user(user_id: int) -> Caller:

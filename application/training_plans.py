@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import Field
 
 from application.absent import missing, unknown
+from application.access import Permission
 from application.command import Command
 from application.fields import Body, Id, Line200, Text
 from application.trainings import in_reach
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.clients import Client
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
@@ -127,7 +128,7 @@ async def draw_up_plan(command: DrawUpPlan, work: Work) -> Result:
     body = command.body
     await _user_in_reach(body.user_id, work)
     number = await work.new_number(TrainingPlan)
-    return shown(work.add(TrainingPlan.draw_up(number, body.facts(), work.at)))
+    return result_of(work.add(TrainingPlan.draw_up(number, body.facts(), work.at)))
 
 
 async def change_plan(command: ChangePlan, work: Work) -> Result:
@@ -138,7 +139,7 @@ async def change_plan(command: ChangePlan, work: Work) -> Result:
     if user_id != plan.user_id:
         await _user_in_reach(user_id, work)
     plan.change(command.facts, work.at)
-    return shown(plan)
+    return result_of(plan)
 
 
 async def delete_plan(command: DeletePlan, work: Work) -> Result:
@@ -173,7 +174,7 @@ async def pin_plan(command: PinPlan, work: Work) -> Result:
     client = await _client_in_reach(command.client_id, work)
     number = command.body.training_plan_id
     plan = await work.refer(TrainingPlan, number, "training_plan_id")
-    if not work.may("training-plans.keep") and plan.user_id != work.caller.user_id:
+    if not work.reaches_all(Permission.TRAINING_PLANS_KEEP) and plan.user_id != work.caller.user_id:
         raise unknown(TrainingPlan, number, "training_plan_id")
     plan.pin_to(client.number, work.at)
     body = {
@@ -190,7 +191,7 @@ async def unpin_plan(command: UnpinPlan, work: Work) -> Result:
     plan = await work.get(TrainingPlan, command.training_plan_id)
     if client.number not in plan.pinned:
         # Whether there is such a plan is not for everybody to know.
-        work.allow("training-plans.keep", plan, owner=plan.user_id)
+        work.allow(Permission.TRAINING_PLANS_KEEP, plan, owner=plan.user_id)
     work.must_match(plan)
     plan.unpin_from(client.number, work.at)
     return Result(None)
@@ -225,19 +226,22 @@ async def unpin_plans_from(command: UnpinPlansFrom, work: Work) -> Result:
 
 
 async def _user_in_reach(user_id: int, work: Work) -> None:
-    if not work.may("training-plans.keep") and user_id != work.caller.user_id:
+    if not work.reaches_all(Permission.TRAINING_PLANS_KEEP) and user_id != work.caller.user_id:
         raise unknown(User, user_id, "user_id")
     await work.refer(User, user_id, "user_id")
 
 
 async def _plan_in_reach(number: int, work: Work) -> TrainingPlan:
     plan = await work.get(TrainingPlan, number)
-    work.allow("training-plans.keep", plan, owner=plan.user_id)
+    work.allow(Permission.TRAINING_PLANS_KEEP, plan, owner=plan.user_id)
     return plan
 
 
 async def _client_in_reach(client_id: int, work: Work) -> Client:
     client = await work.get(Client, client_id)
-    if not work.may("training-plans.keep") and client.user_id != work.caller.user_id:
+    if (
+        not work.reaches_all(Permission.TRAINING_PLANS_KEEP)
+        and client.user_id != work.caller.user_id
+    ):
         raise missing(Client, client_id)
     return client

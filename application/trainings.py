@@ -9,10 +9,11 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from application.absent import missing, unknown
+from application.access import Permission
 from application.clients import owner_of
 from application.command import Command
 from application.fields import Body, Count, Day, Id, Line200, Text, Weight
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.clients import Client
 from domain.exercises import Exercise
 from domain.trainings import ClientNotTraining, Training
@@ -157,7 +158,7 @@ async def plan_training(command: PlanTraining, work: Work) -> Result:
         training.add_exercise(exercise_id, Doing(order_in_training=order).facts(), work.at)
     if isinstance(body, TrainingWithExercises):
         return with_exercise_ids(training)
-    return shown(training)
+    return result_of(training)
 
 
 async def change_training(command: ChangeTraining, work: Work) -> Result:
@@ -168,7 +169,7 @@ async def change_training(command: ChangeTraining, work: Work) -> Result:
     if client_id != training.client_id:
         await _client_in_reach(client_id, work)
     training.change(command.facts, work.at)
-    return shown(training)
+    return result_of(training)
 
 
 async def delete_training(command: DeleteTraining, work: Work) -> Result:
@@ -187,7 +188,7 @@ async def add_exercise_to_training(command: AddExerciseToTraining, work: Work) -
         raise unknown(Training, body.training_id, "training_id")
     await work.refer(Exercise, body.exercise_id, "exercise_id")
     training.add_exercise(body.exercise_id, body.doing(), work.at)
-    return _shown_exercise(training, body.exercise_id)
+    return _exercise_row(training, body.exercise_id)
 
 
 async def change_exercise_in_training(command: ChangeExerciseInTraining, work: Work) -> Result:
@@ -196,7 +197,7 @@ async def change_exercise_in_training(command: ChangeExerciseInTraining, work: W
     training.exercise(command.exercise_id)
     work.must_match(training)
     training.change_exercise(command.exercise_id, command.facts, work.at)
-    return _shown_exercise(training, command.exercise_id)
+    return _exercise_row(training, command.exercise_id)
 
 
 async def remove_exercise_from_training(command: RemoveExerciseFromTraining, work: Work) -> Result:
@@ -238,17 +239,17 @@ async def remove_exercise_everywhere(command: RemoveExerciseEverywhere, work: Wo
 
 def with_exercise_ids(training: Training) -> Result:
     """The training as its row shows it, with the numbers of its exercises in order."""
-    body = training.shown() | {"exercise_ids": training.exercise_ids}
+    body = training.row() | {"exercise_ids": training.exercise_ids}
     return Result(body, training.version)
 
 
-def _shown_exercise(training: Training, exercise_id: int) -> Result:
-    return Result(training.shown_exercise(exercise_id), training.version)
+def _exercise_row(training: Training, exercise_id: int) -> Result:
+    return Result(training.exercise_row(exercise_id), training.version)
 
 
 async def _client_in_reach(client_id: int, work: Work) -> None:
     client = await work.refer(Client, client_id, "client_id")
-    if not work.may("trainings.keep") and client.user_id != work.caller.user_id:
+    if not work.reaches_all(Permission.TRAININGS_KEEP) and client.user_id != work.caller.user_id:
         raise unknown(Client, client_id, "client_id")
     if not client.can_be_given_trainings:
         raise ClientNotTraining(field="client_id", status=client.status.value)
@@ -263,7 +264,7 @@ async def _training_in_reach(training_id: int, work: Work) -> Training:
 
 async def in_reach(training: Training, work: Work) -> bool:
     """Whether the caller keeps this training: a TRAINER, or the user whose client's it is."""
-    if work.may("trainings.keep"):
+    if work.reaches_all(Permission.TRAININGS_KEEP):
         return True
     owner = await owner_of(training.client_id, work)
     return owner is not None and owner == work.caller.user_id

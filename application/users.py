@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from application.access import Permission
 from application.command import Command
 from application.fields import Body, Email, Password, Username
 from application.sessions import must_be_signed_in
-from application.work import Result, Work, shown
+from application.work import Result, Work, result_of
 from domain.refusals import Forbidden
 from domain.reservations import EmailTaken, Reservation, UsernameTaken
 from domain.users import User
@@ -65,7 +66,7 @@ class DeleteUser(Command):
 async def register_user(command: RegisterUser, work: Work) -> Result:
     """Anybody may register; the name and the address must be free."""
     body = command.body
-    if body.role is not Role.USER and not work.may("users.set-role"):
+    if body.role is not Role.USER and not work.reaches_all(Permission.USERS_SET_ROLE):
         raise Forbidden(field="role")
     user = User.register(
         await work.new_number(User),
@@ -78,16 +79,20 @@ async def register_user(command: RegisterUser, work: Work) -> Result:
     work.add(user)
     await work.reserve(username_of(body.username), user, UsernameTaken)
     await work.reserve(email_of(body.email), user, EmailTaken)
-    return shown(user)
+    return result_of(user)
 
 
 async def change_user(command: ChangeUser, work: Work) -> Result:
     """A new name or address is reserved before the old one is given back."""
     user = await work.get(User, command.user_id)
-    work.allow("users.change", user, owner=command.user_id)
+    work.allow(Permission.USERS_CHANGE, user, owner=command.user_id)
     work.must_match(user)
     named = command.body.named()
-    if "role" in named and named["role"] != user.role and not work.may("users.set-role"):
+    if (
+        "role" in named
+        and named["role"] != user.role
+        and not work.reaches_all(Permission.USERS_SET_ROLE)
+    ):
         raise Forbidden(field="role")
     await _move_username(user, named.get("username", user.username), work)
     await _move_email(user, named.get("email", user.email), work)
@@ -96,7 +101,7 @@ async def change_user(command: ChangeUser, work: Work) -> Result:
         user.change_password(await work.services.passwords.hash(named["password"]), work.at)
     if "role" in named:
         user.change_role(Role(named["role"]), work.origin.address, work.at)
-    return shown(user)
+    return result_of(user)
 
 
 async def _move_username(user: User, username: str, work: Work) -> None:
@@ -118,7 +123,7 @@ async def _move_email(user: User, email: str, work: Work) -> None:
 async def delete_user(command: DeleteUser, work: Work) -> Result:
     """The name and the address stay taken; the user's client becomes INACTIVE (a policy)."""
     user = await work.get(User, command.user_id)
-    work.allow("users.delete", user, owner=command.user_id)
+    work.allow(Permission.USERS_DELETE, user, owner=command.user_id)
     await must_be_signed_in(work)
     work.must_match(user)
     user.delete(work.at)

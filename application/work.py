@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 from application.absent import missing, unknown
-from application.access import RULES, THE_CLUB, allow, reaches_all
-from application.command import Asked
+from application.access import RULES, THE_CLUB, Permission, allow, reaches_all
+from application.command import Context
 from application.ports.ledger import NothingSince, Recording
 from application.ports.read_side import Seen
 from application.ports.services import Rules, Services
@@ -37,15 +37,15 @@ class Work:
         self,
         services: Services,
         repository: Repository,
-        asked: Asked,
+        context: Context,
         command: str,
         causation_id: str,
         *,
         use_known: bool,
     ) -> None:
         self.services = services
-        self.caller = asked.caller
-        self.origin = asked.origin
+        self.caller = context.caller
+        self.origin = context.origin
         self.at: datetime = services.clock.now()
         self.recordings: list[Recording] = []
         self.expected: dict[str, int] = {}
@@ -58,7 +58,7 @@ class Work:
         """What happened to any of them since the last `collect`, in the order in which it did."""
         self._command = command
         self._causation_id = causation_id
-        self._versions = asked.versions
+        self._versions = context.versions
 
     @property
     def rules(self) -> Rules:
@@ -111,18 +111,19 @@ class Work:
 
     # --- deciding --------------------------------------------------------------------------
 
-    def allow(self, action: str, aggregate: Aggregate, *, owner: int | None) -> None:
+    def allow(self, permission: Permission, aggregate: Aggregate, *, owner: int | None) -> None:
         """Refuse, as not found, what is out of the caller's reach."""
-        allow(self.caller, action, owner=owner, missing=missing(type(aggregate), aggregate.number))
+        not_found = missing(type(aggregate), aggregate.number)
+        allow(self.caller, permission, owner=owner, missing=not_found)
 
-    def must_reach_all(self, action: str) -> None:
+    def must_reach_all(self, permission: Permission) -> None:
         """Refuse where the caller's role may not do this to everybody's."""
-        if not reaches_all(self.caller, action):
+        if not reaches_all(self.caller, permission):
             raise Forbidden
 
-    def may(self, action: str) -> bool:
+    def reaches_all(self, permission: Permission) -> bool:
         """Whether the caller's role may do this to everybody's."""
-        return self.caller.role in RULES[action].roles
+        return self.caller.role in RULES[permission].roles
 
     def must_match(self, aggregate: Aggregate) -> None:
         """Refuse where the request named versions, and the aggregate is at another."""
@@ -188,6 +189,6 @@ class Work:
         self._repository.forget(list(self._loaded))
 
 
-def shown(aggregate: Aggregate) -> Result:
+def result_of(aggregate: Aggregate) -> Result:
     """The aggregate as its row shows it."""
-    return Result(aggregate.shown(), aggregate.version)
+    return Result(aggregate.row(), aggregate.version)

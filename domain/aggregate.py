@@ -120,7 +120,7 @@ class Aggregate(BaseAggregate[str]):
         """The number within the id: 42 for `client-42`."""
         return int(self.id.rpartition("-")[2])
 
-    def shown(self) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
         """The aggregate as its row shows it: `id` and the documented columns."""
         return {"id": self.number, **self.facts}
 

@@ -189,7 +189,7 @@ class Training(Aggregate):
             raise ExerciseNotInTraining(exercise_id=exercise_id)
         return self.exercises[exercise_id]
 
-    def shown_exercise(self, exercise_id: int) -> dict[str, Any]:
+    def exercise_row(self, exercise_id: int) -> dict[str, Any]:
         """One row of the documented table that links trainings and exercises."""
         facts = self.exercise(exercise_id)
         return {"training_id": self.number, "exercise_id": exercise_id, **facts}

@@ -50,6 +50,7 @@ from infra.settings import Settings
 from infra.short_lived import Marks, Store, open_store
 from projections.catalogue import DOCUMENTED, GROUPS
 from projections.engine.reads import Reads
+from projections.views import LISTINGS, LOOKUPS
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -224,7 +225,7 @@ def _wire(
         settings=settings,
         bus=bus,
         services=services,
-        reads=Reads(postgres.rows, marks),
+        reads=Reads(postgres.rows, marks, LISTINGS, LOOKUPS),
         tokens=tokens,
         keys=keys,
         store=store,

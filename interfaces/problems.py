@@ -11,6 +11,7 @@ from typing import Any
 
 from application.limits import TooManyAttempts
 from application.ports.ledger import LedgerUnavailable, OutcomeUnknown, Overloaded
+from application.ports.queries import UnreadableCursor
 from application.ports.signing_in import (
     ChannelUnavailable,
     InvalidToken,
@@ -27,7 +28,6 @@ from domain.refusals import (
     Refusal,
     Unauthenticated,
 )
-from projections.engine.lists import UnreadableCursor
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -101,7 +101,7 @@ MODEL = ReadModel("clients", ("client",), TABLES, project)
 LISTING = Listing(
     kind="client",
     table="clients AS c",
-    shown="""
+    answer="""
         c.id, c.user_id, c.membership_id, c.first_name, c.last_name, c.phone_number, c.gender,
         c.date_of_birth, c.weight_kg::text AS weight_kg, c.height_sm::text AS height_sm, c.status
     """,

@@ -55,7 +55,7 @@ MODEL = ReadModel("exercises", ("exercise",), TABLES, project)
 LISTING = Listing(
     kind="exercise",
     table="exercises AS e",
-    shown="e.id, e.title, e.description, e.muscle_group, e.equipment_required, e.complexity_lvl",
+    answer="e.id, e.title, e.description, e.muscle_group, e.equipment_required, e.complexity_lvl",
     columns={
         "id": "e.id",
         "title": "e.title",

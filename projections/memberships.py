@@ -50,6 +50,6 @@ MODEL = ReadModel("memberships", ("membership",), TABLES, project)
 LISTING = Listing(
     kind="membership",
     table="memberships AS m",
-    shown="m.id, m.access_level, m.description, m.price::text AS price",
+    answer="m.id, m.access_level, m.description, m.price::text AS price",
     columns={"id": "m.id", "access_level": "m.access_level", "price": "m.price"},
 )

@@ -54,7 +54,7 @@ MODEL = ReadModel("payments", ("payment",), TABLES, project)
 LISTING = Listing(
     kind="payment",
     table="payments AS p LEFT JOIN clients AS c ON c.id = p.client_id",
-    shown=f"p.id, p.client_id, p.membership_id, p.payment_status, {utc('p.timestamp')}",
+    answer=f"p.id, p.client_id, p.membership_id, p.payment_status, {utc('p.timestamp')}",
     owner="c.user_id",
     columns={
         "id": "p.id",

@@ -7,7 +7,7 @@ from domain.reports import DrawnUp
 from projections.engine.lists import Listing
 from projections.engine.model import ReadModel
 from projections.engine.table import Gather, Operations, Table
-from projections.users import SHOWN, USERS
+from projections.users import ANSWER, USERS
 
 SIMPLE_REPORT = Table(
     "simple_report",
@@ -41,7 +41,7 @@ def project(recorded: Recorded) -> Operations:
                 by="created_at",
                 first=event.starts_at,
                 beyond=event.ends_before,
-                shown=SHOWN,
+                shown=ANSWER,
             )
         case _:
             return
@@ -53,7 +53,7 @@ MODEL = ReadModel("reports", ("report",), TABLES, project)
 LISTING = Listing(
     kind="report",
     table="simple_report AS r",
-    shown="r.id, r.report_date_start, r.report_date_end, r.new_users",
+    answer="r.id, r.report_date_start, r.report_date_end, r.new_users",
     columns={
         "id": "r.id",
         "report_date_start": "r.report_date_start",

@@ -63,7 +63,7 @@ MODEL = ReadModel("sessions", ("session",), TABLES, project)
 LISTING = Listing(
     kind="session",
     table="sessions AS s",
-    shown=f"""
+    answer=f"""
         s.id, {utc("s.opened_at")}, {utc("s.last_used_at")}, {utc("s.ends_at")},
         s.origin, s.agent
     """,

@@ -111,7 +111,7 @@ MODEL = ReadModel("training_plans", ("training-plan",), TABLES, project)
 LISTING = Listing(
     kind="training-plan",
     table="training_plans AS p",
-    shown=f"p.id, p.user_id, p.title, p.description, {utc('p.created_at')}, p.status",
+    answer=f"p.id, p.user_id, p.title, p.description, {utc('p.created_at')}, p.status",
     owner="p.user_id",
     columns={
         "id": "p.id",
@@ -125,7 +125,7 @@ LISTING = Listing(
 TRAININGS_LISTING = Listing(
     kind="training-plan",
     table="training_plan_trainings AS pt JOIN training_plans AS p ON p.id = pt.training_plan_id",
-    shown="pt.training_id, pt.training_plan_id",
+    answer="pt.training_id, pt.training_plan_id",
     owner="p.user_id",
     key=("pt.training_plan_id", "pt.training_id"),
     columns={"training_plan_id": "pt.training_plan_id", "training_id": "pt.training_id"},
@@ -134,14 +134,14 @@ TRAININGS_LISTING = Listing(
 PINNED_LISTING = Listing(
     kind="training-plan",
     table="clients_training_plan AS cp JOIN clients AS c ON c.id = cp.client_id",
-    shown=f"cp.client_id, cp.training_plan_id, {utc('cp.pinned_at')}",
+    answer=f"cp.client_id, cp.training_plan_id, {utc('cp.pinned_at')}",
     owner="c.user_id",
     key=("cp.client_id", "cp.training_plan_id"),
     columns={"client_id": "cp.client_id", "training_plan_id": "cp.training_plan_id"},
 )
 
-# Whether one of a user's clients follows the plan, which lets the user read it.
+# The clients of a user who follow a plan, which lets the user read it.
 FOLLOWED_BY = """
-SELECT 1 FROM clients_training_plan AS cp JOIN clients AS c ON c.id = cp.client_id
+SELECT cp.client_id FROM clients_training_plan AS cp JOIN clients AS c ON c.id = cp.client_id
 WHERE cp.training_plan_id = %s AND c.user_id = %s
 """

@@ -107,7 +107,7 @@ _WITH_CLIENT = "trainings AS t JOIN clients AS c ON c.id = t.client_id"
 LISTING = Listing(
     kind="training",
     table=_WITH_CLIENT,
-    shown=_TRAINING,
+    answer=_TRAINING,
     owner="c.user_id",
     columns={
         "id": "t.id",
@@ -123,7 +123,7 @@ LISTING = Listing(
 WITH_EXERCISE_IDS = Listing(
     kind="training",
     table=_WITH_CLIENT,
-    shown=f"""{_TRAINING}, ARRAY(
+    answer=f"""{_TRAINING}, ARRAY(
         SELECT te.exercise_id FROM trainings_exercises AS te WHERE te.training_id = t.id
         ORDER BY te.order_in_training, te.exercise_id) AS exercise_ids""",
     owner="c.user_id",
@@ -133,7 +133,7 @@ WITH_EXERCISE_IDS = Listing(
 EXERCISES_LISTING = Listing(
     kind="training",
     table=f"trainings_exercises AS te JOIN ({_WITH_CLIENT}) ON t.id = te.training_id",
-    shown="""
+    answer="""
         te.training_id, te.exercise_id, te.order_in_training, te.sets, te.reps, te.rest_time_sec,
         te.extra_weight::text AS extra_weight
     """,

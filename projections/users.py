@@ -70,7 +70,7 @@ def project(recorded: Recorded) -> Operations:
 MODEL = ReadModel("users", ("user",), TABLES, project)
 
 
-SHOWN = f"""
+ANSWER = f"""
     u.id, u.username, u.email, u.role,
     {utc("u.created_at")}, {utc("u.last_login")}, {utc("u.deleted_at")}
 """
@@ -79,7 +79,7 @@ SHOWN = f"""
 LISTING = Listing(
     kind="user",
     table="users AS u",
-    shown=SHOWN,
+    answer=ANSWER,
     owner="u.id",
     columns={
         "id": "u.id",
@@ -95,13 +95,13 @@ LISTING = Listing(
 FOR_REPORT = Listing(
     kind="user",
     table="users AS u",
-    shown=SHOWN,
+    answer=ANSWER,
     owner="u.id",
     columns={"id": "u.id", "from_date": "u.created_at", "to_date": "u.created_at"},
     comparisons={"from_date": ">=", "to_date": "<"},
 )
 
-# Whom a command line means: the number and the role of a user who is not deleted.
+# The user of a name, who is not deleted.
 BY_USERNAME = """
-SELECT id, role::text FROM users WHERE lower(username) = lower(%s) AND deleted_at IS NULL
+SELECT id FROM users WHERE lower(username) = lower(%s) AND deleted_at IS NULL
 """

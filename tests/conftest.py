@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from application.access import THE_CLUB, Caller
 from application.bus import Outcome
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.users import NewUser, RegisterUser
 from domain.values import Role
 from infra.bootstrap import Club, open_club
@@ -164,7 +164,7 @@ class Rest:
 
     async def do(self, command: Command, caller: Caller = THE_CLUB) -> Outcome:
         """Have a command done without HTTP, to set a scene."""
-        return await self.club.bus.execute(command, Asked(caller, "scene"))
+        return await self.club.bus.execute(command, Context(caller, "scene"))
 
     def token(self, user_id: int) -> dict[str, str]:
         """The header of a user who is signed in."""

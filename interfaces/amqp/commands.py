@@ -1,4 +1,4 @@
-"""Commands in: everything that REST can command, under the names of its operations.
+"""Commands in: every one of `application.catalogue`, under its name there.
 
 The `type` of a message names the command, its `subject` the numbers that REST has in the path
 (`42`, or `3/5`), its data is REST's own body. Who asks is proved by an access token in the header
@@ -8,6 +8,7 @@ The `type` of a message names the command, its `subject` the numbers that REST h
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -17,22 +18,26 @@ from aio_pika.abc import AbstractIncomingMessage
 from pydantic import Field, ValidationError
 
 from application.access import ANYBODY, Caller, Origin, reaches_all
+from application.askable import Answer, AskableCommand
 from application.bus import Bus, Outcome, StillInFlight
-from application.command import Asked, Command
+from application.catalogue import COMMANDS
+from application.command import Command, Context
 from application.fields import LARGEST_ID
 from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey
+from application.ports.queries import Queries
 from application.ports.signing_in import Callers, InvalidToken, StoreUnavailable
 from domain.refusals import Busy, Refusal
 from interfaces import problems
 from interfaces.amqp.cloudevents import CloudEvent, Unusable, read, said
 from interfaces.amqp.intake import LARGEST_BODY, LONGEST_DETAIL, Later, Unavailable
 from interfaces.amqp.replies import NobodyWaits, Replies, ReplyRefused
-from interfaces.amqp.wire import WIRE, Wire
-from projections.engine.reads import Reads
 
 JSON = "application/json"
 
 logger = structlog.get_logger("amqp")
+
+STATUS: Mapping[Answer, int] = {Answer.CREATED: 201, Answer.CHANGED: 200, Answer.DELETED: 204}
+"""The status of each reply, which is the one that REST answers."""
 
 MOST_ERRORS = 50
 """Fields of which a reply says what is wrong with them."""
@@ -46,7 +51,7 @@ class Service(Protocol):
     @property
     def callers(self) -> Callers: ...
     @property
-    def reads(self) -> Reads: ...
+    def reads(self) -> Queries: ...
 
 
 class CommandMessage(CloudEvent):
@@ -70,9 +75,9 @@ class CommandsIn:
         try:
             asked = read(CommandMessage, message.body)
             instance = f"/{asked.type}/{asked.subject or ''}"
-            wire = _wire(asked)
-            outcome = await self._do(wire, asked, message)
-            body = await self._shown(wire, outcome)
+            entry = _entry(asked)
+            outcome = await self._do(entry, asked, message)
+            body = await self._body(entry, outcome)
         except (LedgerUnavailable, Overloaded, StoreUnavailable) as away:
             raise Unavailable(type(away).__name__) from away
         except (Busy, StillInFlight) as taken:
@@ -90,34 +95,34 @@ class CommandsIn:
         except Refusal as refusal:
             await self._refuse(message, problems.of_refusal(refusal, instance))
         else:
-            await self._answer(message, body, wire.status, outcome)
+            await self._answer(message, body, STATUS[entry.answer], outcome)
 
     async def _do(
-        self, wire: Wire, asked: CommandMessage, message: AbstractIncomingMessage
+        self, entry: AskableCommand, asked: CommandMessage, message: AbstractIncomingMessage
     ) -> Outcome:
-        caller = await self._caller(message, wire)
+        caller = await self._caller(message, entry)
         answered = bool(message.reply_to)
         return await self._service.bus.execute(
-            _command(wire, asked), _asked(asked, caller, answered=answered)
+            _command(entry, asked), _context(asked, caller, answered=answered)
         )
 
-    async def _caller(self, message: AbstractIncomingMessage, wire: Wire) -> Caller:
+    async def _caller(self, message: AbstractIncomingMessage, entry: AskableCommand) -> Caller:
         given = message.headers.get("authorization")
-        if given is None and wire.action is None:
+        if given is None and entry.permission is None:
             return ANYBODY
         scheme, _, token = str(given).partition(" ")
         if given is None or scheme.lower() != "bearer":
             raise InvalidToken
         caller = await self._service.callers.of(token.strip())
-        if wire.action is not None:
-            reaches_all(caller, wire.action)
+        if entry.permission is not None:
+            reaches_all(caller, entry.permission)
         return caller
 
-    async def _shown(self, wire: Wire, outcome: Outcome) -> bytes:
-        if wire.showing is not None and outcome.body is not None:
-            shown = await self._service.reads.one(wire.showing, outcome.body["id"])
-            if shown is not None:
-                return shown.body
+    async def _body(self, entry: AskableCommand, outcome: Outcome) -> bytes:
+        if entry.view is not None and outcome.body is not None:
+            row = await self._service.reads.one(entry.view, outcome.body["id"])
+            if row is not None:
+                return row.body
         return b"" if outcome.body is None else orjson.dumps(outcome.body)
 
     async def _answer(
@@ -167,28 +172,28 @@ class CommandsIn:
         await self._replies.send(reply, message.reply_to)
 
 
-def _wire(asked: CommandMessage) -> Wire:
-    wire = WIRE.get(asked.type)
-    if wire is None:
+def _entry(asked: CommandMessage) -> AskableCommand:
+    entry = COMMANDS.get(asked.type)
+    if entry is None:
         raise Unusable("unknown-type", f"There is no command {asked.type!r}.")
-    return wire
+    return entry
 
 
-def _command(wire: Wire, asked: CommandMessage) -> Command:
+def _command(entry: AskableCommand, asked: CommandMessage) -> Command:
     numbers = [int(part) for part in re.findall(r"[0-9]{1,10}", asked.subject or "")]
     written = "/".join(str(number) for number in numbers)
-    if len(numbers) != wire.numbers or written != (asked.subject or "").strip("/"):
+    if len(numbers) != entry.numbers or written != (asked.subject or "").strip("/"):
         raise Unusable(
-            "invalid-message", f"subject: {asked.type} is about {wire.numbers} numbers: `4`, `3/5`"
+            "invalid-message", f"subject: {asked.type} is about {entry.numbers} numbers: `4`, `3/5`"
         )
     if not all(1 <= number <= LARGEST_ID for number in numbers):
         raise Unusable("invalid-message", f"subject: a number is from 1 to {LARGEST_ID}")
-    if wire.body is None:
+    if entry.body is None:
         if asked.data is not None:
             raise Unusable("invalid-message", f"data: {asked.type} has none")
-        return wire.make(*numbers)
+        return entry.made(numbers)
     try:
-        return wire.make(*numbers, wire.body.model_validate(asked.data))
+        return entry.made(numbers, entry.body.model_validate(asked.data))
     except ValidationError as wrong:
         raise Unusable("invalid-message", said(wrong)) from wrong
 
@@ -204,9 +209,9 @@ def _errors(unusable: Unusable) -> list[dict[str, str]] | None:
     ]
 
 
-def _asked(asked: CommandMessage, caller: Caller, *, answered: bool) -> Asked:
+def _context(asked: CommandMessage, caller: Caller, *, answered: bool) -> Context:
     version = asked.expectedversion
-    return Asked(
+    return Context(
         caller,
         correlation_id=asked.correlationid or f"{asked.source} {asked.id}"[:255],
         versions=None if version is None else frozenset({version}),

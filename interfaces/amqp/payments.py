@@ -6,7 +6,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from application.access import Caller, Origin
 from application.bus import Bus, StillInFlight
-from application.command import Asked
+from application.command import Context
 from application.fields import Moment
 from application.payments import PaymentReport, ReportPayment
 from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey
@@ -48,17 +48,17 @@ class PaymentsIn:
 
     async def _report(self, provider: str, news: ReportedPayment) -> None:
         caller = Caller(None, Role.SYSTEM, f"provider-{provider}")
-        asked = Asked(
+        context = Context(
             caller,
             correlation_id=news.correlationid or f"{provider}:{news.id}",
             key=ReceiptKey(f"{caller.actor} {news.source}", news.id),
             origin=Origin("amqp"),
-            shown=False,
+            visible=False,
             # Whoever replays it wants it decided anew.
             keep_refusals=False,
         )
         try:
-            await self._bus.execute(ReportPayment(news.data, news.time), asked)
+            await self._bus.execute(ReportPayment(news.data, news.time), context)
         except (LedgerUnavailable, Overloaded) as away:
             raise Unavailable(type(away).__name__) from away
         except (Busy, StillInFlight) as taken:

@@ -14,7 +14,7 @@ import typer
 from application.access import ANYBODY, THE_CLUB, Caller
 from application.bus import Bus, KeyReused
 from application.clients import ChangeClient, ClientBody, LapseClient, RegisterClient
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
@@ -159,7 +159,7 @@ class _Filling:
         What is new counts as one more of `kind`.
         """
         key = ReceiptKey("demo", f"{self.seed}/{name}")
-        outcome = await self.bus.execute(command, Asked(caller, f"demo-{self.seed}", key=key))
+        outcome = await self.bus.execute(command, Context(caller, f"demo-{self.seed}", key=key))
         if outcome.position and kind:
             self.added[kind] += 1
         return dict(outcome.body or {})
@@ -183,7 +183,7 @@ class _Filling:
     ) -> int:
         """The number of what the command made, or of what has its name already."""
         try:
-            outcome = await self.bus.execute(command, Asked(caller, f"demo-{self.seed}"))
+            outcome = await self.bus.execute(command, Context(caller, f"demo-{self.seed}"))
         except taken as refusal:
             return int(str(refusal.case["holder"]).rpartition("-")[2])
         self.added[kind] += 1

@@ -16,15 +16,15 @@ from pydantic import ValidationError
 
 from application.access import THE_CLUB
 from application.bus import Outcome
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.ports.ledger import LedgerUnavailable
+from application.ports.queries import Lookup
 from domain.refusals import NotFound, Refusal
 from infra.bootstrap import Club, open_club
 from infra.faults import Fault
 from infra.logs import set_up_logs
 from infra.servers.local_servers import running_rabbitmq
 from infra.settings import Settings
-from projections.users import BY_USERNAME
 
 T = TypeVar("T")
 
@@ -96,15 +96,15 @@ def in_plain_words() -> Iterator[None]:
 async def named(club: Club, username: str) -> int:
     """The number of the user of this name; raises NotFound."""
     await club.read_side.reached(await club.ledger.head())
-    found = await club.reads.rows(BY_USERNAME, username)
+    found = await club.reads.find(Lookup.USER_NAMED, username)
     if not found:
         raise NotFound(what="user", id=username)
-    return int(found[0][0])
+    return found[0]
 
 
 async def ask(club: Club, command: Command) -> Outcome:
     """Have the club do something, as whoever sits at the machine."""
-    return await club.bus.execute(command, Asked(THE_CLUB, correlation_id="command-line"))
+    return await club.bus.execute(command, Context(THE_CLUB, correlation_id="command-line"))
 
 
 def on_signal(end: Callable[[], object]) -> None:

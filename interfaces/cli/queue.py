@@ -76,16 +76,16 @@ def parked(
 def show(message_id: MessageId) -> None:
     """Print one: why it is parked, its headers and its body."""
 
-    async def shown(parking: Parking) -> Parked:
+    async def found(parking: Parking) -> Parked:
         return await parking.find(message_id)
 
-    message = _with_parking(shown)
+    message = _with_parking(found)
     print(f"id: {message.id}\nqueue: {message.queue}\nparked at: {message.parked_at}")
     print(f"reason: {message.reason}\ndetail: {message.detail}")
     for name, value in message.headers.items():
         # A token may still be good.
-        shown_value = value if name != "authorization" else "(not shown)"
-        print(f"header {name}: {shown_value}")
+        said = value if name != "authorization" else "(not shown)"
+        print(f"header {name}: {said}")
     print(f"\n{message.body.decode(errors='backslashreplace')}")
 
 

@@ -15,10 +15,11 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from application.absent import missing
-from application.access import ANYBODY, Caller, Origin, reaches_all
+from application.access import ANYBODY, Caller, Origin, Permission, reaches_all
 from application.bus import Bus, Outcome
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.ports.ledger import ReceiptKey
+from application.ports.queries import PageRequest, Queries, ReadRow, View
 from application.ports.read_side import ReadSide
 from application.ports.signing_in import Callers, InvalidToken
 from application.sign_in import SignIn, Visit
@@ -26,9 +27,6 @@ from domain.aggregate import Aggregate
 from domain.refusals import Invalid
 from interfaces.rest.lists import PageQuery
 from interfaces.rest.problems import JSON
-from projections.engine.lists import Asked as AskedPage
-from projections.engine.lists import Listing
-from projections.engine.reads import Reads, Shown
 
 POSITION = "Ledger-Position"
 """On answers: where in the ledger a change is. On requests: show at least this."""
@@ -51,7 +49,7 @@ class Service(Protocol):
     @property
     def bus(self) -> Bus: ...
     @property
-    def reads(self) -> Reads: ...
+    def reads(self) -> Queries: ...
     @property
     def callers(self) -> Callers: ...
     @property
@@ -91,19 +89,19 @@ class Asking:
     # --- commands --------------------------------------------------------------------------
 
     async def create(
-        self, command: Command, location: str, *, showing: Listing | None = None
+        self, command: Command, location: str, *, view: View | None = None
     ) -> Response:
         """201 with the new thing; `location` is its path, `{…}` standing for its fields.
 
-        `showing` is where its row is read, if that says more than the aggregate does.
+        `view` is where its row is read, if that says more than the aggregate does.
         """
         outcome = await self.execute(command, key=self._idempotency_key())
         body = outcome.body or {}
         created = answer(201, outcome, {"Location": location.format(**body)})
-        if showing is not None:
-            shown = await self.service.reads.one(showing, body["id"])
-            if shown is not None:
-                return Response(shown.body, 201, _without_length(created), JSON)
+        if view is not None:
+            row = await self.service.reads.one(view, body["id"])
+            if row is not None:
+                return Response(row.body, 201, _without_length(created), JSON)
         return created
 
     async def change(self, command: Command) -> Response:
@@ -116,14 +114,14 @@ class Asking:
 
     async def execute(self, command: Command, key: ReceiptKey | None = None) -> Outcome:
         """Have the command done, for this caller and in this conversation."""
-        asked = Asked(
+        context = Context(
             self.caller,
             correlation_id=self.request.scope["state"][REQUEST_ID],
             versions=_versions(self._every("if-match")),
             key=key,
             origin=self.origin,
         )
-        return await self.service.bus.execute(command, asked)
+        return await self.service.bus.execute(command, context)
 
     def _every(self, header: str) -> str | None:
         """All lines of a header that is a list, as one."""
@@ -142,40 +140,40 @@ class Asking:
 
     # --- queries ---------------------------------------------------------------------------
 
-    async def one(self, kind: type[Aggregate], listing: Listing, *key: int) -> Response:
+    async def one(self, kind: type[Aggregate], view: View, *key: int) -> Response:
         """200 with the row, 304 where the caller has it; another's is not found."""
         await self.wait_for_position()
-        shown = await self.service.reads.one(listing, *key)
-        if shown is None or not (self.everybody or shown.owner == self.caller.user_id):
+        row = await self.service.reads.one(view, *key)
+        if row is None or not (self.everybody or row.owner == self.caller.user_id):
             raise missing(kind, key[-1])
-        return self.show(shown)
+        return self.show(row)
 
-    def show(self, shown: Shown) -> Response:
+    def show(self, row: ReadRow) -> Response:
         """The row as an answer, with its version."""
-        etag = f'"{shown.version}"'
+        etag = f'"{row.version}"'
         known = self._every("if-none-match")
         if known is not None and (known.strip() == "*" or etag in re.findall(r'"[^"]*"', known)):
             return Response(status_code=304, headers={"ETag": etag})
-        return Response(shown.body, headers={"ETag": etag}, media_type=JSON)
+        return Response(row.body, headers={"ETag": etag}, media_type=JSON)
 
     async def page(
-        self, listing: Listing, query: PageQuery, filters: Mapping[str, Any] | None = None
+        self, view: View, query: PageQuery, filters: Mapping[str, Any] | None = None
     ) -> Response:
         """200 with a page of rows; the next one is in the Link header."""
         await self.wait_for_position()
-        asked = AskedPage(
+        wanted = PageRequest(
             filters=query.filters() if filters is None else filters,
             sort=query.order(),
             after=query.after,
             limit=query.limit,
             owner=None if self.everybody else self.caller.user_id,
         )
-        found = await self.service.reads.page(listing, asked)
+        found = await self.service.reads.page(view, wanted)
         headers = {}
         if found.after is not None:
             headers["Link"] = f'<{self._next(found.after)}>; rel="next"'
         if query.total:
-            headers["X-Total-Count"] = str(await self.service.reads.total(listing, asked))
+            headers["X-Total-Count"] = str(await self.service.reads.total(view, wanted))
         return Response(found.body, headers=headers, media_type=JSON)
 
     def _next(self, after: str) -> str:
@@ -192,7 +190,7 @@ class Asking:
         await self.service.read_side.reached(int(given))
 
 
-def may(action: str) -> Any:
+def may(permission: Permission) -> Any:
     """Let in whoever may do this, to everybody's or at least to their own; 401 or 403 else."""
 
     async def let_in(request: Request) -> Asking:
@@ -200,7 +198,7 @@ def may(action: str) -> Any:
         caller = await service.callers.of(_bearer(request))
         if request.scope["query_string"]:
             _refuse_unknown(request)
-        return Asking(request, service, caller, everybody=reaches_all(caller, action))
+        return Asking(request, service, caller, everybody=reaches_all(caller, permission))
 
     return Depends(let_in)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.clients import (
     ChangeClient,
     ClientBody,
@@ -14,6 +15,7 @@ from application.clients import (
     RegisterClient,
 )
 from application.fields import Day, Id, Moment
+from application.ports.queries import View
 from application.training_plans import PinBody, PinPlan, UnpinPlan
 from domain.clients import Client
 from domain.values import ClientStatus, Gender
@@ -62,23 +64,23 @@ class PinsQuery(ListQuery):
 
 @routes.get("/", responses=lists(ClientShown))
 async def list_clients(
-    asking: Annotated[Asking, may("clients.list")], query: Annotated[ClientsQuery, Query()]
+    asking: Annotated[Asking, may(Permission.CLIENTS_LIST)], query: Annotated[ClientsQuery, Query()]
 ) -> Response:
     """Retrieve the list of clients."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.CLIENTS, query)
 
 
 @routes.get("/{client_id}/", responses=shows(ClientShown))
 async def read_client(
-    client_id: PathNumber, asking: Annotated[Asking, may("clients.read")]
+    client_id: PathNumber, asking: Annotated[Asking, may(Permission.CLIENTS_READ)]
 ) -> Response:
     """Retrieve the client by ID."""
-    return await asking.one(Client, LISTING, client_id)
+    return await asking.one(Client, View.CLIENTS, client_id)
 
 
 @routes.post("/", status_code=201, responses=creates(ClientShown))
 async def register_client(
-    body: ClientBody, asking: Annotated[Asking, may("clients.keep")]
+    body: ClientBody, asking: Annotated[Asking, may(Permission.CLIENTS_KEEP)]
 ) -> Response:
     """Create the client."""
     return await asking.create(RegisterClient(body), "/clients/{id}/")
@@ -86,7 +88,7 @@ async def register_client(
 
 @routes.put("/{client_id}/", responses=changes(ClientShown))
 async def replace_client(
-    client_id: PathNumber, body: ClientBody, asking: Annotated[Asking, may("clients.keep")]
+    client_id: PathNumber, body: ClientBody, asking: Annotated[Asking, may(Permission.CLIENTS_KEEP)]
 ) -> Response:
     """Complete update of the client record."""
     return await asking.change(ChangeClient(client_id, body.replacement()))
@@ -94,7 +96,9 @@ async def replace_client(
 
 @routes.patch("/{client_id}/", responses=changes(ClientShown))
 async def change_client(
-    client_id: PathNumber, body: ClientChanges, asking: Annotated[Asking, may("clients.keep")]
+    client_id: PathNumber,
+    body: ClientChanges,
+    asking: Annotated[Asking, may(Permission.CLIENTS_KEEP)],
 ) -> Response:
     """Partial update of the client record."""
     return await asking.change(ChangeClient(client_id, body.named()))
@@ -102,7 +106,7 @@ async def change_client(
 
 @routes.delete("/{client_id}/", status_code=204, responses=deletes())
 async def delete_client(
-    client_id: PathNumber, asking: Annotated[Asking, may("clients.keep")]
+    client_id: PathNumber, asking: Annotated[Asking, may(Permission.CLIENTS_KEEP)]
 ) -> Response:
     """Delete the client, with its trainings."""
     return await asking.delete(DeleteClient(client_id))
@@ -111,12 +115,14 @@ async def delete_client(
 @routes.get("/{client_id}/training-plans/", tags=["Training plans"], responses=lists(PinShown))
 async def list_plans_of_client(
     client_id: PathNumber,
-    asking: Annotated[Asking, may("clients.read")],
+    asking: Annotated[Asking, may(Permission.CLIENTS_READ)],
     query: Annotated[PinsQuery, Query()],
 ) -> Response:
     """Retrieve the plans that the client follows."""
-    await asking.one(Client, LISTING, client_id)
-    return await asking.page(PINNED_LISTING, query, query.filters() | {"client_id": client_id})
+    await asking.one(Client, View.CLIENTS, client_id)
+    return await asking.page(
+        View.PLANS_OF_CLIENTS, query, query.filters() | {"client_id": client_id}
+    )
 
 
 @routes.post(
@@ -126,7 +132,9 @@ async def list_plans_of_client(
     responses=creates(PinShown),
 )
 async def pin_plan(
-    client_id: PathNumber, body: PinBody, asking: Annotated[Asking, may("training-plans.keep")]
+    client_id: PathNumber,
+    body: PinBody,
+    asking: Annotated[Asking, may(Permission.TRAINING_PLANS_KEEP)],
 ) -> Response:
     """Let the client follow a plan."""
     return await asking.create(
@@ -143,7 +151,7 @@ async def pin_plan(
 async def unpin_plan(
     client_id: PathNumber,
     training_plan_id: PathNumber,
-    asking: Annotated[Asking, may("training-plans.keep")],
+    asking: Annotated[Asking, may(Permission.TRAINING_PLANS_KEEP)],
 ) -> Response:
     """Let the client go their own way."""
     return await asking.delete(UnpinPlan(client_id, training_plan_id))

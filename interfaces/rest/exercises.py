@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.exercises import (
     AddExercise,
     ChangeExercise,
@@ -13,6 +14,7 @@ from application.exercises import (
     ExerciseBody,
     ExerciseChanges,
 )
+from application.ports.queries import View
 from domain.exercises import Exercise
 from domain.values import Complexity, MuscleGroup
 from interfaces.rest.asking import Asking, may
@@ -41,23 +43,24 @@ class ExercisesQuery(ListQuery):
 
 @routes.get("/", responses=lists(ExerciseShown))
 async def list_exercises(
-    asking: Annotated[Asking, may("exercises.read")], query: Annotated[ExercisesQuery, Query()]
+    asking: Annotated[Asking, may(Permission.EXERCISES_READ)],
+    query: Annotated[ExercisesQuery, Query()],
 ) -> Response:
     """Retrieve the catalogue."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.EXERCISES, query)
 
 
 @routes.get("/{exercise_id}/", responses=shows(ExerciseShown))
 async def read_exercise(
-    exercise_id: PathNumber, asking: Annotated[Asking, may("exercises.read")]
+    exercise_id: PathNumber, asking: Annotated[Asking, may(Permission.EXERCISES_READ)]
 ) -> Response:
     """Retrieve the exercise by ID."""
-    return await asking.one(Exercise, LISTING, exercise_id)
+    return await asking.one(Exercise, View.EXERCISES, exercise_id)
 
 
 @routes.post("/", status_code=201, responses=creates(ExerciseShown))
 async def add_exercise(
-    body: ExerciseBody, asking: Annotated[Asking, may("exercises.keep")]
+    body: ExerciseBody, asking: Annotated[Asking, may(Permission.EXERCISES_KEEP)]
 ) -> Response:
     """Create the exercise."""
     return await asking.create(AddExercise(body), "/exercises/{id}/")
@@ -65,7 +68,9 @@ async def add_exercise(
 
 @routes.put("/{exercise_id}/", responses=changes(ExerciseShown))
 async def replace_exercise(
-    exercise_id: PathNumber, body: ExerciseBody, asking: Annotated[Asking, may("exercises.keep")]
+    exercise_id: PathNumber,
+    body: ExerciseBody,
+    asking: Annotated[Asking, may(Permission.EXERCISES_KEEP)],
 ) -> Response:
     """Complete update of the exercise record."""
     return await asking.change(ChangeExercise(exercise_id, body.facts()))
@@ -75,7 +80,7 @@ async def replace_exercise(
 async def change_exercise(
     exercise_id: PathNumber,
     body: ExerciseChanges,
-    asking: Annotated[Asking, may("exercises.keep")],
+    asking: Annotated[Asking, may(Permission.EXERCISES_KEEP)],
 ) -> Response:
     """Partial update of the exercise record."""
     return await asking.change(ChangeExercise(exercise_id, body.named()))
@@ -83,7 +88,7 @@ async def change_exercise(
 
 @routes.delete("/{exercise_id}/", status_code=204, responses=deletes())
 async def delete_exercise(
-    exercise_id: PathNumber, asking: Annotated[Asking, may("exercises.delete")]
+    exercise_id: PathNumber, asking: Annotated[Asking, may(Permission.EXERCISES_DELETE)]
 ) -> Response:
     """Delete the exercise, and take it out of every training."""
     return await asking.delete(DeleteExercise(exercise_id))

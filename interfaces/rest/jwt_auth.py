@@ -12,8 +12,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.exceptions import HTTPException
 
+from application.access import Permission
 from application.fields import Body, Id, Moment
 from application.limits import Allowance
+from application.ports.queries import View
 from domain.aggregate import time_text
 from interfaces.rest.asking import Asking, may, visiting
 from interfaces.rest.documented import RATE_LIMITS, ends, group, lists, proves
@@ -211,7 +213,7 @@ async def get_access_token(body: Refresh, asking: Annotated[Asking, visiting()])
 
 @routes.post("/logout/", status_code=204, responses=ends())
 async def logout(
-    asking: Annotated[Asking, may("sessions.end")], body: Logout | None = None
+    asking: Annotated[Asking, may(Permission.SESSIONS_END)], body: Logout | None = None
 ) -> Response:
     """End the session of the access token, or another of the caller's own."""
     session_id = None if body is None else body.session_id
@@ -221,11 +223,12 @@ async def logout(
 
 @routes.get("/sessions/", responses=lists(SessionShown))
 async def list_sessions(
-    asking: Annotated[Asking, may("sessions.read")], query: Annotated[SessionsQuery, Query()]
+    asking: Annotated[Asking, may(Permission.SESSIONS_READ)],
+    query: Annotated[SessionsQuery, Query()],
 ) -> Response:
     """Retrieve the caller's own sessions that go on."""
     own = {"user_id": asking.caller.user_id}
-    return await asking.page(LISTING, query, own)
+    return await asking.page(View.SESSIONS, query, own)
 
 
 def _secret(shown: Mapping[str, Any], allowance: Allowance = ()) -> Response:

@@ -11,7 +11,9 @@ from fastapi_offline import FastAPIOffline
 from infra.bootstrap import Club
 from interfaces.rest import (
     clients,
+    documents,
     exercises,
+    health,
     index,
     jwt_auth,
     memberships,
@@ -28,6 +30,8 @@ from interfaces.rest.middleware import Around
 
 GROUPS = (
     index,
+    health,
+    documents,
     jwt_auth,
     users,
     memberships,

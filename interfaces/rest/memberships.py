@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.memberships import (
     AddMembership,
     ChangeMembership,
@@ -13,6 +14,7 @@ from application.memberships import (
     MembershipBody,
     MembershipChanges,
 )
+from application.ports.queries import View
 from domain.memberships import Membership
 from domain.values import AccessLevel
 from interfaces.rest.asking import Asking, may
@@ -38,23 +40,24 @@ class MembershipsQuery(ListQuery):
 
 @routes.get("/", responses=lists(MembershipShown))
 async def list_memberships(
-    asking: Annotated[Asking, may("memberships.list")], query: Annotated[MembershipsQuery, Query()]
+    asking: Annotated[Asking, may(Permission.MEMBERSHIPS_LIST)],
+    query: Annotated[MembershipsQuery, Query()],
 ) -> Response:
     """Retrieve the list of memberships."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.MEMBERSHIPS, query)
 
 
 @routes.get("/{membership_id}/", responses=shows(MembershipShown))
 async def read_membership(
-    membership_id: PathNumber, asking: Annotated[Asking, may("memberships.read")]
+    membership_id: PathNumber, asking: Annotated[Asking, may(Permission.MEMBERSHIPS_READ)]
 ) -> Response:
     """Retrieve the membership by ID."""
-    return await asking.one(Membership, LISTING, membership_id)
+    return await asking.one(Membership, View.MEMBERSHIPS, membership_id)
 
 
 @routes.post("/", status_code=201, responses=creates(MembershipShown))
 async def add_membership(
-    body: MembershipBody, asking: Annotated[Asking, may("memberships.keep")]
+    body: MembershipBody, asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)]
 ) -> Response:
     """Create the membership."""
     return await asking.create(AddMembership(body), "/memberships/{id}/")
@@ -64,7 +67,7 @@ async def add_membership(
 async def replace_membership(
     membership_id: PathNumber,
     body: MembershipBody,
-    asking: Annotated[Asking, may("memberships.keep")],
+    asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)],
 ) -> Response:
     """Complete update of the membership record."""
     return await asking.change(ChangeMembership(membership_id, body.facts()))
@@ -74,7 +77,7 @@ async def replace_membership(
 async def change_membership(
     membership_id: PathNumber,
     body: MembershipChanges,
-    asking: Annotated[Asking, may("memberships.keep")],
+    asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)],
 ) -> Response:
     """Partial update of the membership record."""
     return await asking.change(ChangeMembership(membership_id, body.named()))
@@ -82,7 +85,7 @@ async def change_membership(
 
 @routes.delete("/{membership_id}/", status_code=204, responses=deletes())
 async def delete_membership(
-    membership_id: PathNumber, asking: Annotated[Asking, may("memberships.keep")]
+    membership_id: PathNumber, asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)]
 ) -> Response:
     """Delete the membership; not while a client holds it."""
     return await asking.delete(DeleteMembership(membership_id))

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.fields import Id, Moment
 from application.payments import ChangePayment, DeletePayment, PaymentBody, RequestPayment
+from application.ports.queries import View
 from domain.payments import Payment
 from domain.values import PaymentStatus
 from interfaces.rest.asking import Asking, may
@@ -36,23 +38,24 @@ class PaymentsQuery(ListQuery):
 
 @routes.get("/", responses=lists(PaymentShown))
 async def list_payments(
-    asking: Annotated[Asking, may("payments.list")], query: Annotated[PaymentsQuery, Query()]
+    asking: Annotated[Asking, may(Permission.PAYMENTS_LIST)],
+    query: Annotated[PaymentsQuery, Query()],
 ) -> Response:
     """Retrieve the list of payments."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.PAYMENTS, query)
 
 
 @routes.get("/{payment_id}/", responses=shows(PaymentShown))
 async def read_payment(
-    payment_id: PathNumber, asking: Annotated[Asking, may("payments.read")]
+    payment_id: PathNumber, asking: Annotated[Asking, may(Permission.PAYMENTS_READ)]
 ) -> Response:
     """Retrieve the payment by ID."""
-    return await asking.one(Payment, LISTING, payment_id)
+    return await asking.one(Payment, View.PAYMENTS, payment_id)
 
 
 @routes.post("/", status_code=201, responses=creates(PaymentShown))
 async def request_payment(
-    body: PaymentBody, asking: Annotated[Asking, may("payments.keep")]
+    body: PaymentBody, asking: Annotated[Asking, may(Permission.PAYMENTS_KEEP)]
 ) -> Response:
     """Create the payment record."""
     return await asking.create(RequestPayment(body), "/payments/{id}/")
@@ -60,7 +63,9 @@ async def request_payment(
 
 @routes.put("/{payment_id}/", responses=changes(PaymentShown))
 async def change_payment(
-    payment_id: PathNumber, body: PaymentBody, asking: Annotated[Asking, may("payments.keep")]
+    payment_id: PathNumber,
+    body: PaymentBody,
+    asking: Annotated[Asking, may(Permission.PAYMENTS_KEEP)],
 ) -> Response:
     """Complete update of the payment record."""
     return await asking.change(ChangePayment(payment_id, body))
@@ -68,7 +73,7 @@ async def change_payment(
 
 @routes.delete("/{payment_id}/", status_code=204, responses=deletes())
 async def delete_payment(
-    payment_id: PathNumber, asking: Annotated[Asking, may("payments.keep")]
+    payment_id: PathNumber, asking: Annotated[Asking, may(Permission.PAYMENTS_KEEP)]
 ) -> Response:
     """Delete the payment record; not once money has moved."""
     return await asking.delete(DeletePayment(payment_id))

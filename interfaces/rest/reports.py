@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.fields import Body, Day
+from application.ports.queries import View
 from application.reports import DrawUpReport, ReportBody
 from domain.reports import Report
 from interfaces.rest.asking import Asking, may
@@ -36,23 +38,23 @@ class ReportsQuery(ListQuery):
 
 @routes.get("/", responses=lists(ReportShown))
 async def list_reports(
-    asking: Annotated[Asking, may("reports.read")], query: Annotated[ReportsQuery, Query()]
+    asking: Annotated[Asking, may(Permission.REPORTS_READ)], query: Annotated[ReportsQuery, Query()]
 ) -> Response:
     """Retrieve the list of reports."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.REPORTS, query)
 
 
 @routes.get("/{report_id}/", responses=shows(ReportShown))
 async def read_report(
-    report_id: PathNumber, asking: Annotated[Asking, may("reports.read")]
+    report_id: PathNumber, asking: Annotated[Asking, may(Permission.REPORTS_READ)]
 ) -> Response:
     """Retrieve the report by ID."""
-    return await asking.one(Report, LISTING, report_id)
+    return await asking.one(Report, View.REPORTS, report_id)
 
 
 @routes.post("/", status_code=201, responses=creates(ReportShown))
 async def draw_up_report(
-    body: ReportBody, asking: Annotated[Asking, may("reports.draw-up")]
+    body: ReportBody, asking: Annotated[Asking, may(Permission.REPORTS_DRAW_UP)]
 ) -> Response:
     """Add information for a daily report; the projector fills in who registered."""
-    return await asking.create(DrawUpReport(body), "/reports/{id}/", showing=LISTING)
+    return await asking.create(DrawUpReport(body), "/reports/{id}/", view=View.REPORTS)

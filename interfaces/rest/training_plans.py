@@ -6,7 +6,9 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.fields import Id, Moment
+from application.ports.queries import Lookup, View
 from application.training_plans import (
     AddTrainingToPlan,
     ChangePlan,
@@ -22,11 +24,11 @@ from domain.values import PlanStatus
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
-from projections.training_plans import FOLLOWED_BY, LISTING, TRAININGS_LISTING
+from projections.training_plans import LISTING, TRAININGS_LISTING
 
 routes = group("/training-plans", "Training plans")
-Reading = Annotated[Asking, may("training-plans.read")]
-Keeping = Annotated[Asking, may("training-plans.keep")]
+Reading = Annotated[Asking, may(Permission.TRAINING_PLANS_READ)]
+Keeping = Annotated[Asking, may(Permission.TRAINING_PLANS_KEEP)]
 
 
 class TrainingPlanShown(TrainingPlanBody):
@@ -62,26 +64,26 @@ async def _readable(training_plan_id: int, asking: Asking) -> Asking:
     """A plan is also read by those whose client follows it."""
     if not asking.everybody:
         await asking.wait_for_position()
-        reads = asking.service.reads
-        if await reads.rows(FOLLOWED_BY, training_plan_id, asking.caller.user_id):
+        reads, user_id = asking.service.reads, asking.caller.user_id
+        if await reads.find(Lookup.CLIENTS_FOLLOWING, training_plan_id, user_id):
             asking.everybody = True
     return asking
 
 
 @routes.get("/", responses=lists(TrainingPlanShown))
 async def list_training_plans(
-    asking: Annotated[Asking, may("training-plans.list")],
+    asking: Annotated[Asking, may(Permission.TRAINING_PLANS_LIST)],
     query: Annotated[TrainingPlansQuery, Query()],
 ) -> Response:
     """Retrieve the list of training plans."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.TRAINING_PLANS, query)
 
 
 @routes.get("/{training_plan_id}/", responses=shows(TrainingPlanShown))
 async def read_training_plan(training_plan_id: PathNumber, asking: Reading) -> Response:
     """Retrieve the training plan by ID."""
     asking = await _readable(training_plan_id, asking)
-    return await asking.one(TrainingPlan, LISTING, training_plan_id)
+    return await asking.one(TrainingPlan, View.TRAINING_PLANS, training_plan_id)
 
 
 @routes.post("/", status_code=201, responses=creates(TrainingPlanShown))
@@ -118,9 +120,9 @@ async def list_trainings_in_plan(
 ) -> Response:
     """Retrieve the trainings in the plan."""
     asking = await _readable(training_plan_id, asking)
-    await asking.one(TrainingPlan, LISTING, training_plan_id)
+    await asking.one(TrainingPlan, View.TRAINING_PLANS, training_plan_id)
     filters = query.filters() | {"training_plan_id": training_plan_id}
-    return await asking.page(TRAININGS_LISTING, query, filters)
+    return await asking.page(View.TRAININGS_OF_PLANS, query, filters)
 
 
 @routes.post(

@@ -10,7 +10,9 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Response
 
+from application.access import Permission
 from application.fields import LARGEST_ID
+from application.ports.queries import Lookup, View
 from application.trainings import (
     AddExerciseToTraining,
     ChangeExerciseInTraining,
@@ -24,10 +26,10 @@ from domain.trainings import ExerciseNotInTraining, Training
 from interfaces.rest.asking import Asking, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting
-from projections.trainings import EXERCISES_LISTING, HOLDING_EXERCISE
+from projections.trainings import EXERCISES_LISTING
 
 routes = group("/trainings-exercises", "Trainings-exercises")
-Keeping = Annotated[Asking, may("trainings.keep")]
+Keeping = Annotated[Asking, may(Permission.TRAININGS_KEEP)]
 
 
 class WhichTraining(Conflict):
@@ -53,12 +55,12 @@ async def _which_training(
     if training_id is not None:
         return training_id
     owner = None if asking.everybody else asking.caller.user_id
-    found = await asking.service.reads.rows(HOLDING_EXERCISE, exercise_id, owner)
+    found = await asking.service.reads.find(Lookup.TRAININGS_HOLDING, exercise_id, owner)
     if not found:
         raise ExerciseNotInTraining(exercise_id=exercise_id)
     if len(found) > 1:
         raise WhichTraining(field="training_id", exercise_id=exercise_id)
-    return int(found[0][0])
+    return found[0]
 
 
 Named = Annotated[int, Depends(_which_training)]
@@ -66,21 +68,21 @@ Named = Annotated[int, Depends(_which_training)]
 
 @routes.get("/", responses=lists(TrainingExerciseBody))
 async def list_trainings_exercises(
-    asking: Annotated[Asking, may("trainings.list")],
+    asking: Annotated[Asking, may(Permission.TRAININGS_LIST)],
     query: Annotated[TrainingsExercisesQuery, Query()],
 ) -> Response:
     """Retrieve training-exercise records."""
-    return await asking.page(EXERCISES_LISTING, query)
+    return await asking.page(View.EXERCISES_OF_TRAININGS, query)
 
 
 @routes.get("/{training_id}/{exercise_id}/", responses=shows(TrainingExerciseBody))
 async def read_training_exercise(
     training_id: PathNumber,
     exercise_id: PathNumber,
-    asking: Annotated[Asking, may("trainings.read")],
+    asking: Annotated[Asking, may(Permission.TRAININGS_READ)],
 ) -> Response:
     """Retrieve the training-exercise record."""
-    return await asking.one(Training, EXERCISES_LISTING, training_id, exercise_id)
+    return await asking.one(Training, View.EXERCISES_OF_TRAININGS, training_id, exercise_id)
 
 
 @routes.post("/", status_code=201, responses=creates(TrainingExerciseBody))

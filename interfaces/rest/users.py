@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Query, Response
 
+from application.access import Permission
 from application.fields import Day, Moment
+from application.ports.queries import View
 from application.sessions import UnbindTelegram
 from application.users import (
     ChangeUser,
@@ -24,7 +26,7 @@ from domain.values import Role
 from interfaces.rest.asking import Asking, anybody, may
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.lists import ListQuery, PageQuery, PathNumber, sorting, words
-from projections.users import FOR_REPORT, LISTING
+from projections.users import LISTING
 
 routes = group("/users", "Users")
 
@@ -56,15 +58,16 @@ class ForReportQuery(PageQuery):
 
 @routes.get("/", responses=lists(UserShown))
 async def list_users(
-    asking: Annotated[Asking, may("users.list")], query: Annotated[UsersQuery, Query()]
+    asking: Annotated[Asking, may(Permission.USERS_LIST)], query: Annotated[UsersQuery, Query()]
 ) -> Response:
     """Retrieve the list of users."""
-    return await asking.page(LISTING, query)
+    return await asking.page(View.USERS, query)
 
 
 @routes.get("/for-report/", responses=lists(UserShown))
 async def list_users_for_report(
-    asking: Annotated[Asking, may("users.for-report")], query: Annotated[ForReportQuery, Query()]
+    asking: Annotated[Asking, may(Permission.USERS_FOR_REPORT)],
+    query: Annotated[ForReportQuery, Query()],
 ) -> Response:
     """Retrieve the users who registered on some days, for a report."""
     zone = ZoneInfo(asking.service.timezone)
@@ -74,7 +77,7 @@ async def list_users_for_report(
     if query.to_date is not None:
         day_after = date.fromisoformat(query.to_date) + timedelta(days=1)
         filters["to_date"] = _start_of(day_after, zone)
-    return await asking.page(FOR_REPORT, query, filters)
+    return await asking.page(View.USERS_FOR_REPORT, query, filters)
 
 
 def _start_of(day: date, zone: ZoneInfo) -> datetime:
@@ -82,9 +85,11 @@ def _start_of(day: date, zone: ZoneInfo) -> datetime:
 
 
 @routes.get("/{user_id}/", responses=shows(UserShown))
-async def read_user(user_id: PathNumber, asking: Annotated[Asking, may("users.read")]) -> Response:
+async def read_user(
+    user_id: PathNumber, asking: Annotated[Asking, may(Permission.USERS_READ)]
+) -> Response:
     """Retrieve the user by ID."""
-    return await asking.one(User, LISTING, user_id)
+    return await asking.one(User, View.USERS, user_id)
 
 
 @routes.post("/", status_code=201, responses=creates(UserShown))
@@ -95,7 +100,9 @@ async def register_user(body: NewUser, asking: Annotated[Asking, anybody()]) -> 
 
 @routes.put("/{user_id}/", responses=changes(UserShown))
 async def replace_user(
-    user_id: PathNumber, body: UserReplacement, asking: Annotated[Asking, may("users.change")]
+    user_id: PathNumber,
+    body: UserReplacement,
+    asking: Annotated[Asking, may(Permission.USERS_CHANGE)],
 ) -> Response:
     """Complete update of the user record."""
     return await asking.change(ChangeUser(user_id, body))
@@ -103,7 +110,7 @@ async def replace_user(
 
 @routes.patch("/{user_id}/", responses=changes(UserShown))
 async def change_user(
-    user_id: PathNumber, body: UserChanges, asking: Annotated[Asking, may("users.change")]
+    user_id: PathNumber, body: UserChanges, asking: Annotated[Asking, may(Permission.USERS_CHANGE)]
 ) -> Response:
     """Partial update of the user record."""
     return await asking.change(ChangeUser(user_id, body))
@@ -111,7 +118,7 @@ async def change_user(
 
 @routes.delete("/{user_id}/", status_code=204, responses=deletes())
 async def delete_user(
-    user_id: PathNumber, asking: Annotated[Asking, may("users.delete")]
+    user_id: PathNumber, asking: Annotated[Asking, may(Permission.USERS_DELETE)]
 ) -> Response:
     """Delete the user, softly."""
     return await asking.delete(DeleteUser(user_id))
@@ -119,7 +126,7 @@ async def delete_user(
 
 @routes.delete("/{user_id}/telegram/", status_code=204, responses=deletes())
 async def unbind_telegram(
-    user_id: PathNumber, asking: Annotated[Asking, may("users.unbind-telegram")]
+    user_id: PathNumber, asking: Annotated[Asking, may(Permission.USERS_UNBIND_TELEGRAM)]
 ) -> Response:
     """Let the next sign-in bind a Telegram account anew; all sessions of the user end."""
     return await asking.delete(UnbindTelegram(user_id))

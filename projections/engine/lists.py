@@ -14,9 +14,7 @@ from typing import Any
 
 import orjson
 
-
-class UnreadableCursor(ValueError):
-    """This is not the `after` of a page of this list."""
+from application.ports.queries import PageRequest, UnreadableCursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Listing:
     """The aggregate behind a row; its number is the first column of the key."""
     table: str
     """What follows FROM."""
-    shown: str
+    answer: str
     """The columns of the answer, each in the form of answers."""
     columns: Mapping[str, str]
     """Names to filter and sort by, and the column behind each."""
@@ -51,26 +49,12 @@ class Listing:
         keys = ", ".join(self.keys)
         slots = ", ".join(["%s::integer[]"] * len(self.keys))
         return (
-            f"SELECT ARRAY[{keys}], {self.owner}, v.version, row_to_json(shown) "
+            f"SELECT ARRAY[{keys}], {self.owner}, v.version, row_to_json(answer) "
             f"FROM {self.table} "
             f"JOIN aggregate_versions AS v ON v.aggregate_id = '{self.kind}-' || {self.keys[0]} "
-            f"CROSS JOIN LATERAL (SELECT {self.shown}) AS shown "
+            f"CROSS JOIN LATERAL (SELECT {self.answer}) AS answer "
             f"WHERE ({keys}) IN (SELECT * FROM unnest({slots})) AND {self.only}"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which page of a list."""
-
-    filters: Mapping[str, Any] = field(default_factory=dict)
-    sort: str = ""
-    """A name of the listing's columns, with a `-` in front for the greatest first."""
-    after: str | None = None
-    """The cursor that the page before gave."""
-    limit: int = 50
-    owner: int | None = None
-    """Only rows of this user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +65,23 @@ class Statement:
     params: tuple[Any, ...]
 
 
-def page(listing: Listing, asked: Asked) -> Statement:
+def page(listing: Listing, wanted: PageRequest) -> Statement:
     """The rows of a page and one more, each as sort value, key and JSON."""
-    conditions, params = _conditions(listing, asked)
-    descending = asked.sort.startswith("-")
-    sort = listing.columns[asked.sort.removeprefix("-")] if asked.sort else listing.keys[0]
-    if asked.after is not None:
-        condition, values = _after(listing, sort, asked.after, descending=descending)
+    conditions, params = _conditions(listing, wanted)
+    descending = wanted.sort.startswith("-")
+    sort = listing.columns[wanted.sort.removeprefix("-")] if wanted.sort else listing.keys[0]
+    if wanted.after is not None:
+        condition, values = _after(listing, sort, wanted.after, descending=descending)
         conditions.append(condition)
         params += values
     keys = ", ".join(listing.keys)
     sql = (
-        f"SELECT {sort}::text, ARRAY[{keys}], row_to_json(shown) FROM {listing.table} "
-        f"CROSS JOIN LATERAL (SELECT {listing.summary or listing.shown}) AS shown "
+        f"SELECT {sort}::text, ARRAY[{keys}], row_to_json(answer) FROM {listing.table} "
+        f"CROSS JOIN LATERAL (SELECT {listing.summary or listing.answer}) AS answer "
         f"WHERE {' AND '.join(conditions)} "
         f"ORDER BY {_order(listing, sort, descending=descending)} LIMIT %s"
     )
-    return Statement(sql, (*params, asked.limit + 1))
+    return Statement(sql, (*params, wanted.limit + 1))
 
 
 def _order(listing: Listing, sort: str, *, descending: bool) -> str:
@@ -111,21 +95,21 @@ def _order(listing: Listing, sort: str, *, descending: bool) -> str:
     return ", ".join([f"{sort} {direction} NULLS LAST", *listing.keys])
 
 
-def total(listing: Listing, asked: Asked) -> Statement:
+def total(listing: Listing, wanted: PageRequest) -> Statement:
     """How many rows the whole list has."""
-    conditions, params = _conditions(listing, asked)
+    conditions, params = _conditions(listing, wanted)
     sql = f"SELECT count(*) FROM {listing.table} WHERE {' AND '.join(conditions)}"
     return Statement(sql, tuple(params))
 
 
-def _conditions(listing: Listing, asked: Asked) -> tuple[list[str], list[Any]]:
+def _conditions(listing: Listing, wanted: PageRequest) -> tuple[list[str], list[Any]]:
     conditions, params = [listing.only], []
-    for name, value in asked.filters.items():
+    for name, value in wanted.filters.items():
         conditions.append(f"{listing.columns[name]} {listing.comparisons.get(name, '=')} %s")
         params.append(value)
-    if asked.owner is not None:
+    if wanted.owner is not None:
         conditions.append(f"{listing.owner} = %s")
-        params.append(asked.owner)
+        params.append(wanted.owner)
     return conditions, params
 
 

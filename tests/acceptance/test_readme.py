@@ -14,7 +14,7 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from application.access import RULES
+from application.access import RULES, Permission
 from domain.values import Role
 from infra.settings import Settings
 from interfaces.rest.main import GROUPS
@@ -118,11 +118,11 @@ def routes_table() -> Iterator[str]:
 
 def _access(route: APIRoute) -> tuple[str, str]:
     """The documented access level, and who that is."""
-    actions = set(_actions(route.dependant))
-    if not actions:
+    permissions = set(_permissions(route.dependant))
+    if not permissions:
         return "Unauthenticated", "anybody"
-    (action,) = actions
-    rule = RULES[action]
+    (permission,) = permissions
+    rule = RULES[permission]
     others = [role.value for role in Role if role in rule.roles - {Role.ADMIN}]
     if rule.roles == set(Role):
         return "Authenticated", "whoever is signed in"
@@ -131,14 +131,14 @@ def _access(route: APIRoute) -> tuple[str, str]:
     return "Authenticated", ", ".join([*(["own"] if rule.own else []), *others])
 
 
-def _actions(dependant: Dependant) -> Iterator[str]:
+def _permissions(dependant: Dependant) -> Iterator[Permission]:
     """What a route asks permission for, from what it depends on."""
     for needed in dependant.dependencies:
         if inspect.isfunction(needed.call):
             outer = inspect.getclosurevars(needed.call).nonlocals
-            if "action" in outer:
-                yield outer["action"]
-        yield from _actions(needed)
+            if "permission" in outer:
+                yield outer["permission"]
+        yield from _permissions(needed)
 
 
 # --- what it points at ---------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from application.access import THE_CLUB, THIS_MACHINE, Caller, Origin
 from application.bus import Bus, Outcome
 from application.clients import ClientBody, RegisterClient
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
@@ -81,7 +81,7 @@ class Scene:
         receipt_key = None if key is None else ReceiptKey(f"rest:{caller.actor}", key)
         return await self.bus.execute(
             command,
-            Asked(caller, correlation_id, versions=named, key=receipt_key, origin=origin),
+            Context(caller, correlation_id, versions=named, key=receipt_key, origin=origin),
         )
 
     async def body(self, command: Command, caller: Caller = THE_CLUB) -> Mapping[str, Any]:

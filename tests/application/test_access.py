@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from application.access import ANYBODY, RULES, THE_CLUB, Caller, allow, reaches_all
+from application.access import ANYBODY, RULES, THE_CLUB, Caller, Permission, allow, reaches_all
 from application.clients import ChangeClient, DeleteClient, RegisterClient
 from application.command import Command
 from application.exercises import AddExercise, ChangeExercise, DeleteExercise, ExerciseBody
@@ -68,76 +68,80 @@ def own_and(*roles: Role) -> Reach:
     return Reach(frozenset({A, *roles}), own=True)
 
 
-EXPECTED: Mapping[str, Reach] = {
-    "users.list": only(),
-    "users.for-report": only(N),
-    "users.read": own_and(),
-    "users.change": own_and(),
-    "users.delete": own_and(),
-    "users.set-role": only(),
-    "users.unbind-telegram": own_and(),
-    "sessions.read": only(*Role),
-    "sessions.end": own_and(),
-    "memberships.list": only(),
-    "memberships.read": only(),
-    "memberships.keep": only(),
-    "clients.list": only(),
-    "clients.read": own_and(T, F),
-    "clients.keep": own_and(F),
-    "clients.decide": only(F),
-    "exercises.read": only(*Role),
-    "exercises.keep": only(T),
-    "exercises.delete": only(),
-    "trainings.list": only(),
-    "trainings.read": own_and(T),
-    "trainings.keep": own_and(T),
-    "training-plans.list": only(),
-    "training-plans.read": own_and(T),
-    "training-plans.keep": own_and(T),
-    "payments.list": only(),
-    "payments.read": own_and(F, S),
-    "payments.keep": own_and(F, S),
-    "payments.settle": only(F, S),
-    "providers.keep": only(),
-    "reports.draw-up": only(N, S),
-    "reports.read": only(N),
+EXPECTED: Mapping[Permission, Reach] = {
+    Permission.USERS_LIST: only(),
+    Permission.USERS_FOR_REPORT: only(N),
+    Permission.USERS_READ: own_and(),
+    Permission.USERS_CHANGE: own_and(),
+    Permission.USERS_DELETE: own_and(),
+    Permission.USERS_SET_ROLE: only(),
+    Permission.USERS_UNBIND_TELEGRAM: own_and(),
+    Permission.SESSIONS_READ: only(*Role),
+    Permission.SESSIONS_END: own_and(),
+    Permission.MEMBERSHIPS_LIST: only(),
+    Permission.MEMBERSHIPS_READ: only(),
+    Permission.MEMBERSHIPS_KEEP: only(),
+    Permission.CLIENTS_LIST: only(),
+    Permission.CLIENTS_READ: own_and(T, F),
+    Permission.CLIENTS_KEEP: own_and(F),
+    Permission.CLIENTS_DECIDE: only(F),
+    Permission.EXERCISES_READ: only(*Role),
+    Permission.EXERCISES_KEEP: only(T),
+    Permission.EXERCISES_DELETE: only(),
+    Permission.TRAININGS_LIST: only(),
+    Permission.TRAININGS_READ: own_and(T),
+    Permission.TRAININGS_KEEP: own_and(T),
+    Permission.TRAINING_PLANS_LIST: only(),
+    Permission.TRAINING_PLANS_READ: own_and(T),
+    Permission.TRAINING_PLANS_KEEP: own_and(T),
+    Permission.PAYMENTS_LIST: only(),
+    Permission.PAYMENTS_READ: own_and(F, S),
+    Permission.PAYMENTS_KEEP: own_and(F, S),
+    Permission.PAYMENTS_SETTLE: only(F, S),
+    Permission.PROVIDERS_KEEP: only(),
+    Permission.REPORTS_DRAW_UP: only(N, S),
+    Permission.REPORTS_READ: only(N),
 }
 
 
 def test_the_table_is_told_in_full_here() -> None:
-    assert set(EXPECTED) == set(RULES)
+    assert set(EXPECTED) == set(RULES) == set(Permission)
 
 
 @pytest.mark.parametrize("role", Role)
-@pytest.mark.parametrize("action", EXPECTED)
-def test_each_role_reaches_what_it_should_by_each_action(action: str, role: Role) -> None:
+@pytest.mark.parametrize("permission", EXPECTED)
+def test_each_role_reaches_what_it_should_by_each_permission(
+    permission: Permission, role: Role
+) -> None:
     caller, missing = Caller.user(7, role), NotFound(what="thing", id=1)
-    reach = EXPECTED[action]
+    reach = EXPECTED[permission]
     if role in reach.roles:
-        assert reaches_all(caller, action)
-        allow(caller, action, owner=8, missing=missing)
-        allow(caller, action, owner=None, missing=missing)
+        assert reaches_all(caller, permission)
+        allow(caller, permission, owner=8, missing=missing)
+        allow(caller, permission, owner=None, missing=missing)
     elif reach.own:
-        assert not reaches_all(caller, action)
-        allow(caller, action, owner=7, missing=missing)
+        assert not reaches_all(caller, permission)
+        allow(caller, permission, owner=7, missing=missing)
         for owner in (8, None):
             with pytest.raises(NotFound):
-                allow(caller, action, owner=owner, missing=missing)
+                allow(caller, permission, owner=owner, missing=missing)
     else:
         for owner in (7, 8, None):
             with pytest.raises(Forbidden):
-                allow(caller, action, owner=owner, missing=missing)
+                allow(caller, permission, owner=owner, missing=missing)
 
 
-@pytest.mark.parametrize("action", EXPECTED)
-def test_the_club_itself_reaches_everything(action: str) -> None:
-    assert reaches_all(THE_CLUB, action)
+@pytest.mark.parametrize("permission", EXPECTED)
+def test_the_club_itself_reaches_everything(permission: Permission) -> None:
+    assert reaches_all(THE_CLUB, permission)
 
 
-@pytest.mark.parametrize("action", [a for a, reach in EXPECTED.items() if reach.own])
-def test_what_belongs_to_nobody_is_not_that_of_those_who_have_not_signed_in(action: str) -> None:
+@pytest.mark.parametrize("permission", [p for p, reach in EXPECTED.items() if reach.own])
+def test_what_belongs_to_nobody_is_not_that_of_those_who_have_not_signed_in(
+    permission: Permission,
+) -> None:
     with pytest.raises(NotFound):
-        allow(ANYBODY, action, owner=None, missing=NotFound(what="thing", id=1))
+        allow(ANYBODY, permission, owner=None, missing=NotFound(what="thing", id=1))
 
 
 # --- every command, by every role, on one's own and on another's -------------------------------

@@ -12,10 +12,10 @@ import pytest
 import application.bus
 from application.access import ANYBODY, THE_CLUB, Caller
 from application.bus import Bus, KeyReused, Outcome, StillInFlight
-from application.catalogue import HANDLERS
 from application.clients import ChangeClient, DeleteClient, RegisterClient
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.exercises import AddExercise, ChangeExercise, ExerciseBody
+from application.handlers import HANDLERS
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from application.payments import ChangePayment, DeletePayment
 from application.ports.ledger import ReceiptKey, StaleDecision, Submission
@@ -51,8 +51,8 @@ from tests.application.test_access import Things, things_of
 VIP = AddMembership(MembershipBody(price="99"))
 
 
-def asked(key: str, caller: Caller = THE_CLUB) -> Asked:
-    return Asked(caller, "scene", key=ReceiptKey("rest", key))
+def asked(key: str, caller: Caller = THE_CLUB) -> Context:
+    return Context(caller, "scene", key=ReceiptKey("rest", key))
 
 
 # --- the same command again --------------------------------------------------------------------
@@ -77,7 +77,7 @@ async def test_the_key_is_known_to_every_process(scene: Scene) -> None:
 
 async def test_another_key_or_source_or_none_is_another_command(scene: Scene) -> None:
     for key in (ReceiptKey("rest", "a"), ReceiptKey("rest", "b"), ReceiptKey("amqp", "a"), None):
-        await scene.bus.execute(VIP, Asked(THE_CLUB, "scene", key=key))
+        await scene.bus.execute(VIP, Context(THE_CLUB, "scene", key=key))
     assert len(scene.rows("memberships")) == 4
 
 
@@ -283,7 +283,7 @@ async def test_of_registrations_of_one_name_at_the_same_instant_exactly_one_wins
     answers = await asyncio.gather(
         *(
             buses[n % 3].execute(
-                RegisterUser(new_user(name, email=f"{n}@example.com")), Asked(ANYBODY, "scene")
+                RegisterUser(new_user(name, email=f"{n}@example.com")), Context(ANYBODY, "scene")
             )
             for n, name in enumerate(names)
         ),
@@ -302,7 +302,7 @@ async def test_of_two_clients_for_one_membership_at_the_same_instant_exactly_one
         *(
             Bus(scene.services).execute(
                 RegisterClient(client_body(user_id=p.user_id, membership_id=membership_id)),
-                Asked(p, "scene"),
+                Context(p, "scene"),
             )
             for p in people
         ),
@@ -329,7 +329,7 @@ async def test_changes_at_the_same_instant_are_each_decided_on_what_the_others_d
                         training_id=training_id, exercise_id=number, order_in_training=number
                     )
                 ),
-                Asked(THE_CLUB, "scene"),
+                Context(THE_CLUB, "scene"),
             )
             for number in numbers
         )
@@ -340,7 +340,7 @@ async def test_changes_at_the_same_instant_are_each_decided_on_what_the_others_d
 async def test_what_is_remembered_never_causes_a_wrong_refusal(scene: Scene) -> None:
     """One process remembers who had the name; another one has let go of it since."""
     here, elsewhere = scene.bus, Bus(scene.services)
-    club = Asked(THE_CLUB, "scene")
+    club = Context(THE_CLUB, "scene")
     await here.execute(RegisterUser(new_user("ada")), club)
     await elsewhere.execute(ChangeUser(1, user_changes(username="lovelace")), club)
     await here.execute(RegisterUser(new_user("ada", email="other@example.com")), club)
@@ -349,7 +349,7 @@ async def test_what_is_remembered_never_causes_a_wrong_refusal(scene: Scene) -> 
 
 
 async def test_what_is_remembered_never_hides_that_there_is_something_to_do(scene: Scene) -> None:
-    here, elsewhere, club = scene.bus, Bus(scene.services), Asked(THE_CLUB, "scene")
+    here, elsewhere, club = scene.bus, Bus(scene.services), Context(THE_CLUB, "scene")
     membership_id = await scene.membership()
     await elsewhere.execute(ChangeMembership(membership_id, {"price": "1.00"}), club)
     back = await here.execute(ChangeMembership(membership_id, {"price": "49.90"}), club)
@@ -358,7 +358,7 @@ async def test_what_is_remembered_never_hides_that_there_is_something_to_do(scen
 
 
 async def test_what_is_remembered_is_not_answered_with_where_nothing_changes(scene: Scene) -> None:
-    here, elsewhere, club = scene.bus, Bus(scene.services), Asked(THE_CLUB, "scene")
+    here, elsewhere, club = scene.bus, Bus(scene.services), Context(THE_CLUB, "scene")
     membership_id = await scene.membership()
     await elsewhere.execute(ChangeMembership(membership_id, {"price": "1.00"}), club)
     same = await here.execute(ChangeMembership(membership_id, {"price": "1.00"}), club)
@@ -368,7 +368,7 @@ async def test_what_is_remembered_is_not_answered_with_where_nothing_changes(sce
 
 
 async def test_what_was_deleted_elsewhere_is_not_there(scene: Scene) -> None:
-    here, elsewhere, club = scene.bus, Bus(scene.services), Asked(THE_CLUB, "scene")
+    here, elsewhere, club = scene.bus, Bus(scene.services), Context(THE_CLUB, "scene")
     client_id = await scene.client()
     await elsewhere.execute(DeleteClient(client_id), club)
     with pytest.raises(NotFound):
@@ -417,7 +417,7 @@ async def test_what_a_decision_only_looked_at_must_hold_when_it_is_recorded() ->
     user, membership_id = await scene.user(), await scene.membership()
     await asyncio.gather(
         scene.do(RegisterClient(client_body(user_id=user.user_id, membership_id=membership_id))),
-        Bus(scene.services).execute(DeleteUser(user.user_id or 0), Asked(THE_CLUB, "scene")),
+        Bus(scene.services).execute(DeleteUser(user.user_id or 0), Context(THE_CLUB, "scene")),
         return_exceptions=True,
     )
     assert [row["status"] for row in scene.rows("clients")] in ([], ["INACTIVE"])
@@ -428,7 +428,7 @@ async def test_what_a_decision_only_looked_at_must_hold_when_it_is_recorded() ->
 
 async def test_an_outcome_says_where_in_the_ledger_it_is_and_that_it_shows(scene: Scene) -> None:
     outcome = await scene.do(VIP)
-    assert (outcome.position, outcome.shown, outcome.version) == (1, True, 1)
+    assert (outcome.position, outcome.visible, outcome.version) == (1, True, 1)
 
 
 async def test_every_event_says_who_did_it_in_which_conversation_by_which_command(

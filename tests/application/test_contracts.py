@@ -13,7 +13,7 @@ import pytest
 from application.access import THE_CLUB, Caller
 from application.bus import Bus
 from application.clients import ChangeClient, ClientBody, RegisterClient
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
@@ -213,8 +213,8 @@ class Scene:
 
     async def do(self, *commands: Command) -> int:
         """The position at which it ended."""
-        done = [await self._bus.execute(c, Asked(THE_CLUB, "scene")) for c in commands]
-        assert all(outcome.shown for outcome in done)
+        done = [await self._bus.execute(c, Context(THE_CLUB, "scene")) for c in commands]
+        assert all(outcome.visible for outcome in done)
         return done[-1].position
 
     async def sign_in(self, number: int, sessions: int) -> int:
@@ -412,7 +412,7 @@ def test_the_time_is_utc_and_does_not_run_backwards(clock: Clock) -> None:
 
 
 async def do(club: Club, command: Command) -> None:
-    await club.bus.execute(command, Asked(THE_CLUB, "scene"))
+    await club.bus.execute(command, Context(THE_CLUB, "scene"))
 
 
 @pytest.fixture
@@ -444,7 +444,7 @@ async def test_a_token_for_nobody_or_made_up_is_not_valid(club: Club) -> None:
 async def session_of_ada(club: Club) -> tuple[int, str]:
     """A session of user 1, and an access token of it."""
     await Scene(club.services).sign_in(1, sessions=1)
-    ((number,),) = await club.reads.rows("SELECT max(id) FROM sessions")
+    ((number,),) = await club.postgres.rows("SELECT max(id) FROM sessions", [])
     return number, club.tokens.access_token(1, number, 600)
 
 

@@ -74,7 +74,7 @@ def admit(client: Client, payment_id: int, *, paid: float, now: float, days: int
 def test_a_new_client_has_every_documented_column_and_no_time_paid_for() -> None:
     client = Client.register(42, FACTS, START)
     assert news(client) == [ADA]
-    assert client.shown() == {"id": 42, **FACTS}
+    assert client.row() == {"id": 42, **FACTS}
     assert client.until is None
 
 
@@ -83,7 +83,7 @@ def test_an_event_tells_only_what_changed_about_the_person() -> None:
     client.change_details({"first_name": "Ada", "weight_kg": None, "height_sm": "170.00"}, NOW)
     changes = {"weight_kg": None, "height_sm": "170.00"}
     assert news(client) == [told(DetailsChanged, changes=changes)]
-    assert client.shown() == {"id": 42, **FACTS, **changes}
+    assert client.row() == {"id": 42, **FACTS, **changes}
 
 
 def test_belonging_to_another_user_is_an_event_of_its_own() -> None:

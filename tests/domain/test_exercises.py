@@ -19,7 +19,7 @@ NOW = after(days=1)
 def test_a_new_exercise_has_every_documented_column() -> None:
     exercise = Exercise.add(5, FACTS, START)
     assert news(exercise) == [SQUAT]
-    assert exercise.shown() == {"id": 5, **FACTS}
+    assert exercise.row() == {"id": 5, **FACTS}
 
 
 def test_a_new_title_is_an_event_of_its_own() -> None:

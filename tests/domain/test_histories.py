@@ -240,7 +240,7 @@ KINDS: dict[str, Kind] = {
         ),
         table="trainings",
         links=lambda training: {
-            "trainings_exercises": [training.shown_exercise(n) for n in training.exercises]
+            "trainings_exercises": [training.exercise_row(n) for n in training.exercises]
         },
     ),
     "training plan": Kind(
@@ -394,7 +394,7 @@ def assert_shown(aggregate: Aggregate, kind: Kind, rows: Rows) -> None:
         assert not any(rows[table] for table in rows if table != "aggregate_versions")
         return
     assert row is not None
-    shown = aggregate.shown()
+    shown = aggregate.row()
     if isinstance(aggregate, User):
         shown["password_hash"] = aggregate.password_hash
     assert {column: row.get(column) for column in shown} == shown

@@ -13,7 +13,7 @@ NOW = after(days=1)
 def test_a_new_membership_has_every_documented_column() -> None:
     membership = Membership.add(3, FACTS, START)
     assert news(membership) == [VIP]
-    assert membership.shown() == {"id": 3, **FACTS}
+    assert membership.row() == {"id": 3, **FACTS}
 
 
 def test_a_new_price_is_an_event_of_its_own() -> None:
@@ -23,7 +23,7 @@ def test_a_new_price_is_an_event_of_its_own() -> None:
         told(Repriced, price="59.90"),
         told(DetailsChanged, changes={"access_level": "PREMIUM"}),
     ]
-    assert membership.shown() == {"id": 3, **FACTS, "price": "59.90", "access_level": "PREMIUM"}
+    assert membership.row() == {"id": 3, **FACTS, "price": "59.90", "access_level": "PREMIUM"}
 
 
 def test_an_event_tells_only_what_changed() -> None:

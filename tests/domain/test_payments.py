@@ -69,7 +69,7 @@ ACCOUNTED = [PAID, REFUNDED]
 def test_a_new_payment_is_pending_since_it_was_asked_for() -> None:
     payment = Payment.request(1, 42, 3, START, START)
     assert news(payment) == [REQUESTED]
-    assert payment.shown() == {
+    assert payment.row() == {
         "id": 1,
         "client_id": 42,
         "membership_id": 3,
@@ -89,7 +89,7 @@ def test_a_possible_step_is_an_event_at_the_moment_stated(
         told(EVENTS[wanted], occurred_at=text(after(hours=5)), **for_the_client)
     ]
     assert payment.status is wanted
-    assert payment.shown()["timestamp"] == text(after(hours=5))
+    assert payment.row()["timestamp"] == text(after(hours=5))
 
 
 @pytest.mark.parametrize(("now", "wanted"), sorted(EVERY_STEP - POSSIBLE))
@@ -97,13 +97,13 @@ def test_an_impossible_step_is_refused_and_changes_nothing(
     now: PaymentStatus, wanted: PaymentStatus
 ) -> None:
     payment = given(Payment, 1, *HISTORIES[now])
-    before = payment.shown()
+    before = payment.row()
     words = rf"^A payment that is {now} cannot become {wanted}\.$"
     with pytest.raises(ImpossibleStep, match=words) as refused:
         payment.step(wanted, NOW, NOW)
     assert refused.value.field == "payment_status"
     assert news(payment) == []
-    assert payment.shown() == before
+    assert payment.row() == before
 
 
 @pytest.mark.parametrize("status", PaymentStatus)
@@ -245,7 +245,7 @@ def test_news_in_any_order_and_number_end_as_in_the_right_order(
     delivered: tuple[list[Step], list[Step]],
 ) -> None:
     right, arrived = (reported(steps) for steps in delivered)
-    assert arrived.shown() == right.shown()
+    assert arrived.row() == right.row()
     money = [[e for e in news(p) if e.kind in {Settled, Refunded}] for p in (right, arrived)]
     assert money[0] == money[1]
 
@@ -289,11 +289,11 @@ def test_news_of_an_impossible_step_are_refused_and_change_nothing(
     now: PaymentStatus, wanted: PaymentStatus
 ) -> None:
     payment = given(Payment, 1, *HISTORIES[now])
-    before = payment.shown()
+    before = payment.row()
     with pytest.raises(ImpossibleStep):
         payment.report(wanted, LATER, NOW)
     assert news(payment) == []
-    assert payment.shown() == before
+    assert payment.row() == before
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import application.catalogue  # noqa: F401 - knows every refusal there is
+import application.handlers  # noqa: F401 - knows every refusal there is
 from domain.payments import ImpossibleStep
 from domain.refusals import Refusal
 

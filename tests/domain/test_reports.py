@@ -19,7 +19,7 @@ def test_a_report_covers_the_days_from_its_start_to_its_end(end: str) -> None:
         ],
     }
     assert news(report) == [told(DrawnUp, **days, **moments, timezone="Europe/Berlin")]
-    assert report.shown() == {"id": 2, **days}
+    assert report.row() == {"id": 2, **days}
 
 
 def test_a_report_does_not_end_before_it_starts() -> None:

@@ -39,7 +39,7 @@ NOW = after(days=1)
 def test_a_new_plan_has_every_documented_column_and_nothing_in_it() -> None:
     plan = TrainingPlan.draw_up(4, FACTS, START)
     assert news(plan) == [SPRING]
-    assert plan.shown() == {"id": 4, **FACTS, "created_at": text(START)}
+    assert plan.row() == {"id": 4, **FACTS, "created_at": text(START)}
     assert plan.training_ids == frozenset()
     assert plan.pinned == {}
 

@@ -48,7 +48,7 @@ def with_exercise(exercise_id: int, order: int = 1) -> Told:
 def test_a_new_training_has_every_documented_column_and_no_exercises() -> None:
     training = Training.plan(9, FACTS, START)
     assert news(training) == [LEGS]
-    assert training.shown() == {"id": 9, **FACTS}
+    assert training.row() == {"id": 9, **FACTS}
     assert training.exercise_ids == []
 
 
@@ -73,7 +73,7 @@ def test_an_exercise_becomes_part_of_a_training() -> None:
     training = given(Training, 9, LEGS)
     training.add_exercise(5, DOING, NOW)
     assert news(training) == [with_exercise(5)]
-    assert training.shown_exercise(5) == {"training_id": 9, "exercise_id": 5, **DOING}
+    assert training.exercise_row(5) == {"training_id": 9, "exercise_id": 5, **DOING}
 
 
 def test_an_exercise_is_in_a_training_once() -> None:
@@ -114,7 +114,7 @@ def test_an_exercise_that_was_taken_out_can_be_put_in_again() -> None:
 ASKING: dict[str, Callable[[Training], object]] = {
     "change": lambda training: training.change_exercise(6, {"reps": 12}, NOW),
     "remove": lambda training: training.remove_exercise(6, NOW),
-    "show": lambda training: training.shown_exercise(6),
+    "show": lambda training: training.exercise_row(6),
 }
 
 

@@ -37,7 +37,7 @@ def test_a_new_user_has_every_documented_column() -> None:
         7, username="ada", email="ada@example.com", password_hash="h1", role=Role.USER, at=START
     )
     assert news(user) == [ADA]
-    assert user.shown() == {
+    assert user.row() == {
         "id": 7,
         "username": "ada",
         "email": "ada@example.com",
@@ -49,7 +49,7 @@ def test_a_new_user_has_every_documented_column() -> None:
 
 
 def test_a_user_is_never_shown_with_the_hash_of_the_password() -> None:
-    assert "h1" not in given(User, 7, ADA).shown().values()
+    assert "h1" not in given(User, 7, ADA).row().values()
 
 
 CHANGES: dict[str, tuple[Callable[[User], None], Told]] = {
@@ -102,11 +102,11 @@ def test_what_stays_the_same_is_no_event() -> None:
 
 def test_a_deleted_user_keeps_its_facts_and_shows_when_it_left() -> None:
     user = given(User, 7, ADA)
-    before = user.shown()
+    before = user.row()
     user.delete(NOW)
     assert news(user) == [told(Deleted)]
     assert user.deleted
-    assert user.shown() == before | {"deleted_at": text(NOW)}
+    assert user.row() == before | {"deleted_at": text(NOW)}
 
 
 def test_a_user_is_deleted_once() -> None:
@@ -122,7 +122,7 @@ def test_a_user_shows_when_they_last_signed_in() -> None:
     user = given(User, 7, ADA, BOUND, SIGNED_IN)
     user.sign_in(4, 5, "192.0.2.8", NOW)
     assert news(user) == [told(SignedIn, session_id=4, origin="192.0.2.8")]
-    assert user.shown()["last_login"] == text(NOW)
+    assert user.row()["last_login"] == text(NOW)
 
 
 def test_the_first_telegram_account_is_bound() -> None:
@@ -137,7 +137,7 @@ def test_from_then_on_no_other_account_signs_in() -> None:
     with pytest.raises(ForeignTelegram):
         user.sign_in(3, 6, HERE, NOW)
     assert news(user) == []
-    assert (user.telegram_id, user.shown()["last_login"]) == (5, None)
+    assert (user.telegram_id, user.row()["last_login"]) == (5, None)
 
 
 @pytest.mark.parametrize(("history", "bound"), [((ADA,), None), ((ADA, BOUND), 5)])

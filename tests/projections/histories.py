@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 import psycopg
 
+from application.ports.queries import PageRequest
 from domain.aggregate import Aggregate, Event, Facts, time_text
 from domain.clients import Admission, Client
 from domain.exercises import Exercise
@@ -39,7 +40,7 @@ from projections import (
     users,
 )
 from projections.catalogue import DOCUMENTED
-from projections.engine.lists import Asked, Listing, page
+from projections.engine.lists import Listing, page
 
 A = TypeVar("A", bound=Aggregate)
 Choice = tuple[str, int, int]
@@ -490,7 +491,7 @@ class History:
 
     def draw_up_report(self, _: int, __: int) -> None:
         number = self._next(Report)
-        self.reported[number] = [u.shown() for u in self._all[User].values() if isinstance(u, User)]
+        self.reported[number] = [u.row() for u in self._all[User].values() if isinstance(u, User)]
         self._new(Report.draw_up(number, "2026-01-01", "2027-01-01", "UTC", self._at))
 
 
@@ -601,7 +602,7 @@ async def every_row(connection: psycopg.AsyncConnection[Any]) -> list[tuple[str,
 async def _shown(
     connection: psycopg.AsyncConnection[Any], listing: Listing
 ) -> list[dict[str, Any]]:
-    statement = page(listing, Asked(limit=100_000))
+    statement = page(listing, PageRequest(limit=100_000))
     cursor = await connection.execute(statement.sql.encode(), statement.params)
     return [row[2] for row in await cursor.fetchall()]
 
@@ -636,19 +637,17 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
     """What the tables have to show: the aggregates as they are."""
     everybody = [user for user in history.everything() if isinstance(user, User)]
     return {
-        "users": [user.shown() for user in everybody],
-        "memberships": [m.shown() for m in history.living(Membership)],
-        "clients": [client.shown() for client in history.living(Client)],
-        "exercises": [exercise.shown() for exercise in history.living(Exercise)],
-        "trainings": [
-            t.shown() | {"exercise_ids": t.exercise_ids} for t in history.living(Training)
-        ],
+        "users": [user.row() for user in everybody],
+        "memberships": [m.row() for m in history.living(Membership)],
+        "clients": [client.row() for client in history.living(Client)],
+        "exercises": [exercise.row() for exercise in history.living(Exercise)],
+        "trainings": [t.row() | {"exercise_ids": t.exercise_ids} for t in history.living(Training)],
         "exercises of trainings": [
-            training.shown_exercise(number)
+            training.exercise_row(number)
             for training in history.living(Training)
             for number in sorted(training.exercises)
         ],
-        "plans": [plan.shown() for plan in history.living(TrainingPlan)],
+        "plans": [plan.row() for plan in history.living(TrainingPlan)],
         "trainings of plans": [
             {"training_id": number, "training_plan_id": plan.number}
             for plan in history.living(TrainingPlan)
@@ -662,7 +661,7 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
             ),
             key=lambda row: (row["client_id"], row["training_plan_id"]),
         ),
-        "payments": [payment.shown() for payment in history.living(Payment)],
+        "payments": [payment.row() for payment in history.living(Payment)],
         "sessions": list(history.signed_in.values()),
         "versions": {a.id: a.version for a in history.everything()},
         "admissions": {

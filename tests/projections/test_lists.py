@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from application.ports.queries import PageRequest, UnreadableCursor
 from projections import clients, exercises, training_plans, trainings, users
 from projections.engine.lists import (
-    Asked,
     Listing,
-    UnreadableCursor,
     page,
     read_cursor,
     total,
@@ -83,44 +82,53 @@ def test_any_text_is_a_cursor_or_is_refused(text: str) -> None:
 
 @given(texts)
 def test_what_comes_from_outside_is_a_parameter_and_never_sql(text: str) -> None:
-    harmless = page(clients.LISTING, Asked({"first_name": "x"}, after=write_cursor("x", [1])))
-    asked = Asked({"first_name": text}, after=write_cursor(text, [1]))
-    statement = page(clients.LISTING, asked)
+    harmless = page(clients.LISTING, PageRequest({"first_name": "x"}, after=write_cursor("x", [1])))
+    wanted = PageRequest({"first_name": text}, after=write_cursor(text, [1]))
+    statement = page(clients.LISTING, wanted)
     assert statement.sql == harmless.sql
     assert text in statement.params
-    assert total(clients.LISTING, asked).params == (text,)
+    assert total(clients.LISTING, wanted).params == (text,)
 
 
 def test_a_sort_that_the_list_does_not_have_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
-        page(clients.LISTING, Asked(sort="phone_number; DROP TABLE clients"))
+        page(clients.LISTING, PageRequest(sort="phone_number; DROP TABLE clients"))
 
 
 @pytest.mark.parametrize(
-    ("asked", "params"),
+    ("wanted", "params"),
     [
-        (Asked(), [51]),
-        (Asked(limit=1), [2]),
-        (Asked(owner=7), [7, 51]),
-        (Asked({"user_id": 3}, owner=7, limit=10), [3, 7, 11]),
-        (Asked(after=write_cursor("5", [5])), [5, 51]),
-        (Asked(sort="-id", after=write_cursor("5", [5])), [5, 51]),
-        (Asked(sort="-status", after=write_cursor("ACTIVE", [5])), ["ACTIVE", "ACTIVE", 5, 51]),
-        (Asked(sort="gender", after=write_cursor(None, [5])), [5, 51]),
+        (PageRequest(), [51]),
+        (PageRequest(limit=1), [2]),
+        (PageRequest(owner=7), [7, 51]),
+        (PageRequest({"user_id": 3}, owner=7, limit=10), [3, 7, 11]),
+        (PageRequest(after=write_cursor("5", [5])), [5, 51]),
+        (PageRequest(sort="-id", after=write_cursor("5", [5])), [5, 51]),
+        (
+            PageRequest(sort="-status", after=write_cursor("ACTIVE", [5])),
+            ["ACTIVE", "ACTIVE", 5, 51],
+        ),
+        (PageRequest(sort="gender", after=write_cursor(None, [5])), [5, 51]),
     ],
 )
-def test_a_page_asks_for_one_row_more_than_it_shows(asked: Asked, params: list[Any]) -> None:
-    statement = page(clients.LISTING, asked)
+def test_a_page_asks_for_one_row_more_than_it_shows(wanted: PageRequest, params: list[Any]) -> None:
+    statement = page(clients.LISTING, wanted)
     assert list(statement.params) == params
     assert statement.sql.count("%s") == len(params)
 
 
 def test_equal_pages_are_equal_statements_and_others_are_not() -> None:
     """Equal ones that are asked for at once are run once."""
-    asked = Asked({"user_id": 3}, limit=10)
-    assert page(clients.LISTING, asked) == page(clients.LISTING, Asked({"user_id": 3}, limit=10))
-    others = [Asked({"user_id": 4}, limit=10), Asked({"user_id": 3}, limit=10, owner=1), Asked()]
-    assert page(clients.LISTING, asked) not in [page(clients.LISTING, other) for other in others]
+    wanted = PageRequest({"user_id": 3}, limit=10)
+    assert page(clients.LISTING, wanted) == page(
+        clients.LISTING, PageRequest({"user_id": 3}, limit=10)
+    )
+    others = [
+        PageRequest({"user_id": 4}, limit=10),
+        PageRequest({"user_id": 3}, limit=10, owner=1),
+        PageRequest(),
+    ]
+    assert page(clients.LISTING, wanted) not in [page(clients.LISTING, other) for other in others]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +144,7 @@ def test_a_list_without_a_sort_is_in_the_order_of_its_key(
 ) -> None:
     assert listing.keys == keys
     order = ", ".join([f"{keys[0]} ASC", *keys[1:]])
-    assert f"ORDER BY {order} LIMIT" in page(listing, Asked()).sql
+    assert f"ORDER BY {order} LIMIT" in page(listing, PageRequest()).sql
 
 
 @pytest.mark.parametrize("sort", ["", "id", "-id"])
@@ -144,7 +152,7 @@ async def test_a_page_in_the_order_of_the_key_does_not_look_at_the_pages_before(
     database: str, sort: str
 ) -> None:
     """However far in the list it is: the key's index leads to its first row."""
-    statement = page(exercises.LISTING, Asked(sort=sort, after=write_cursor("5000", [5000])))
+    statement = page(exercises.LISTING, PageRequest(sort=sort, after=write_cursor("5000", [5000])))
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
         await connection.execute(
             "INSERT INTO exercises (id, title) SELECT n, 'Exercise ' || n "

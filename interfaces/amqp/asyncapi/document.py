@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import metadata
 
+from application.catalogue import COMMANDS
 from interfaces.amqp.asyncapi.events import event, events_of_the_domain
 from interfaces.amqp.asyncapi.examples import Json
 from interfaces.amqp.asyncapi.incoming import PROBLEM, command, payment, replies_to_commands
@@ -21,7 +22,6 @@ from interfaces.amqp.topology import (
     PAYMENTS_EXCHANGE,
     PAYMENTS_QUEUE,
 )
-from interfaces.amqp.wire import WIRE
 
 ABOUT = """\
 Every message is a CloudEvent 1.0 in structured JSON over AMQP 0-9-1. Whatever comes in is done \
@@ -34,7 +34,7 @@ holes, and the reply to a command with its `correlation_id`."""
 def document() -> Json:
     """The AsyncAPI document, made when it is first asked for."""
     schemas: Json = {"Problem": PROBLEM}
-    commands = {kind: command(kind, wire, schemas) for kind, wire in WIRE.items()}
+    commands = {name: command(name, entry, schemas) for name, entry in COMMANDS.items()}
     payments = {TYPE: payment(schemas)}
     events = {kind.TOPIC: event(kind) for kind in events_of_the_domain()}
     replies = replies_to_commands()

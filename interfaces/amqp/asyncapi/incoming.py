@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from application.askable import AskableCommand
 from interfaces import problems
 from interfaces.amqp.asyncapi.examples import AT, EXAMPLES, Json
 from interfaces.amqp.cloudevents import MEDIA_TYPE
-from interfaces.amqp.commands import JSON, CommandMessage
+from interfaces.amqp.commands import JSON, STATUS, CommandMessage
 from interfaces.amqp.payments import TYPE, ReportedPayment
-from interfaces.amqp.wire import Wire
 
 SCHEMAS = "#/components/schemas/"
 """Where the document has the bodies' schemas."""
@@ -46,30 +46,30 @@ PROBLEM: Json = {
 }
 
 
-def command(kind: str, wire: Wire, schemas: Json) -> Json:
+def command(name: str, entry: AskableCommand, schemas: Json) -> Json:
     """A command; the schema of its body is put among the others."""
-    subject = "/".join(str(number) for number in (7, 4)[: wire.numbers])
-    payload = _envelope(CommandMessage, kind)
+    subject = "/".join(str(number) for number in (7, 4)[: entry.numbers])
+    payload = _envelope(CommandMessage, name)
     properties, required = payload["properties"], payload["required"]
-    example: Json = {"specversion": "1.0", "id": "0001", "source": "/crm", "type": kind}
-    if wire.numbers:
+    example: Json = {"specversion": "1.0", "id": "0001", "source": "/crm", "type": name}
+    if entry.numbers:
         number = "[1-9][0-9]{0,9}"
         properties["subject"] = {"type": "string", "pattern": f"^{number}(/{number})" + "{%d}$"}
-        properties["subject"]["pattern"] %= wire.numbers - 1
+        properties["subject"]["pattern"] %= entry.numbers - 1
         properties["subject"]["description"] = "the numbers that REST has in the path"
         required.append("subject")
         example["subject"] = subject
     else:
         del properties["subject"]
-    if wire.body is None:
+    if entry.body is None:
         del properties["data"]
     else:
-        properties["data"] = _schema(wire.body, schemas)
+        properties["data"] = _schema(entry.body, schemas)
         required.append("data")
-        example["data"] = _example(wire.body)
+        example["data"] = _example(entry.body)
     headers: Json = {
         "type": "object",
-        "required": [] if wire.action is None else ["authorization"],
+        "required": [] if entry.permission is None else ["authorization"],
         "properties": {
             "authorization": {"type": "string", "description": "`Bearer` and an access token"},
             "reply_to": {
@@ -83,16 +83,16 @@ def command(kind: str, wire: Wire, schemas: Json) -> Json:
         },
     }
     said = {"authorization": "Bearer eyJ…", "reply_to": "crm.replies", "correlation_id": "0001"}
-    doc = inspect.cleandoc(wire.body.__doc__ or "") if wire.body else "No data."
+    doc = inspect.cleandoc(entry.body.__doc__ or "") if entry.body else "No data."
     return {
-        "name": kind,
-        "title": kind.replace("-", " ").capitalize(),
-        "description": f"{doc} The reply has the status {wire.status}.",
+        "name": name,
+        "title": name.replace("-", " ").capitalize(),
+        "description": f"{doc} The reply has the status {STATUS[entry.answer]}.",
         "contentType": MEDIA_TYPE,
         "correlationId": {"location": "$message.header#/correlation_id"},
         "headers": headers,
         "payload": payload,
-        "examples": [{"name": kind, "headers": said, "payload": example}],
+        "examples": [{"name": name, "headers": said, "payload": example}],
     }
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import orjson
 
+from application.catalogue import COMMANDS
 from interfaces.amqp.asyncapi.examples import Json
 from interfaces.amqp.asyncapi.incoming import SCHEMAS
-from interfaces.amqp.wire import WIRE
 
 
 def rendered(found: Json) -> str:
@@ -56,15 +56,15 @@ def _message(message: Json, found: Json) -> Iterator[str]:
     properties = payload.get("properties", {})
     data = properties.get("data", {})
     example = message["examples"][0]["payload"]
-    if message["name"] in WIRE and "subject" in properties:
+    if message["name"] in COMMANDS and "subject" in properties:
         yield f"\nSubject: for example `{example['subject']}`"
     if "$ref" in data:
         name = data["$ref"].removeprefix(SCHEMAS)
         yield f"\nData: [{name}](#{name.lower()})"
     yield from _table(data if "specversion" in properties else payload, found)
-    shown = example.get("data") if "specversion" in properties else example
-    if shown:
-        yield f"\n```json\n{orjson.dumps(shown).decode()}\n```"
+    data = example.get("data") if "specversion" in properties else example
+    if data:
+        yield f"\n```json\n{orjson.dumps(data).decode()}\n```"
 
 
 def _models(found: Json) -> Iterator[str]:

@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
 from application.access import THE_CLUB
-from application.command import Asked
+from application.command import Context
 from application.memberships import AddMembership, MembershipBody
 from domain.aggregate import Event
 from infra.bootstrap import Club
@@ -190,7 +190,7 @@ async def test_no_gap_is_ever_passed(
         await slow.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         await insert(slow, held)
         command = AddMembership(MembershipBody(price="10"))
-        adding = asyncio.create_task(club.bus.execute(command, Asked(THE_CLUB, "test")))
+        adding = asyncio.create_task(club.bus.execute(command, Context(THE_CLUB, "test")))
         await until(
             lambda: backends(database, "wait_event = 'advisory' AND application_name = 'club'"),
             "the other writer waits",
@@ -202,7 +202,7 @@ async def test_no_gap_is_ever_passed(
         await slow.commit()
     outcome = await adding
     assert outcome.position == len(held) + 1
-    assert outcome.shown
+    assert outcome.visible
     shown = await ask(database, "SELECT count(*) FROM users")
     assert shown == [(len(held),)]
 
@@ -257,8 +257,10 @@ async def test_a_fault_is_said_and_what_was_held_up_comes_when_it_is_mended(
     club: Club, database: str
 ) -> None:
     await ask(database, "INSERT INTO memberships (id, price) VALUES (1, 0)")
-    asked = Asked(THE_CLUB, "test")
-    adding = asyncio.create_task(club.bus.execute(AddMembership(MembershipBody(price="10")), asked))
+    context = Context(THE_CLUB, "test")
+    adding = asyncio.create_task(
+        club.bus.execute(AddMembership(MembershipBody(price="10")), context)
+    )
 
     async def said() -> dict[str, Any] | None:
         health = await club.health()
@@ -270,7 +272,7 @@ async def test_a_fault_is_said_and_what_was_held_up_comes_when_it_is_mended(
     assert report["projectors"]["documented"]["lag"] == 1
     assert (await club.health()).able, "commands are taken all the same"
     outcome = await adding
-    assert not outcome.shown
+    assert not outcome.visible
 
     await ask(database, "DELETE FROM memberships")
     assert await club.watch.reached(outcome.position, 30)

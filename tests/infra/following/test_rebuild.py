@@ -17,8 +17,9 @@ import psycopg
 import pytest
 
 from application.access import THE_CLUB
-from application.command import Asked
+from application.command import Context
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
+from application.ports.queries import View
 from infra.bootstrap import Club, open_club
 from infra.following.projecting import Projector, TablesOlder
 from infra.following.rebuilding import (
@@ -34,7 +35,6 @@ from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
 from infra.settings import Settings
 from projections.catalogue import DOCUMENTED
-from projections.memberships import LISTING
 from tests.projections.histories import every_row, record, rich
 from tests.waiting import until
 
@@ -220,15 +220,15 @@ async def test_no_command_is_lost_or_doubled_or_unseen_during_rebuilds(
 
 async def _write_and_read(club: Club, price: str) -> tuple[int, str]:
     """Two commands about a new membership, each of which is to be seen at once."""
-    asked = Asked(THE_CLUB, "test")
-    added = await club.bus.execute(AddMembership(MembershipBody(price=price)), asked)
+    context = Context(THE_CLUB, "test")
+    added = await club.bus.execute(AddMembership(MembershipBody(price=price)), context)
     assert added.body is not None
     number = int(added.body["id"])
     change: dict[str, str | None] = {"description": f"at {price}"}
-    changed = await club.bus.execute(ChangeMembership(number, change), asked)
-    assert added.shown
-    assert changed.shown
-    shown = await club.reads.one(LISTING, number)
+    changed = await club.bus.execute(ChangeMembership(number, change), context)
+    assert added.visible
+    assert changed.visible
+    shown = await club.reads.one(View.MEMBERSHIPS, number)
     assert shown is not None, "who writes reads it"
     assert shown.version == 2
     assert f"at {price}".encode() in shown.body

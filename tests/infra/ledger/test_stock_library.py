@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from application.access import THE_CLUB
 from application.clients import ClientBody, RegisterClient
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.exercises import AddExercise, ChangeExercise, ExerciseBody
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
@@ -115,7 +115,7 @@ def loaded_by_the_library(url: str, streams: list[str]) -> dict[str, Aggregate]:
 
 async def test_the_stock_library_loads_every_aggregate_as_we_do(club: Club, database: str) -> None:
     for command in A_LIFE_IN_THE_CLUB:
-        await club.bus.execute(command, Asked(THE_CLUB, "scene"))
+        await club.bus.execute(command, Context(THE_CLUB, "scene"))
     streams = [row[0] for row in look(database, "SELECT DISTINCT originator_id FROM ledger_events")]
 
     theirs = await asyncio.to_thread(loaded_by_the_library, database, streams)
@@ -130,7 +130,7 @@ async def test_the_stock_library_loads_every_aggregate_as_we_do(club: Club, data
 
 async def test_the_stock_library_reads_the_log_in_our_order(club: Club, database: str) -> None:
     for command in A_LIFE_IN_THE_CLUB[:4]:
-        await club.bus.execute(command, Asked(THE_CLUB, "scene"))
+        await club.bus.execute(command, Context(THE_CLUB, "scene"))
 
     def read() -> list[tuple[int, Any, str]]:
         with StockApplication(environment(database)) as application:

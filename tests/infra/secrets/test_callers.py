@@ -14,7 +14,7 @@ import pytest
 
 from application.access import THE_CLUB, Caller
 from application.bus import Bus
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.ports.signing_in import InvalidToken
 from application.repository import replay
 from application.sessions import EndSession, OpenSession, UnbindTelegram, proof_of
@@ -46,7 +46,7 @@ class Visitor:
 
 
 async def do(bus: Bus, command: Command) -> dict[str, Any]:
-    return dict((await bus.execute(command, Asked(THE_CLUB, "scene"))).body or {})
+    return dict((await bus.execute(command, Context(THE_CLUB, "scene"))).body or {})
 
 
 async def sign_in(club: Club, user_id: int, telegram_id: int | None = None) -> Visitor:

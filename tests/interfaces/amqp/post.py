@@ -22,7 +22,7 @@ from pamqp.commands import Basic
 
 from application.access import THE_CLUB
 from application.clients import RegisterClient
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.memberships import AddMembership, MembershipBody
 from application.payments import RequestPayment
 from application.providers import RegisterProvider
@@ -138,7 +138,7 @@ class Post:
 
     async def do(self, command: Command) -> int:
         """Have something done without a message; the number of what was made."""
-        outcome = await self.club.bus.execute(command, Asked(THE_CLUB, "scene"))
+        outcome = await self.club.bus.execute(command, Context(THE_CLUB, "scene"))
         return int((outcome.body or {}).get("id", 0))
 
     async def payment(self) -> tuple[int, int]:
@@ -211,6 +211,6 @@ async def opened_post(
     """An open club on this RabbitMQ, with the provider acme; nobody consumes yet."""
     await declare(channel)
     async with open_club(settings.model_copy(update={"amqp_url": url})) as club:
-        await club.bus.execute(RegisterProvider("acme"), Asked(THE_CLUB, "scene"))
+        await club.bus.execute(RegisterProvider("acme"), Context(THE_CLUB, "scene"))
         written = club.provider_secrets.written("acme", 1)
         yield Post(club, channel, base64.b64decode(written.removeprefix("whsec_")))

@@ -13,6 +13,7 @@ import pytest
 from jsonschema import Draft7Validator
 from typer.testing import Result
 
+from application.catalogue import COMMANDS
 from application.command import Command
 from infra.bootstrap import Club
 from interfaces.amqp.asyncapi.document import document
@@ -23,7 +24,6 @@ from interfaces.amqp.cloudevents import read
 from interfaces.amqp.commands import CommandMessage
 from interfaces.amqp.outgoing import FACTS, cloud_event
 from interfaces.amqp.payments import TYPE, ReportedPayment
-from interfaces.amqp.wire import WIRE
 from interfaces.rest.main import create_app
 from interfaces.rest.problems import Problem
 from tests.conftest import Rest
@@ -111,31 +111,33 @@ def test_the_schemas_tell_right_from_wrong(found: dict[str, Any]) -> None:
 
 def test_it_has_every_command_with_the_model_that_reads_it(found: dict[str, Any]) -> None:
     schemas = found["components"]["schemas"]
-    assert found["channels"]["commands"]["messages"].keys() == WIRE.keys()
-    for kind, wire in WIRE.items():
+    assert found["channels"]["commands"]["messages"].keys() == COMMANDS.keys()
+    for kind, entry in COMMANDS.items():
         payload = found["components"]["messages"][kind]["payload"]
         assert payload["properties"]["type"]["const"] == kind
-        assert ("data" in payload["required"]) == (wire.body is not None)
-        assert ("subject" in payload["required"]) == (wire.numbers > 0)
-        if wire.body is not None:
+        assert ("data" in payload["required"]) == (entry.body is not None)
+        assert ("subject" in payload["required"]) == (entry.numbers > 0)
+        if entry.body is not None:
             name = payload["properties"]["data"]["$ref"].rpartition("/")[2]
-            expected = wire.body.model_json_schema(ref_template="#/components/schemas/{model}")
+            expected = entry.body.model_json_schema(ref_template="#/components/schemas/{model}")
             expected.pop("$defs", None)
-            assert (name, schemas[name]) == (wire.body.__name__, expected)
+            assert (name, schemas[name]) == (entry.body.__name__, expected)
 
 
 def test_the_club_takes_every_example_of_a_command(found: dict[str, Any]) -> None:
-    for kind, wire in WIRE.items():
+    for kind, entry in COMMANDS.items():
         (example,) = found["components"]["messages"][kind]["examples"]
         asked = read(CommandMessage, orjson.dumps(example["payload"]))
         numbers = [int(number) for number in (asked.subject or "").split("/") if number]
-        body = [] if wire.body is None else [wire.body.model_validate(asked.data)]
-        assert isinstance(wire.make(*numbers, *body), Command)
+        body = None if entry.body is None else entry.body.model_validate(asked.data)
+        assert isinstance(entry.made(numbers, body), Command)
 
 
 def test_a_command_needs_a_token_unless_anybody_may(found: dict[str, Any]) -> None:
     messages = found["components"]["messages"]
-    free = {kind for kind in WIRE if "authorization" not in messages[kind]["headers"]["required"]}
+    free = {
+        kind for kind in COMMANDS if "authorization" not in messages[kind]["headers"]["required"]
+    }
     assert free == {"register-user"}
 
 
@@ -190,7 +192,7 @@ def test_what_the_club_publishes_fits_the_document(found: dict[str, Any]) -> Non
 def test_every_form_and_example_is_used() -> None:
     names = {name for facts in FACTS.values() for name in facts}
     assert {meant.rpartition("/")[2] for meant in MEANING} <= names
-    fields = {name for wire in WIRE.values() if wire.body for name in wire.body.model_fields}
+    fields = {name for entry in COMMANDS.values() if entry.body for name in entry.body.model_fields}
     assert EXAMPLES.keys() <= names | fields | {"payment_id", "payment_status"}
 
 
@@ -233,11 +235,11 @@ def test_what_people_read_is_current() -> None:
 def test_what_people_read_has_every_message_and_field() -> None:
     text = rendered(document())
     headings = set(re.findall(r"^### `?([^`\n]+)`?$", text, re.MULTILINE))
-    assert headings >= WIRE.keys() | {TYPE} | {kind.TOPIC for kind in events_of_the_domain()}
+    assert headings >= COMMANDS.keys() | {TYPE} | {kind.TOPIC for kind in events_of_the_domain()}
     for anchor in re.findall(r"\]\(#([a-z]+)\)", text):
         assert anchor in {heading.lower() for heading in headings}
-    for wire in WIRE.values():
-        for name in wire.body.model_fields if wire.body else ():
+    for entry in COMMANDS.values():
+        for name in entry.body.model_fields if entry.body else ():
             assert f"| `{name}` |" in text, name
 
 

@@ -17,20 +17,20 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from application.bus import Outcome
+from application.catalogue import COMMANDS
 from application.clients import ClientBody, RegisterClient
-from application.command import Asked, Command
+from application.command import Command, Context
 from application.sessions import EndSession
 from domain.values import Role
 from infra.bootstrap import Club
 from infra.settings import Settings
 from interfaces.amqp import commands
-from interfaces.amqp.commands import MOST_ERRORS, CommandsIn
+from interfaces.amqp.commands import MOST_ERRORS, STATUS, CommandsIn
 from interfaces.amqp.intake import LONGEST_DETAIL, MOST_DELIVERIES, Intake
 from interfaces.amqp.main import run_consumers
 from interfaces.amqp.parking import Which, open_parking
 from interfaces.amqp.replies import Replies, ReplyRefused
 from interfaces.amqp.topology import COMMANDS_QUEUE, PARKING_QUEUE, PAYMENTS_QUEUE, declare
-from interfaces.amqp.wire import WIRE
 from interfaces.rest.main import GROUPS
 from tests.conftest import Rest
 from tests.interfaces.rest.scenes import (
@@ -173,7 +173,7 @@ def test_whatever_rest_changes_can_be_commanded_with_the_same_body_and_status() 
         for route in group.routes.routes
         if route.methods - {"GET"} and not route.path.startswith("/jwt-auth/")
     }
-    by_message = {kind: (wire.body, wire.status) for kind, wire in WIRE.items()}
+    by_message = {kind: (entry.body, STATUS[entry.answer]) for kind, entry in COMMANDS.items()}
     assert by_message == {k: v for k, v in by_rest.items() if k not in TWINS}
     assert by_rest.keys() >= TWINS
 
@@ -237,10 +237,10 @@ async def test_every_command_without_a_body_or_with_one_is_done_as_rest_does_it(
         attributes = {} if subject is None else {"subject": subject}
         before = await head(rest)
         reply = await desk.ask(kind, data, scene.admin, **attributes)
-        assert (kind, reply.status) == (kind, WIRE[kind].status), reply.body
+        assert (kind, reply.status) == (kind, STATUS[COMMANDS[kind].answer]), reply.body
         assert await head(rest) > before, kind
         assert (reply.body is None) == (reply.status == 204), kind
-    assert {kind for kind, _, _ in asked} == WIRE.keys() - {"unbind-telegram"}
+    assert {kind for kind, _, _ in asked} == COMMANDS.keys() - {"unbind-telegram"}
 
 
 async def test_a_telegram_account_is_unbound_over_rabbitmq(rest: Rest, desk: Desk) -> None:
@@ -376,8 +376,8 @@ class Cut:
         self._bus = club.bus
         self._connection = connection
 
-    async def execute(self, command: Command, asked: Asked) -> Outcome:
-        outcome = await self._bus.execute(command, asked)
+    async def execute(self, command: Command, context: Context) -> Outcome:
+        outcome = await self._bus.execute(command, context)
         await self._connection.close(ConnectionError("cut"))
         return outcome
 

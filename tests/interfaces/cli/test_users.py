@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from application.access import THE_CLUB
-from application.command import Asked
+from application.command import Context
 from application.repository import replay
 from application.sessions import OpenSession, proof_of
 from domain.users import User
@@ -117,7 +117,7 @@ def bind(settings: Settings, telegram_id: int) -> None:
             user = replay((await club.ledger.streams(["user-1"]))["user-1"])
             assert isinstance(user, User)
             command = OpenSession(1, telegram_id, proof_of(user))
-            await club.bus.execute(command, Asked(THE_CLUB, "scene"))
+            await club.bus.execute(command, Context(THE_CLUB, "scene"))
 
     asyncio.run(sign_in())
 

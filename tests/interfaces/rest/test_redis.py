@@ -15,14 +15,14 @@ import pytest
 from redis import Redis as Client
 
 from application.exercises import AddExercise, ExerciseBody
+from application.ports.queries import PageRequest, View
 from domain.values import Role
 from infra.bootstrap import open_club
 from infra.settings import Settings
 from infra.short_lived import LONGEST_MARK, LONGEST_WAIT, Marks, open_store
 from interfaces.rest.main import create_app
-from projections.engine.lists import Asked
 from projections.engine.reads import Reads
-from projections.exercises import LISTING
+from projections.views import LISTINGS, LOOKUPS
 from tests.conftest import Rest
 from tests.servers import RedisServer, private_redis
 
@@ -322,14 +322,14 @@ class Counting:
     def __init__(self, rest: Rest, marks: Marks) -> None:
         self._rest = rest
         self.counted = 0
-        self.reads = Reads(self._rows, marks)
+        self.reads = Reads(self._rows, marks, LISTINGS, LOOKUPS)
 
     async def _rows(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         self.counted += sql.startswith("SELECT count(*)")
         return await self._rest.club.postgres.rows(sql, params)
 
     async def total(self, **filters: Any) -> int:
-        return await self.reads.total(LISTING, Asked(filters=filters))
+        return await self.reads.total(View.EXERCISES, PageRequest(filters=filters))
 
 
 @pytest.fixture

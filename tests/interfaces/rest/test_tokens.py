@@ -11,7 +11,7 @@ import pytest
 
 from application.access import THE_CLUB
 from application.bus import Bus
-from application.command import Asked
+from application.command import Context
 from application.users import ChangeUser, DeleteUser, UserChanges
 from domain.sessions import Ended, Session
 from domain.values import Role
@@ -99,7 +99,7 @@ async def given_elsewhere(rest: Rest, user_id: int, role: Role) -> None:
     """Give the role in another process, which tells this one nothing."""
     elsewhere = Bus(rest.club.services)
     body = UserChanges.model_validate({"role": role})
-    await elsewhere.execute(ChangeUser(user_id, body), Asked(THE_CLUB, "elsewhere"))
+    await elsewhere.execute(ChangeUser(user_id, body), Context(THE_CLUB, "elsewhere"))
 
 
 async def test_a_new_role_holds_at_once(rest: Rest, moment: SimpleNamespace) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from application.access import THE_CLUB, Origin
-from application.command import Asked
+from application.command import Context
 from application.sign_in import LoginBegun, SignedIn, Visit
 from application.users import NewUser, RegisterUser
 from infra.bootstrap import Club, open_club
@@ -71,7 +71,7 @@ class Scene:
     async def register(self, username: str) -> None:
         """A new user."""
         body = NewUser(username=username, email=f"{username}@example.com", password=PASSWORD)
-        await self.club.bus.execute(RegisterUser(body), Asked(THE_CLUB, "scene"))
+        await self.club.bus.execute(RegisterUser(body), Context(THE_CLUB, "scene"))
 
     async def log_in(self, username: str = "ada") -> tuple[LoginBegun, str]:
         """A login, and the payload of its link."""

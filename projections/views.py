@@ -1,0 +1,42 @@
+"""Every view and look-up that can be asked for, and the listing or the SQL behind each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from application.ports.queries import Lookup, View
+from projections import (
+    clients,
+    exercises,
+    memberships,
+    payments,
+    reports,
+    sessions,
+    training_plans,
+    trainings,
+    users,
+)
+from projections.engine.lists import Listing
+
+LISTINGS: Mapping[View, Listing] = {
+    View.USERS: users.LISTING,
+    View.USERS_FOR_REPORT: users.FOR_REPORT,
+    View.SESSIONS: sessions.LISTING,
+    View.MEMBERSHIPS: memberships.LISTING,
+    View.CLIENTS: clients.LISTING,
+    View.EXERCISES: exercises.LISTING,
+    View.TRAININGS: trainings.LISTING,
+    View.TRAININGS_WITH_EXERCISE_IDS: trainings.WITH_EXERCISE_IDS,
+    View.EXERCISES_OF_TRAININGS: trainings.EXERCISES_LISTING,
+    View.TRAINING_PLANS: training_plans.LISTING,
+    View.TRAININGS_OF_PLANS: training_plans.TRAININGS_LISTING,
+    View.PLANS_OF_CLIENTS: training_plans.PINNED_LISTING,
+    View.PAYMENTS: payments.LISTING,
+    View.REPORTS: reports.LISTING,
+}
+
+LOOKUPS: Mapping[Lookup, str] = {
+    Lookup.USER_NAMED: users.BY_USERNAME,
+    Lookup.CLIENTS_FOLLOWING: training_plans.FOLLOWED_BY,
+    Lookup.TRAININGS_HOLDING: trainings.HOLDING_EXERCISE,
+}
