@@ -29,52 +29,6 @@ so that the log can be read by any language and a number never loses a digit.
 """
 
 
-class Event(CanMutateAggregate[str], metaclass=MetaDomainEvent):
-    """Something that happened in the club, in the past tense, under a permanent name."""
-
-    TOPIC: ClassVar[str]
-
-    originator_id: str
-    originator_version: int
-    timestamp: datetime
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "TOPIC" in cls.__dict__:
-            register_topic(cls.TOPIC, cls)
-
-    @property
-    def number(self) -> int:
-        """The number within the aggregate's id: 42 for an event of `client-42`."""
-        return int(self.originator_id.rpartition("-")[2])
-
-    @property
-    def event_id(self) -> str:
-        """The event's own id, as causation columns and messages name it: `client-42/3`."""
-        return f"{self.originator_id}/{self.originator_version}"
-
-
-class CreatedEvent(Event, CanInitAggregate[str]):
-    """The first event of an aggregate; it names the aggregate's class by its topic."""
-
-    originator_topic: str
-
-    def mutate(self, aggregate: Any) -> Any:
-        """The aggregate as it begins, empty but for what `apply` assigns.
-
-        The library's own way does the same after a look at every signature, which costs more
-        than all the rest of a new aggregate.
-        """
-        if aggregate is not None:
-            raise ValueError(f"{self.originator_id} has begun already")
-        kind: type[Aggregate] = resolve_topic(self.originator_topic)
-        begun = kind.__new__(kind)
-        begun.__base_init__(self.originator_id, self.originator_version, self.timestamp)
-        begun.__init__()  # type: ignore[misc]
-        self.apply(begun)
-        return begun
-
-
 class Aggregate(BaseAggregate[str]):
     """A thing of the club with a life of its own; its events are its only source of truth."""
 
@@ -121,6 +75,52 @@ class Aggregate(BaseAggregate[str]):
     def amend(self, **facts: type_of_fact) -> None:
         """Replace the named facts; for the `apply` of events only."""
         self.facts = {**self.facts, **facts}
+
+
+class Event(CanMutateAggregate[str], metaclass=MetaDomainEvent):
+    """Something that happened in the club, in the past tense, under a permanent name."""
+
+    TOPIC: ClassVar[str]
+
+    originator_id: str
+    originator_version: int
+    timestamp: datetime
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "TOPIC" in cls.__dict__:
+            register_topic(cls.TOPIC, cls)
+
+    @property
+    def number(self) -> int:
+        """The number within the aggregate's id: 42 for an event of `client-42`."""
+        return int(self.originator_id.rpartition("-")[2])
+
+    @property
+    def event_id(self) -> str:
+        """The event's own id, as causation columns and messages name it: `client-42/3`."""
+        return f"{self.originator_id}/{self.originator_version}"
+
+
+class CreatedEvent(Event, CanInitAggregate[str]):
+    """The first event of an aggregate; it names the aggregate's class by its topic."""
+
+    originator_topic: str
+
+    def mutate(self, aggregate: Any) -> Any:
+        """The aggregate as it begins, empty but for what `apply` assigns.
+
+        The library's own way does the same after a look at every signature, which costs more
+        than all the rest of a new aggregate.
+        """
+        if aggregate is not None:
+            raise ValueError(f"{self.originator_id} has begun already")
+        kind: type[Aggregate] = resolve_topic(self.originator_topic)
+        begun = kind.__new__(kind)
+        begun.__base_init__(self.originator_id, self.originator_version, self.timestamp)
+        begun.__init__()  # type: ignore[misc]
+        self.apply(begun)
+        return begun
 
 
 def time_text(at: datetime) -> str:

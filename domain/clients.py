@@ -10,8 +10,6 @@ from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, text_time, t
 from domain.refusals import Conflict, Invalid
 from domain.values import ClientStatus
 
-EARLIEST_BIRTH = "1900-01-01"
-
 
 class NotBornYet(Invalid):
     """A date of birth lies between 1900-01-01 and today."""
@@ -19,6 +17,135 @@ class NotBornYet(Invalid):
 
 class NotLapsed(Conflict):
     """The time that was paid for has not ended."""
+
+
+class Client(Aggregate):
+    """A person whom the club lets in, while the time that was paid for lasts."""
+
+    TOPIC = "client"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.admissions: tuple[Admission, ...] = ()
+        self.until: str | None = None
+
+    @classmethod
+    def register(cls, number: int, facts: Facts, at: datetime) -> Self:
+        """A new client; that the user and the membership are free is for reservations to say."""
+        refuse_unlikely_birth(facts, at)
+        return cls.begin(number, Registered, at=at, **facts)
+
+    @property
+    def user_id(self) -> int:
+        """The number of the user this client is."""
+        return int(self.facts["user_id"] or 0)
+
+    @property
+    def membership_id(self) -> int:
+        """The number of the membership this client holds."""
+        return int(self.facts["membership_id"] or 0)
+
+    @property
+    def status(self) -> ClientStatus:
+        """Where the client stands."""
+        return ClientStatus(str(self.facts["status"]))
+
+    @property
+    def can_be_given_trainings(self) -> bool:
+        """Whether a training may be added: not while on hold, not after the contract ended."""
+        return self.status not in {ClientStatus.ON_HOLD, ClientStatus.CANCELLED}
+
+    def change_details(self, facts: Facts, at: datetime) -> None:
+        """Change plain facts about the person."""
+        changes = self.changed(facts)
+        refuse_unlikely_birth(changes, at)
+        if changes:
+            self.happen(DetailsChanged, at=at, changes=changes)
+
+    def transfer(self, user_id: int, at: datetime) -> None:
+        """Belong to another user."""
+        if user_id != self.user_id:
+            self.happen(Transferred, at=at, user_id=user_id)
+
+    def change_membership(self, membership_id: int, at: datetime) -> None:
+        """Come in on another membership."""
+        if membership_id != self.membership_id:
+            self.happen(MembershipChanged, at=at, membership_id=membership_id)
+
+    def change_status(self, status: ClientStatus, at: datetime) -> None:
+        """Stand differently with the club."""
+        if status is not self.status:
+            self.happen(EVENT_FOR[status], at=at)
+
+    def admit(self, bought: Admission, at: datetime, *, welcome: bool = True) -> None:
+        """Let the client in for the days that a payment bought; once for each payment.
+
+        The days count in any case; whoever is not `welcome` stays as they are.
+        """
+        if any(a.payment_id == bought.payment_id for a in self.admissions):
+            return
+        until = admitted_until((*self.admissions, bought))
+        self.happen(Admitted, at=at, **bought._asdict(), until=until)
+        if welcome and self._time_left(at):
+            self.change_status(ClientStatus.ACTIVE, at)
+        elif welcome and self.status is ClientStatus.UPCOMING:
+            # The news came late: the time began and ended in the meantime.
+            self.change_status(ClientStatus.EXPIRED, at)
+
+    def withdraw_admission(self, payment_id: int, at: datetime) -> None:
+        """Take away the time that the payment had bought; the rest counts as without it."""
+        kept = [a for a in self.admissions if a.payment_id != payment_id]
+        if len(kept) == len(self.admissions):
+            return
+        until = admitted_until(kept)
+        self.happen(AdmissionWithdrawn, at=at, payment_id=payment_id, until=until)
+        if self.status is ClientStatus.ACTIVE and not self._time_left(at):
+            self.change_status(ClientStatus.EXPIRED, at)
+
+    def lapse(self, at: datetime) -> None:
+        """Become EXPIRED because the time that was paid for ended."""
+        if self.until is None or self._time_left(at):
+            raise NotLapsed
+        if self.status is ClientStatus.ACTIVE:
+            self.change_status(ClientStatus.EXPIRED, at)
+
+    def delete(self, at: datetime) -> None:
+        """Leave the club's books."""
+        self.happen(Deleted, at=at)
+
+    def _time_left(self, at: datetime) -> bool:
+        return self.until is not None and at < text_time(self.until)
+
+
+class Admission(NamedTuple):
+    """The days in the club that one payment bought."""
+
+    payment_id: int
+    paid_at: str
+    days: int
+
+
+def admitted_until(admissions: Iterable[Admission]) -> str | None:
+    """When the time bought by these payments ends, whatever order they became known in.
+
+    Each payment counts from the moment it was made, or from the end of the time bought before.
+    """
+    end: datetime | None = None
+    for admission in sorted(admissions, key=lambda a: (a.paid_at, a.payment_id)):
+        paid_at = text_time(admission.paid_at)
+        start = paid_at if end is None else max(end, paid_at)
+        end = start + timedelta(days=admission.days)
+    return None if end is None else time_text(end)
+
+
+EARLIEST_BIRTH = "1900-01-01"
+
+
+def refuse_unlikely_birth(facts: Facts, at: datetime) -> None:
+    """Refuse a date of birth in the future or before 1900, where the facts have one."""
+    born = facts.get("date_of_birth")
+    if isinstance(born, str) and not EARLIEST_BIRTH <= born <= at.date().isoformat():
+        raise NotBornYet(field="date_of_birth")
 
 
 class Registered(CreatedEvent):
@@ -129,17 +256,6 @@ class Scheduled(StatusEvent):
     TOPIC = "client.scheduled"
 
 
-STATUS_AFTER: dict[type[StatusEvent], ClientStatus] = {
-    Activated: ClientStatus.ACTIVE,
-    Deactivated: ClientStatus.INACTIVE,
-    PutOnHold: ClientStatus.ON_HOLD,
-    Cancelled: ClientStatus.CANCELLED,
-    Expired: ClientStatus.EXPIRED,
-    Scheduled: ClientStatus.UPCOMING,
-}
-EVENT_FOR = {status: event for event, status in STATUS_AFTER.items()}
-
-
 class Admitted(Event):
     """A payment lets the client in until a moment."""
 
@@ -181,127 +297,12 @@ class Deleted(Event):
         aggregate.deleted = True
 
 
-class Admission(NamedTuple):
-    """The days in the club that one payment bought."""
-
-    payment_id: int
-    paid_at: str
-    days: int
-
-
-def admitted_until(admissions: Iterable[Admission]) -> str | None:
-    """When the time bought by these payments ends, whatever order they became known in.
-
-    Each payment counts from the moment it was made, or from the end of the time bought before.
-    """
-    end: datetime | None = None
-    for admission in sorted(admissions, key=lambda a: (a.paid_at, a.payment_id)):
-        paid_at = text_time(admission.paid_at)
-        start = paid_at if end is None else max(end, paid_at)
-        end = start + timedelta(days=admission.days)
-    return None if end is None else time_text(end)
-
-
-class Client(Aggregate):
-    """A person whom the club lets in, while the time that was paid for lasts."""
-
-    TOPIC = "client"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.admissions: tuple[Admission, ...] = ()
-        self.until: str | None = None
-
-    @classmethod
-    def register(cls, number: int, facts: Facts, at: datetime) -> Self:
-        """A new client; that the user and the membership are free is for reservations to say."""
-        refuse_unlikely_birth(facts, at)
-        return cls.begin(number, Registered, at=at, **facts)
-
-    @property
-    def user_id(self) -> int:
-        """The number of the user this client is."""
-        return int(self.facts["user_id"] or 0)
-
-    @property
-    def membership_id(self) -> int:
-        """The number of the membership this client holds."""
-        return int(self.facts["membership_id"] or 0)
-
-    @property
-    def status(self) -> ClientStatus:
-        """Where the client stands."""
-        return ClientStatus(str(self.facts["status"]))
-
-    @property
-    def can_be_given_trainings(self) -> bool:
-        """Whether a training may be added: not while on hold, not after the contract ended."""
-        return self.status not in {ClientStatus.ON_HOLD, ClientStatus.CANCELLED}
-
-    def change_details(self, facts: Facts, at: datetime) -> None:
-        """Change plain facts about the person."""
-        changes = self.changed(facts)
-        refuse_unlikely_birth(changes, at)
-        if changes:
-            self.happen(DetailsChanged, at=at, changes=changes)
-
-    def transfer(self, user_id: int, at: datetime) -> None:
-        """Belong to another user."""
-        if user_id != self.user_id:
-            self.happen(Transferred, at=at, user_id=user_id)
-
-    def change_membership(self, membership_id: int, at: datetime) -> None:
-        """Come in on another membership."""
-        if membership_id != self.membership_id:
-            self.happen(MembershipChanged, at=at, membership_id=membership_id)
-
-    def change_status(self, status: ClientStatus, at: datetime) -> None:
-        """Stand differently with the club."""
-        if status is not self.status:
-            self.happen(EVENT_FOR[status], at=at)
-
-    def admit(self, bought: Admission, at: datetime, *, welcome: bool = True) -> None:
-        """Let the client in for the days that a payment bought; once for each payment.
-
-        The days count in any case; whoever is not `welcome` stays as they are.
-        """
-        if any(a.payment_id == bought.payment_id for a in self.admissions):
-            return
-        until = admitted_until((*self.admissions, bought))
-        self.happen(Admitted, at=at, **bought._asdict(), until=until)
-        if welcome and self._time_left(at):
-            self.change_status(ClientStatus.ACTIVE, at)
-        elif welcome and self.status is ClientStatus.UPCOMING:
-            # The news came late: the time began and ended in the meantime.
-            self.change_status(ClientStatus.EXPIRED, at)
-
-    def withdraw_admission(self, payment_id: int, at: datetime) -> None:
-        """Take away the time that the payment had bought; the rest counts as without it."""
-        kept = [a for a in self.admissions if a.payment_id != payment_id]
-        if len(kept) == len(self.admissions):
-            return
-        until = admitted_until(kept)
-        self.happen(AdmissionWithdrawn, at=at, payment_id=payment_id, until=until)
-        if self.status is ClientStatus.ACTIVE and not self._time_left(at):
-            self.change_status(ClientStatus.EXPIRED, at)
-
-    def lapse(self, at: datetime) -> None:
-        """Become EXPIRED because the time that was paid for ended."""
-        if self.until is None or self._time_left(at):
-            raise NotLapsed
-        if self.status is ClientStatus.ACTIVE:
-            self.change_status(ClientStatus.EXPIRED, at)
-
-    def delete(self, at: datetime) -> None:
-        """Leave the club's books."""
-        self.happen(Deleted, at=at)
-
-    def _time_left(self, at: datetime) -> bool:
-        return self.until is not None and at < text_time(self.until)
-
-
-def refuse_unlikely_birth(facts: Facts, at: datetime) -> None:
-    """Refuse a date of birth in the future or before 1900, where the facts have one."""
-    born = facts.get("date_of_birth")
-    if isinstance(born, str) and not EARLIEST_BIRTH <= born <= at.date().isoformat():
-        raise NotBornYet(field="date_of_birth")
+STATUS_AFTER: dict[type[StatusEvent], ClientStatus] = {
+    Activated: ClientStatus.ACTIVE,
+    Deactivated: ClientStatus.INACTIVE,
+    PutOnHold: ClientStatus.ON_HOLD,
+    Cancelled: ClientStatus.CANCELLED,
+    Expired: ClientStatus.EXPIRED,
+    Scheduled: ClientStatus.UPCOMING,
+}
+EVENT_FOR = {status: event for event, status in STATUS_AFTER.items()}

@@ -8,6 +8,35 @@ from typing import Any, Self
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts
 
 
+class Exercise(Aggregate):
+    """A thing to do in a training."""
+
+    TOPIC = "exercise"
+
+    @classmethod
+    def add(cls, number: int, facts: Facts, at: datetime) -> Self:
+        """Put it in the catalogue; that the title is free is for its reservation to say."""
+        return cls.begin(number, Added, at=at, **facts)
+
+    @property
+    def title(self) -> str:
+        """The name in the catalogue."""
+        return str(self.facts["title"])
+
+    def change(self, facts: Facts, at: datetime) -> None:
+        """Change what the catalogue says; a new title is an event of its own."""
+        changes = self.changed(facts)
+        title = changes.pop("title", None)
+        if title is not None:
+            self.happen(Retitled, at=at, title=title)
+        if changes:
+            self.happen(DetailsChanged, at=at, changes=changes)
+
+    def delete(self, at: datetime) -> None:
+        """Take it out of the catalogue."""
+        self.happen(Deleted, at=at)
+
+
 class Added(CreatedEvent):
     """An exercise is in the catalogue."""
 
@@ -59,32 +88,3 @@ class Deleted(Event):
     def apply(self, aggregate: Exercise) -> None:
         """It is gone."""
         aggregate.deleted = True
-
-
-class Exercise(Aggregate):
-    """A thing to do in a training."""
-
-    TOPIC = "exercise"
-
-    @classmethod
-    def add(cls, number: int, facts: Facts, at: datetime) -> Self:
-        """Put it in the catalogue; that the title is free is for its reservation to say."""
-        return cls.begin(number, Added, at=at, **facts)
-
-    @property
-    def title(self) -> str:
-        """The name in the catalogue."""
-        return str(self.facts["title"])
-
-    def change(self, facts: Facts, at: datetime) -> None:
-        """Change what the catalogue says; a new title is an event of its own."""
-        changes = self.changed(facts)
-        title = changes.pop("title", None)
-        if title is not None:
-            self.happen(Retitled, at=at, title=title)
-        if changes:
-            self.happen(DetailsChanged, at=at, changes=changes)
-
-    def delete(self, at: datetime) -> None:
-        """Take it out of the catalogue."""
-        self.happen(Deleted, at=at)

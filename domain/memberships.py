@@ -8,6 +8,30 @@ from typing import Any, Self
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts
 
 
+class Membership(Aggregate):
+    """The right to come in, at a price."""
+
+    TOPIC = "membership"
+
+    @classmethod
+    def add(cls, number: int, facts: Facts, at: datetime) -> Self:
+        """Put a membership on offer."""
+        return cls.begin(number, Added, at=at, **facts)
+
+    def change(self, facts: Facts, at: datetime) -> None:
+        """Change what is sold; a new price is an event of its own."""
+        changes = self.changed(facts)
+        price = changes.pop("price", None)
+        if price is not None:
+            self.happen(Repriced, at=at, price=price)
+        if changes:
+            self.happen(DetailsChanged, at=at, changes=changes)
+
+    def delete(self, at: datetime) -> None:
+        """Take it off the offer; that no client holds it is for its reservation to say."""
+        self.happen(Deleted, at=at)
+
+
 class Added(CreatedEvent):
     """A membership is on offer."""
 
@@ -55,27 +79,3 @@ class Deleted(Event):
     def apply(self, aggregate: Membership) -> None:
         """It is gone."""
         aggregate.deleted = True
-
-
-class Membership(Aggregate):
-    """The right to come in, at a price."""
-
-    TOPIC = "membership"
-
-    @classmethod
-    def add(cls, number: int, facts: Facts, at: datetime) -> Self:
-        """Put a membership on offer."""
-        return cls.begin(number, Added, at=at, **facts)
-
-    def change(self, facts: Facts, at: datetime) -> None:
-        """Change what is sold; a new price is an event of its own."""
-        changes = self.changed(facts)
-        price = changes.pop("price", None)
-        if price is not None:
-            self.happen(Repriced, at=at, price=price)
-        if changes:
-            self.happen(DetailsChanged, at=at, changes=changes)
-
-    def delete(self, at: datetime) -> None:
-        """Take it off the offer; that no client holds it is for its reservation to say."""
-        self.happen(Deleted, at=at)

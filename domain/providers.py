@@ -28,6 +28,34 @@ class NoSuchProvider(NotFound):
     """There is no provider of this name."""
 
 
+class Provider(Aggregate):
+    """A payment provider, by its name."""
+
+    TOPIC = "provider"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.secrets: tuple[int, ...] = ()
+        self.last_secret = 0
+
+    @classmethod
+    def register(cls, name: str, at: datetime) -> Self:
+        """A provider with its first secret; the name is its id."""
+        return cls.begin(name, Registered, at=at)
+
+    def add_secret(self, at: datetime) -> int:
+        """The number of one more secret."""
+        number = self.last_secret + 1
+        self.happen(SecretAdded, at=at, number_of_secret=number)
+        return number
+
+    def disable(self, at: datetime) -> None:
+        """Take nothing from it any more."""
+        if not self.secrets:
+            raise ProviderDisabled
+        self.happen(Disabled, at=at)
+
+
 class Registered(CreatedEvent):
     """The club takes messages from a payment provider."""
 
@@ -58,31 +86,3 @@ class Disabled(Event):
     def apply(self, aggregate: Provider) -> None:
         """None of its secrets is good."""
         aggregate.secrets = ()
-
-
-class Provider(Aggregate):
-    """A payment provider, by its name."""
-
-    TOPIC = "provider"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.secrets: tuple[int, ...] = ()
-        self.last_secret = 0
-
-    @classmethod
-    def register(cls, name: str, at: datetime) -> Self:
-        """A provider with its first secret; the name is its id."""
-        return cls.begin(name, Registered, at=at)
-
-    def add_secret(self, at: datetime) -> int:
-        """The number of one more secret."""
-        number = self.last_secret + 1
-        self.happen(SecretAdded, at=at, number_of_secret=number)
-        return number
-
-    def disable(self, at: datetime) -> None:
-        """Take nothing from it any more."""
-        if not self.secrets:
-            raise ProviderDisabled
-        self.happen(Disabled, at=at)

@@ -13,22 +13,6 @@ class ReportEndsFirst(Invalid):
     """A report ends on the day it starts, or later."""
 
 
-class DrawnUp(CreatedEvent):
-    """A report on the new users of some days, the days of the club's time zone."""
-
-    TOPIC = "report.drawn-up"
-    report_date_start: str
-    report_date_end: str
-    timezone: str
-
-    def apply(self, aggregate: Report) -> None:
-        """What it covers holds for good."""
-        aggregate.facts = {
-            "report_date_start": self.report_date_start,
-            "report_date_end": self.report_date_end,
-        }
-
-
 class Report(Aggregate):
     """The new users of some days."""
 
@@ -47,3 +31,19 @@ class Report(Aggregate):
             report_date_end=end,
             timezone=timezone,
         )
+
+
+class DrawnUp(CreatedEvent):
+    """A report on the new users of some days, the days of the club's time zone."""
+
+    TOPIC = "report.drawn-up"
+    report_date_start: str
+    report_date_end: str
+    timezone: str
+
+    def apply(self, aggregate: Report) -> None:
+        """What it covers holds for good."""
+        aggregate.facts = {
+            "report_date_start": self.report_date_start,
+            "report_date_end": self.report_date_end,
+        }

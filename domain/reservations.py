@@ -30,49 +30,6 @@ class MembershipHeld(Conflict):
     """This membership is issued to {holder}."""
 
 
-class Made(CreatedEvent):
-    """A value was reserved for the first time."""
-
-    TOPIC = "reservation.made"
-    holder: str
-
-    def apply(self, aggregate: Reservation) -> None:
-        """The holder has it."""
-        aggregate.holder = self.holder
-
-
-class Released(Event):
-    """The holder gave the value back."""
-
-    TOPIC = "reservation.released"
-
-    def apply(self, aggregate: Reservation) -> None:
-        """Nobody has it."""
-        aggregate.holder = None
-
-
-class Retaken(Event):
-    """A value that had been given back was reserved again."""
-
-    TOPIC = "reservation.retaken"
-    holder: str
-
-    def apply(self, aggregate: Reservation) -> None:
-        """The new holder has it."""
-        aggregate.holder = self.holder
-
-
-class PassedOn(Event):
-    """The holder left, and another of those who share the value stands in."""
-
-    TOPIC = "reservation.passed-on"
-    holder: str
-
-    def apply(self, aggregate: Reservation) -> None:
-        """The other has it."""
-        aggregate.holder = self.holder
-
-
 class Reservation(Aggregate):
     """One value of which there may be one holder, for example a username."""
 
@@ -118,3 +75,46 @@ class Reservation(Aggregate):
         """Give the value back, if `holder` has it."""
         if self.holder == holder:
             self.happen(Released, at=at)
+
+
+class Made(CreatedEvent):
+    """A value was reserved for the first time."""
+
+    TOPIC = "reservation.made"
+    holder: str
+
+    def apply(self, aggregate: Reservation) -> None:
+        """The holder has it."""
+        aggregate.holder = self.holder
+
+
+class Released(Event):
+    """The holder gave the value back."""
+
+    TOPIC = "reservation.released"
+
+    def apply(self, aggregate: Reservation) -> None:
+        """Nobody has it."""
+        aggregate.holder = None
+
+
+class Retaken(Event):
+    """A value that had been given back was reserved again."""
+
+    TOPIC = "reservation.retaken"
+    holder: str
+
+    def apply(self, aggregate: Reservation) -> None:
+        """The new holder has it."""
+        aggregate.holder = self.holder
+
+
+class PassedOn(Event):
+    """The holder left, and another of those who share the value stands in."""
+
+    TOPIC = "reservation.passed-on"
+    holder: str
+
+    def apply(self, aggregate: Reservation) -> None:
+        """The other has it."""
+        aggregate.holder = self.holder

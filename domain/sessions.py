@@ -23,6 +23,56 @@ class Ending(StrEnum):
     USER_DELETED = "user-deleted"
 
 
+class Session(Aggregate):
+    """One sign-in of one user, on one device."""
+
+    TOPIC = "session"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.user_id = 0
+        self.generation = 0
+        self.ended = False
+        self.ends_at: datetime = datetime.max.replace(tzinfo=UTC)
+
+    @classmethod
+    def open(
+        cls, number: int, *, user_id: int, ends_at: datetime, origin: str, agent: str, at: datetime
+    ) -> Self:
+        """A new session; `agent` is what the device says it is."""
+        return cls.begin(
+            number,
+            Opened,
+            at=at,
+            user_id=user_id,
+            ends_at=time_text(ends_at),
+            origin=origin,
+            agent=agent,
+        )
+
+    def live(self, at: datetime) -> bool:
+        """Whether its tokens are good."""
+        return not self.ended and at < self.ends_at
+
+    def refresh(self, generation: int, origin: str, at: datetime) -> bool:
+        """Exchange the refresh token of this generation; False where it had been already.
+
+        Then somebody has a copy of it, and the session ends. The caller sees to it that the
+        session is live.
+        """
+        if generation == self.generation:
+            self.happen(Refreshed, at=at, generation=generation + 1, origin=origin)
+            return True
+        self.happen(TokenReused, at=at, generation=generation, origin=origin)
+        self.end(Ending.TOKEN_REUSED, origin, at)
+        return False
+
+    def end(self, why: Ending, origin: str, at: datetime) -> None:
+        """End it, unless it is over."""
+        if self.live(at):
+            self.happen(Ended, at=at, why=why.value, origin=origin)
+
+
 class Opened(CreatedEvent):
     """Somebody signed in."""
 
@@ -72,53 +122,3 @@ class Ended(Event):
     def apply(self, aggregate: Session) -> None:
         """It stays over."""
         aggregate.ended = True
-
-
-class Session(Aggregate):
-    """One sign-in of one user, on one device."""
-
-    TOPIC = "session"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.user_id = 0
-        self.generation = 0
-        self.ended = False
-        self.ends_at: datetime = datetime.max.replace(tzinfo=UTC)
-
-    @classmethod
-    def open(
-        cls, number: int, *, user_id: int, ends_at: datetime, origin: str, agent: str, at: datetime
-    ) -> Self:
-        """A new session; `agent` is what the device says it is."""
-        return cls.begin(
-            number,
-            Opened,
-            at=at,
-            user_id=user_id,
-            ends_at=time_text(ends_at),
-            origin=origin,
-            agent=agent,
-        )
-
-    def live(self, at: datetime) -> bool:
-        """Whether its tokens are good."""
-        return not self.ended and at < self.ends_at
-
-    def refresh(self, generation: int, origin: str, at: datetime) -> bool:
-        """Exchange the refresh token of this generation; False where it had been already.
-
-        Then somebody has a copy of it, and the session ends. The caller sees to it that the
-        session is live.
-        """
-        if generation == self.generation:
-            self.happen(Refreshed, at=at, generation=generation + 1, origin=origin)
-            return True
-        self.happen(TokenReused, at=at, generation=generation, origin=origin)
-        self.end(Ending.TOKEN_REUSED, origin, at)
-        return False
-
-    def end(self, why: Ending, origin: str, at: datetime) -> None:
-        """End it, unless it is over."""
-        if self.live(at):
-            self.happen(Ended, at=at, why=why.value, origin=origin)

@@ -27,6 +27,76 @@ class PlanNotPinned(NotFound):
     """Client {client_id} does not follow this plan."""
 
 
+class TrainingPlan(Aggregate):
+    """Trainings that belong together, and the clients who follow them, each since a moment."""
+
+    TOPIC = "training-plan"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.training_ids: frozenset[int] = frozenset()
+        self.pinned: Mapping[int, str] = {}
+
+    @classmethod
+    def draw_up(cls, number: int, facts: Facts, at: datetime) -> Self:
+        """Draw up a plan without trainings."""
+        return cls.begin(number, DrawnUp, at=at, **facts)
+
+    @property
+    def user_id(self) -> int:
+        """The number of the user whose plan it is."""
+        return int(self.facts["user_id"] or 0)
+
+    @property
+    def status(self) -> PlanStatus:
+        """How far the plan has come."""
+        return PlanStatus(str(self.facts["status"]))
+
+    def change(self, facts: Facts, at: datetime) -> None:
+        """Change the plan; a new owner and a new status are events of their own."""
+        changes = self.changed(facts)
+        user_id = changes.pop("user_id", None)
+        status = changes.pop("status", None)
+        if user_id is not None:
+            self.happen(HandedOver, at=at, user_id=user_id)
+        if changes:
+            self.happen(DetailsChanged, at=at, changes=changes)
+        if status is not None:
+            self.happen(EVENT_FOR[PlanStatus(str(status))], at=at)
+
+    def add_training(self, training_id: int, at: datetime) -> None:
+        """Make a training part of the plan."""
+        if training_id in self.training_ids:
+            raise TrainingInPlan(training_id=training_id)
+        self.happen(TrainingAdded, at=at, training_id=training_id)
+
+    def remove_training(self, training_id: int, at: datetime) -> None:
+        """Take a training out of the plan."""
+        if training_id not in self.training_ids:
+            raise TrainingNotInPlan(training_id=training_id)
+        self.happen(TrainingRemoved, at=at, training_id=training_id)
+
+    def pin_to(self, client_id: int, at: datetime) -> None:
+        """Let a client follow the plan."""
+        if client_id in self.pinned:
+            raise PlanPinned(client_id=client_id)
+        self.happen(PinnedToClient, at=at, client_id=client_id)
+
+    def unpin_from(self, client_id: int, at: datetime) -> None:
+        """Let a client go their own way."""
+        if client_id not in self.pinned:
+            raise PlanNotPinned(client_id=client_id)
+        self.happen(UnpinnedFromClient, at=at, client_id=client_id)
+
+    def delete(self, at: datetime) -> None:
+        """Throw the plan away; its trainings and clients leave it first, in words."""
+        for training_id in sorted(self.training_ids):
+            self.happen(TrainingRemoved, at=at, training_id=training_id)
+        for client_id in sorted(self.pinned):
+            self.happen(UnpinnedFromClient, at=at, client_id=client_id)
+        self.happen(Deleted, at=at)
+
+
 class DrawnUp(CreatedEvent):
     """Somebody drew up a plan."""
 
@@ -101,15 +171,6 @@ class Delayed(StatusEvent):
     TOPIC = "training-plan.delayed"
 
 
-STATUS_AFTER: dict[type[StatusEvent], PlanStatus] = {
-    Activated: PlanStatus.ACTIVE,
-    Prepared: PlanStatus.PREPARED,
-    Completed: PlanStatus.COMPLETED,
-    Delayed: PlanStatus.DELAYED,
-}
-EVENT_FOR = {status: event for event, status in STATUS_AFTER.items()}
-
-
 class TrainingAdded(Event):
     """A training became part of the plan."""
 
@@ -164,71 +225,10 @@ class Deleted(Event):
         aggregate.deleted = True
 
 
-class TrainingPlan(Aggregate):
-    """Trainings that belong together, and the clients who follow them, each since a moment."""
-
-    TOPIC = "training-plan"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.training_ids: frozenset[int] = frozenset()
-        self.pinned: Mapping[int, str] = {}
-
-    @classmethod
-    def draw_up(cls, number: int, facts: Facts, at: datetime) -> Self:
-        """Draw up a plan without trainings."""
-        return cls.begin(number, DrawnUp, at=at, **facts)
-
-    @property
-    def user_id(self) -> int:
-        """The number of the user whose plan it is."""
-        return int(self.facts["user_id"] or 0)
-
-    @property
-    def status(self) -> PlanStatus:
-        """How far the plan has come."""
-        return PlanStatus(str(self.facts["status"]))
-
-    def change(self, facts: Facts, at: datetime) -> None:
-        """Change the plan; a new owner and a new status are events of their own."""
-        changes = self.changed(facts)
-        user_id = changes.pop("user_id", None)
-        status = changes.pop("status", None)
-        if user_id is not None:
-            self.happen(HandedOver, at=at, user_id=user_id)
-        if changes:
-            self.happen(DetailsChanged, at=at, changes=changes)
-        if status is not None:
-            self.happen(EVENT_FOR[PlanStatus(str(status))], at=at)
-
-    def add_training(self, training_id: int, at: datetime) -> None:
-        """Make a training part of the plan."""
-        if training_id in self.training_ids:
-            raise TrainingInPlan(training_id=training_id)
-        self.happen(TrainingAdded, at=at, training_id=training_id)
-
-    def remove_training(self, training_id: int, at: datetime) -> None:
-        """Take a training out of the plan."""
-        if training_id not in self.training_ids:
-            raise TrainingNotInPlan(training_id=training_id)
-        self.happen(TrainingRemoved, at=at, training_id=training_id)
-
-    def pin_to(self, client_id: int, at: datetime) -> None:
-        """Let a client follow the plan."""
-        if client_id in self.pinned:
-            raise PlanPinned(client_id=client_id)
-        self.happen(PinnedToClient, at=at, client_id=client_id)
-
-    def unpin_from(self, client_id: int, at: datetime) -> None:
-        """Let a client go their own way."""
-        if client_id not in self.pinned:
-            raise PlanNotPinned(client_id=client_id)
-        self.happen(UnpinnedFromClient, at=at, client_id=client_id)
-
-    def delete(self, at: datetime) -> None:
-        """Throw the plan away; its trainings and clients leave it first, in words."""
-        for training_id in sorted(self.training_ids):
-            self.happen(TrainingRemoved, at=at, training_id=training_id)
-        for client_id in sorted(self.pinned):
-            self.happen(UnpinnedFromClient, at=at, client_id=client_id)
-        self.happen(Deleted, at=at)
+STATUS_AFTER: dict[type[StatusEvent], PlanStatus] = {
+    Activated: PlanStatus.ACTIVE,
+    Prepared: PlanStatus.PREPARED,
+    Completed: PlanStatus.COMPLETED,
+    Delayed: PlanStatus.DELAYED,
+}
+EVENT_FOR = {status: event for event, status in STATUS_AFTER.items()}

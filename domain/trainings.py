@@ -22,6 +22,77 @@ class ClientNotTraining(Conflict):
     """A client who is {status} cannot be given a training."""
 
 
+class Training(Aggregate):
+    """A client's training, with the exercises it holds by number, and how each is done."""
+
+    TOPIC = "training"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exercises: Mapping[int, Facts] = {}
+
+    @classmethod
+    def plan(cls, number: int, facts: Facts, at: datetime) -> Self:
+        """Give a client a training."""
+        return cls.begin(number, Planned, at=at, **facts)
+
+    @property
+    def client_id(self) -> int:
+        """The number of the client whose training it is."""
+        return int(self.facts["client_id"] or 0)
+
+    @property
+    def exercise_ids(self) -> list[int]:
+        """The numbers of its exercises, in the order of the training."""
+        return sorted(
+            self.exercises, key=lambda n: (self.exercises[n]["order_in_training"] or 0, n)
+        )
+
+    def change(self, facts: Facts, at: datetime) -> None:
+        """Change the training; giving it to another client is an event of its own."""
+        changes = self.changed(facts)
+        client_id = changes.pop("client_id", None)
+        if client_id is not None:
+            self.happen(Reassigned, at=at, client_id=client_id)
+        if changes:
+            self.happen(DetailsChanged, at=at, changes=changes)
+
+    def add_exercise(self, exercise_id: int, facts: Facts, at: datetime) -> None:
+        """Make an exercise part of the training."""
+        if exercise_id in self.exercises:
+            raise ExerciseInTraining(exercise_id=exercise_id)
+        self.happen(ExerciseAdded, at=at, exercise_id=exercise_id, **facts)
+
+    def change_exercise(self, exercise_id: int, facts: Facts, at: datetime) -> None:
+        """Change how an exercise is done."""
+        now = self.exercise(exercise_id)
+        changes = {name: fact for name, fact in facts.items() if now[name] != fact}
+        if changes:
+            self.happen(ExerciseChanged, at=at, exercise_id=exercise_id, changes=changes)
+
+    def remove_exercise(self, exercise_id: int, at: datetime) -> None:
+        """Take an exercise out of the training."""
+        self.exercise(exercise_id)
+        self.happen(ExerciseRemoved, at=at, exercise_id=exercise_id)
+
+    def exercise(self, exercise_id: int) -> Facts:
+        """How the exercise is done in this training; refused if it is not in it."""
+        if exercise_id not in self.exercises:
+            raise ExerciseNotInTraining(exercise_id=exercise_id)
+        return self.exercises[exercise_id]
+
+    def shown_exercise(self, exercise_id: int) -> dict[str, Any]:
+        """One row of the documented table that links trainings and exercises."""
+        facts = self.exercise(exercise_id)
+        return {"training_id": self.number, "exercise_id": exercise_id, **facts}
+
+    def delete(self, at: datetime) -> None:
+        """Take the training back; its exercises leave it first, in words."""
+        for exercise_id in self.exercise_ids:
+            self.happen(ExerciseRemoved, at=at, exercise_id=exercise_id)
+        self.happen(Deleted, at=at)
+
+
 class Planned(CreatedEvent):
     """A client was given a training."""
 
@@ -128,74 +199,3 @@ class Deleted(Event):
     def apply(self, aggregate: Training) -> None:
         """It is gone."""
         aggregate.deleted = True
-
-
-class Training(Aggregate):
-    """A client's training, with the exercises it holds by number, and how each is done."""
-
-    TOPIC = "training"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.exercises: Mapping[int, Facts] = {}
-
-    @classmethod
-    def plan(cls, number: int, facts: Facts, at: datetime) -> Self:
-        """Give a client a training."""
-        return cls.begin(number, Planned, at=at, **facts)
-
-    @property
-    def client_id(self) -> int:
-        """The number of the client whose training it is."""
-        return int(self.facts["client_id"] or 0)
-
-    @property
-    def exercise_ids(self) -> list[int]:
-        """The numbers of its exercises, in the order of the training."""
-        return sorted(
-            self.exercises, key=lambda n: (self.exercises[n]["order_in_training"] or 0, n)
-        )
-
-    def change(self, facts: Facts, at: datetime) -> None:
-        """Change the training; giving it to another client is an event of its own."""
-        changes = self.changed(facts)
-        client_id = changes.pop("client_id", None)
-        if client_id is not None:
-            self.happen(Reassigned, at=at, client_id=client_id)
-        if changes:
-            self.happen(DetailsChanged, at=at, changes=changes)
-
-    def add_exercise(self, exercise_id: int, facts: Facts, at: datetime) -> None:
-        """Make an exercise part of the training."""
-        if exercise_id in self.exercises:
-            raise ExerciseInTraining(exercise_id=exercise_id)
-        self.happen(ExerciseAdded, at=at, exercise_id=exercise_id, **facts)
-
-    def change_exercise(self, exercise_id: int, facts: Facts, at: datetime) -> None:
-        """Change how an exercise is done."""
-        now = self.exercise(exercise_id)
-        changes = {name: fact for name, fact in facts.items() if now[name] != fact}
-        if changes:
-            self.happen(ExerciseChanged, at=at, exercise_id=exercise_id, changes=changes)
-
-    def remove_exercise(self, exercise_id: int, at: datetime) -> None:
-        """Take an exercise out of the training."""
-        self.exercise(exercise_id)
-        self.happen(ExerciseRemoved, at=at, exercise_id=exercise_id)
-
-    def exercise(self, exercise_id: int) -> Facts:
-        """How the exercise is done in this training; refused if it is not in it."""
-        if exercise_id not in self.exercises:
-            raise ExerciseNotInTraining(exercise_id=exercise_id)
-        return self.exercises[exercise_id]
-
-    def shown_exercise(self, exercise_id: int) -> dict[str, Any]:
-        """One row of the documented table that links trainings and exercises."""
-        facts = self.exercise(exercise_id)
-        return {"training_id": self.number, "exercise_id": exercise_id, **facts}
-
-    def delete(self, at: datetime) -> None:
-        """Take the training back; its exercises leave it first, in words."""
-        for exercise_id in self.exercise_ids:
-            self.happen(ExerciseRemoved, at=at, exercise_id=exercise_id)
-        self.happen(Deleted, at=at)

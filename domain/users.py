@@ -22,6 +22,106 @@ class ForeignTelegram(Conflict):
     """Another Telegram account is bound to this user."""
 
 
+class User(Aggregate):
+    """A person who may sign in, with one role."""
+
+    TOPIC = "user"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.password_hash = ""
+        self.telegram_id: int | None = None
+        self.times_unbound = 0
+
+    @classmethod
+    def register(
+        cls,
+        number: int,
+        *,
+        username: str,
+        email: str,
+        password_hash: str,
+        role: Role,
+        at: datetime,
+    ) -> Self:
+        """A new user; that the name and the address are free is for reservations to say."""
+        return cls.begin(
+            number,
+            Registered,
+            at=at,
+            username=username,
+            email=email,
+            password_hash=password_hash,
+            role=role.value,
+        )
+
+    @property
+    def username(self) -> str:
+        """The name to sign in with."""
+        return str(self.facts["username"])
+
+    @property
+    def email(self) -> str:
+        """The address."""
+        return str(self.facts["email"])
+
+    @property
+    def role(self) -> Role:
+        """What the user may do."""
+        return Role(str(self.facts["role"]))
+
+    def rename(self, username: str, at: datetime) -> None:
+        """Go by another username."""
+        self._refuse_if_deleted()
+        if username != self.username:
+            self.happen(Renamed, at=at, username=username)
+
+    def change_email(self, email: str, at: datetime) -> None:
+        """Be reached at another address."""
+        self._refuse_if_deleted()
+        if email != self.email:
+            self.happen(EmailChanged, at=at, email=email)
+
+    def change_password(self, password_hash: str, at: datetime) -> None:
+        """Sign in with another password."""
+        self._refuse_if_deleted()
+        self.happen(PasswordChanged, at=at, password_hash=password_hash)
+
+    def change_role(self, role: Role, origin: str, at: datetime) -> None:
+        """Do something else in the club; `origin` is where the ADMIN sits."""
+        self._refuse_if_deleted()
+        if role is not self.role:
+            self.happen(RoleChanged, at=at, role=role.value, origin=origin)
+
+    def sign_in(self, session_id: int, telegram_id: int | None, origin: str, at: datetime) -> None:
+        """Sign in with a code that went to this Telegram account; the first one is bound.
+
+        None stands for a code that was shown on the machine itself.
+        """
+        self._refuse_if_deleted()
+        if telegram_id is not None and self.telegram_id is None:
+            self.happen(TelegramBound, at=at, telegram_id=telegram_id, origin=origin)
+        elif telegram_id is not None and telegram_id != self.telegram_id:
+            raise ForeignTelegram
+        self.happen(SignedIn, at=at, session_id=session_id, origin=origin)
+
+    def unbind_telegram(self, origin: str, at: datetime) -> None:
+        """Let the next sign-in bind a Telegram account anew."""
+        self._refuse_if_deleted()
+        if self.telegram_id is None:
+            raise NoTelegram
+        self.happen(TelegramUnbound, at=at, origin=origin)
+
+    def delete(self, at: datetime) -> None:
+        """Leave; what is the user's stays, its client becomes INACTIVE (a policy)."""
+        self._refuse_if_deleted()
+        self.happen(Deleted, at=at)
+
+    def _refuse_if_deleted(self) -> None:
+        if self.deleted:
+            raise UserDeleted
+
+
 class Registered(CreatedEvent):
     """Somebody became a user."""
 
@@ -140,103 +240,3 @@ class Deleted(Event):
         """A soft delete: the row stays, with the time."""
         aggregate.deleted = True
         aggregate.amend(deleted_at=time_text(self.timestamp))
-
-
-class User(Aggregate):
-    """A person who may sign in, with one role."""
-
-    TOPIC = "user"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.password_hash = ""
-        self.telegram_id: int | None = None
-        self.times_unbound = 0
-
-    @classmethod
-    def register(
-        cls,
-        number: int,
-        *,
-        username: str,
-        email: str,
-        password_hash: str,
-        role: Role,
-        at: datetime,
-    ) -> Self:
-        """A new user; that the name and the address are free is for reservations to say."""
-        return cls.begin(
-            number,
-            Registered,
-            at=at,
-            username=username,
-            email=email,
-            password_hash=password_hash,
-            role=role.value,
-        )
-
-    @property
-    def username(self) -> str:
-        """The name to sign in with."""
-        return str(self.facts["username"])
-
-    @property
-    def email(self) -> str:
-        """The address."""
-        return str(self.facts["email"])
-
-    @property
-    def role(self) -> Role:
-        """What the user may do."""
-        return Role(str(self.facts["role"]))
-
-    def rename(self, username: str, at: datetime) -> None:
-        """Go by another username."""
-        self._refuse_if_deleted()
-        if username != self.username:
-            self.happen(Renamed, at=at, username=username)
-
-    def change_email(self, email: str, at: datetime) -> None:
-        """Be reached at another address."""
-        self._refuse_if_deleted()
-        if email != self.email:
-            self.happen(EmailChanged, at=at, email=email)
-
-    def change_password(self, password_hash: str, at: datetime) -> None:
-        """Sign in with another password."""
-        self._refuse_if_deleted()
-        self.happen(PasswordChanged, at=at, password_hash=password_hash)
-
-    def change_role(self, role: Role, origin: str, at: datetime) -> None:
-        """Do something else in the club; `origin` is where the ADMIN sits."""
-        self._refuse_if_deleted()
-        if role is not self.role:
-            self.happen(RoleChanged, at=at, role=role.value, origin=origin)
-
-    def sign_in(self, session_id: int, telegram_id: int | None, origin: str, at: datetime) -> None:
-        """Sign in with a code that went to this Telegram account; the first one is bound.
-
-        None stands for a code that was shown on the machine itself.
-        """
-        self._refuse_if_deleted()
-        if telegram_id is not None and self.telegram_id is None:
-            self.happen(TelegramBound, at=at, telegram_id=telegram_id, origin=origin)
-        elif telegram_id is not None and telegram_id != self.telegram_id:
-            raise ForeignTelegram
-        self.happen(SignedIn, at=at, session_id=session_id, origin=origin)
-
-    def unbind_telegram(self, origin: str, at: datetime) -> None:
-        """Let the next sign-in bind a Telegram account anew."""
-        self._refuse_if_deleted()
-        if self.telegram_id is None:
-            raise NoTelegram
-        self.happen(TelegramUnbound, at=at, origin=origin)
-
-    def delete(self, at: datetime) -> None:
-        """Leave; what is the user's stays, its client becomes INACTIVE (a policy)."""
-        self._refuse_if_deleted()
-        self.happen(Deleted, at=at)
-
-    def _refuse_if_deleted(self) -> None:
-        if self.deleted:
-            raise UserDeleted
