@@ -1,9 +1,10 @@
 """The base of every aggregate and event.
 
-An event is a frozen, explicit class with a permanent `TOPIC`; its `apply` only assigns. A public
-method of an aggregate decides: it refuses, or it triggers an event. Collections held by an
-aggregate are replaced, never changed in place, so that a shallow copy of an aggregate can be
-worked on while the original stays as it was committed.
+An event is a frozen, explicit class with a permanent `TOPIC`; each of its fields says whom it is
+about (`domain/privacy.py`), and its `apply` only assigns. A public method of an aggregate decides:
+it refuses, or it triggers an event. Collections held by an aggregate are replaced, never changed in
+place, so that a shallow copy of an aggregate can be worked on while the original stays as it was
+committed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from eventsourcing.domain import (
     MetaDomainEvent,
 )
 from eventsourcing.utils import register_topic, resolve_topic
+
+from domain.privacy import Plain
 
 type_of_fact = str | int | bool | None
 Facts = Mapping[str, type_of_fact]
@@ -82,9 +85,9 @@ class Event(CanMutateAggregate[str], metaclass=MetaDomainEvent):
 
     TOPIC: ClassVar[str]
 
-    originator_id: str
-    originator_version: int
-    timestamp: datetime
+    originator_id: Plain[str]
+    originator_version: Plain[int]
+    timestamp: Plain[datetime]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -105,7 +108,7 @@ class Event(CanMutateAggregate[str], metaclass=MetaDomainEvent):
 class CreatedEvent(Event, CanInitAggregate[str]):
     """The first event of an aggregate; it names the aggregate's class by its topic."""
 
-    originator_topic: str
+    originator_topic: Plain[str]
 
     def mutate(self, aggregate: Any) -> Any:
         """The aggregate as it begins, empty but for what `apply` assigns.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, text_time, time_text
+from domain.privacy import DeclaredIn, OfClient, Plain
 from domain.refusals import Conflict, Invalid
 from domain.values import ClientStatus
 
@@ -152,16 +153,16 @@ class Registered(CreatedEvent):
     """A user became a client of the club, on a membership."""
 
     TOPIC = "client.registered"
-    user_id: int
-    membership_id: int
-    first_name: str
-    last_name: str
-    phone_number: str
-    gender: str | None
-    date_of_birth: str
-    weight_kg: str | None
-    height_sm: str | None
-    status: str
+    user_id: Plain[int]
+    membership_id: Plain[int]
+    first_name: OfClient[str]
+    last_name: OfClient[str]
+    phone_number: OfClient[str]
+    gender: OfClient[str | None]
+    date_of_birth: OfClient[str]
+    weight_kg: OfClient[str | None]
+    height_sm: OfClient[str | None]
+    status: Plain[str]
 
     def apply(self, aggregate: Client) -> None:
         """All documented columns have a value from here on."""
@@ -183,7 +184,19 @@ class DetailsChanged(Event):
     """Plain facts about the person changed."""
 
     TOPIC = "client.details-changed"
-    changes: dict[str, Any]
+    changes: Annotated[
+        dict[str, Any],
+        DeclaredIn(
+            Registered,
+            "first_name",
+            "last_name",
+            "phone_number",
+            "gender",
+            "date_of_birth",
+            "weight_kg",
+            "height_sm",
+        ),
+    ]
 
     def apply(self, aggregate: Client) -> None:
         """What changed holds; the rest stays."""
@@ -194,7 +207,7 @@ class Transferred(Event):
     """The client belongs to another user."""
 
     TOPIC = "client.transferred"
-    user_id: int
+    user_id: Plain[int]
 
     def apply(self, aggregate: Client) -> None:
         """The new user holds."""
@@ -205,7 +218,7 @@ class MembershipChanged(Event):
     """The client comes in on another membership."""
 
     TOPIC = "client.membership-changed"
-    membership_id: int
+    membership_id: Plain[int]
 
     def apply(self, aggregate: Client) -> None:
         """The new membership holds."""
@@ -260,10 +273,10 @@ class Admitted(Event):
     """A payment lets the client in until a moment."""
 
     TOPIC = "client.admitted"
-    payment_id: int
-    paid_at: str
-    days: int
-    until: str
+    payment_id: Plain[int]
+    paid_at: Plain[str]
+    days: Plain[int]
+    until: Plain[str]
 
     def apply(self, aggregate: Client) -> None:
         """The payment counts from here on."""
@@ -276,8 +289,8 @@ class AdmissionWithdrawn(Event):
     """The time that a payment had bought was taken away."""
 
     TOPIC = "client.admission-withdrawn"
-    payment_id: int
-    until: str | None
+    payment_id: Plain[int]
+    until: Plain[str | None]
 
     def apply(self, aggregate: Client) -> None:
         """The payment does not count any more."""

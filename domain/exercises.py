@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts
+from domain.privacy import DeclaredIn, Plain
 
 
 class Exercise(Aggregate):
@@ -41,11 +42,11 @@ class Added(CreatedEvent):
     """An exercise is in the catalogue."""
 
     TOPIC = "exercise.added"
-    title: str
-    description: str | None
-    muscle_group: str | None
-    equipment_required: bool
-    complexity_lvl: str
+    title: Plain[str]
+    description: Plain[str | None]
+    muscle_group: Plain[str | None]
+    equipment_required: Plain[bool]
+    complexity_lvl: Plain[str]
 
     def apply(self, aggregate: Exercise) -> None:
         """All documented columns have a value from here on."""
@@ -62,7 +63,7 @@ class Retitled(Event):
     """The exercise has another title."""
 
     TOPIC = "exercise.retitled"
-    title: str
+    title: Plain[str]
 
     def apply(self, aggregate: Exercise) -> None:
         """The new title holds."""
@@ -73,7 +74,10 @@ class DetailsChanged(Event):
     """Its description, target, equipment or level changed."""
 
     TOPIC = "exercise.details-changed"
-    changes: dict[str, Any]
+    changes: Annotated[
+        dict[str, Any],
+        DeclaredIn(Added, "description", "muscle_group", "equipment_required", "complexity_lvl"),
+    ]
 
     def apply(self, aggregate: Exercise) -> None:
         """What changed holds; the rest stays."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts
+from domain.privacy import DeclaredIn, Plain
 
 
 class Membership(Aggregate):
@@ -36,9 +37,9 @@ class Added(CreatedEvent):
     """A membership is on offer."""
 
     TOPIC = "membership.added"
-    access_level: str | None
-    description: str | None
-    price: str
+    access_level: Plain[str | None]
+    description: Plain[str | None]
+    price: Plain[str]
 
     def apply(self, aggregate: Membership) -> None:
         """All documented columns have a value from here on."""
@@ -53,7 +54,7 @@ class Repriced(Event):
     """It costs another price from now on."""
 
     TOPIC = "membership.repriced"
-    price: str
+    price: Plain[str]
 
     def apply(self, aggregate: Membership) -> None:
         """The new price holds."""
@@ -64,7 +65,7 @@ class DetailsChanged(Event):
     """What it opens or how it is described changed."""
 
     TOPIC = "membership.details-changed"
-    changes: dict[str, Any]
+    changes: Annotated[dict[str, Any], DeclaredIn(Added, "access_level", "description")]
 
     def apply(self, aggregate: Membership) -> None:
         """What changed holds; the rest stays."""

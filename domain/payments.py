@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, text_time, time_text
+from domain.privacy import DeclaredIn, Plain
 from domain.refusals import Conflict
 from domain.values import PaymentStatus
 
@@ -166,9 +167,9 @@ class Requested(CreatedEvent):
     """A client is asked to pay for a membership."""
 
     TOPIC = "payment.requested"
-    client_id: int
-    membership_id: int
-    occurred_at: str
+    client_id: Plain[int]
+    membership_id: Plain[int]
+    occurred_at: Plain[str]
 
     def apply(self, aggregate: Payment) -> None:
         """It is PENDING since that moment."""
@@ -184,7 +185,9 @@ class DetailsChanged(Event):
     """Who pays, for which membership or since when changed before it was settled."""
 
     TOPIC = "payment.details-changed"
-    changes: dict[str, Any]
+    changes: Annotated[
+        dict[str, Any], DeclaredIn(Requested, "client_id", "membership_id", timestamp="occurred_at")
+    ]
 
     def apply(self, aggregate: Payment) -> None:
         """What changed holds; the rest stays."""
@@ -194,7 +197,7 @@ class DetailsChanged(Event):
 class StepEvent(Event):
     """The payment took a step, at the moment that whoever reports it states."""
 
-    occurred_at: str
+    occurred_at: Plain[str]
 
     def apply(self, aggregate: Payment) -> None:
         """The new status holds since that moment."""
@@ -206,7 +209,7 @@ class Settled(StepEvent):
     """The money arrived: the client is let in (a policy)."""
 
     TOPIC = "payment.settled"
-    client_id: int
+    client_id: Plain[int]
 
 
 class Failed(StepEvent):
@@ -231,14 +234,14 @@ class Refunded(StepEvent):
     """The money went back: the time that it had bought goes too (a policy)."""
 
     TOPIC = "payment.refunded"
-    client_id: int
+    client_id: Plain[int]
 
 
 class RefundAnnounced(Event):
     """The news of a refund came before the news of the payment; it waits for it."""
 
     TOPIC = "payment.refund-announced"
-    occurred_at: str
+    occurred_at: Plain[str]
 
     def apply(self, aggregate: Payment) -> None:
         """As soon as the money has arrived, it has gone back."""

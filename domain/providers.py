@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event
+from domain.privacy import Plain
 from domain.refusals import Conflict, NotFound
 
 MOST_SECRETS = 2
@@ -70,7 +71,7 @@ class SecretAdded(Event):
     """The provider has another secret; with it, the oldest but one goes."""
 
     TOPIC = "provider.secret-added"
-    number_of_secret: int
+    number_of_secret: Plain[int]
 
     def apply(self, aggregate: Provider) -> None:
         """The newest ones are good."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from domain.aggregate import Aggregate, CreatedEvent
+from domain.privacy import Plain
 from domain.refusals import Invalid
 
 
@@ -37,9 +38,9 @@ class DrawnUp(CreatedEvent):
     """A report on the new users of some days, the days of the club's time zone."""
 
     TOPIC = "report.drawn-up"
-    report_date_start: str
-    report_date_end: str
-    timezone: str
+    report_date_start: Plain[str]
+    report_date_end: Plain[str]
+    timezone: Plain[str]
 
     def apply(self, aggregate: Report) -> None:
         """What it covers holds for good."""

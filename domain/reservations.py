@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event
+from domain.privacy import OfUser, Plain
 from domain.refusals import Conflict
 
 
@@ -81,14 +82,21 @@ class Made(CreatedEvent):
     """A value was reserved for the first time."""
 
     TOPIC = "reservation.made"
-    holder: str
+    originator_id: OfUser[str]
+    holder: Plain[str]
 
     def apply(self, aggregate: Reservation) -> None:
         """The holder has it."""
         aggregate.holder = self.holder
 
 
-class Released(Event):
+class LaterEvent(Event):
+    """What became of a reservation; its id is a digest, found by whoever tries addresses."""
+
+    originator_id: OfUser[str]
+
+
+class Released(LaterEvent):
     """The holder gave the value back."""
 
     TOPIC = "reservation.released"
@@ -98,22 +106,22 @@ class Released(Event):
         aggregate.holder = None
 
 
-class Retaken(Event):
+class Retaken(LaterEvent):
     """A value that had been given back was reserved again."""
 
     TOPIC = "reservation.retaken"
-    holder: str
+    holder: Plain[str]
 
     def apply(self, aggregate: Reservation) -> None:
         """The new holder has it."""
         aggregate.holder = self.holder
 
 
-class PassedOn(Event):
+class PassedOn(LaterEvent):
     """The holder left, and another of those who share the value stands in."""
 
     TOPIC = "reservation.passed-on"
-    holder: str
+    holder: Plain[str]
 
     def apply(self, aggregate: Reservation) -> None:
         """The other has it."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, text_time, time_text
+from domain.privacy import OfCaller, Plain
 
 
 class Ending(StrEnum):
@@ -77,10 +78,10 @@ class Opened(CreatedEvent):
     """Somebody signed in."""
 
     TOPIC = "session.opened"
-    user_id: int
-    ends_at: str
-    origin: str
-    agent: str
+    user_id: Plain[int]
+    ends_at: Plain[str]
+    origin: OfCaller[str]
+    agent: OfCaller[str]
 
     def apply(self, aggregate: Session) -> None:
         """The first refresh token is handed out."""
@@ -93,8 +94,8 @@ class Refreshed(Event):
     """The refresh token was exchanged for the next one."""
 
     TOPIC = "session.refreshed"
-    generation: int
-    origin: str
+    generation: Plain[int]
+    origin: OfCaller[str]
 
     def apply(self, aggregate: Session) -> None:
         """Only the next one is good from here on."""
@@ -105,8 +106,8 @@ class TokenReused(Event):
     """A refresh token came back that had been exchanged already: somebody has a copy."""
 
     TOPIC = "session.token-reused"
-    generation: int
-    origin: str
+    generation: Plain[int]
+    origin: OfCaller[str]
 
     def apply(self, aggregate: Session) -> None:
         """The end of the session is an event of its own."""
@@ -116,8 +117,8 @@ class Ended(Event):
     """The session is over; none of its tokens is good any more."""
 
     TOPIC = "session.ended"
-    why: str
-    origin: str
+    why: Plain[str]
+    origin: OfCaller[str]
 
     def apply(self, aggregate: Session) -> None:
         """It stays over."""

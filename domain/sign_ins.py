@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Self
 
 from domain.aggregate import Aggregate, CreatedEvent
+from domain.privacy import OfCaller, Plain
 
 
 class Failure(StrEnum):
@@ -54,10 +55,10 @@ class Failed(CreatedEvent):
     """
 
     TOPIC = "sign-in.failed"
-    user_id: int | None
-    why: str
-    origin: str
-    agent: str
+    user_id: Plain[int | None]
+    why: Plain[str]
+    origin: OfCaller[str]
+    agent: OfCaller[str]
 
     def apply(self, aggregate: SignIn) -> None:
         """There is nothing to decide later."""

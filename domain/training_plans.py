@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, time_text
+from domain.privacy import DeclaredIn, OfUser, Plain
 from domain.refusals import Conflict, NotFound
 from domain.values import PlanStatus
 
@@ -101,10 +102,10 @@ class DrawnUp(CreatedEvent):
     """Somebody drew up a plan."""
 
     TOPIC = "training-plan.drawn-up"
-    user_id: int
-    title: str
-    description: str | None
-    status: str
+    user_id: Plain[int]
+    title: OfUser[str]
+    description: OfUser[str | None]
+    status: Plain[str]
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """All documented columns have a value from here on."""
@@ -121,7 +122,7 @@ class DetailsChanged(Event):
     """Its title or description changed."""
 
     TOPIC = "training-plan.details-changed"
-    changes: dict[str, Any]
+    changes: Annotated[dict[str, Any], DeclaredIn(DrawnUp, "title", "description")]
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """What changed holds; the rest stays."""
@@ -132,7 +133,7 @@ class HandedOver(Event):
     """The plan is another user's."""
 
     TOPIC = "training-plan.handed-over"
-    user_id: int
+    user_id: Plain[int]
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """The new user holds."""
@@ -175,7 +176,7 @@ class TrainingAdded(Event):
     """A training became part of the plan."""
 
     TOPIC = "training-plan.training-added"
-    training_id: int
+    training_id: Plain[int]
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """It is in."""
@@ -186,7 +187,7 @@ class TrainingRemoved(Event):
     """A training is not part of the plan any more."""
 
     TOPIC = "training-plan.training-removed"
-    training_id: int
+    training_id: Plain[int]
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """It is out."""
@@ -197,7 +198,7 @@ class PinnedToClient(Event):
     """A client follows the plan."""
 
     TOPIC = "training-plan.pinned-to-client"
-    client_id: int
+    client_id: Plain[int]
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """The client follows it since now."""
@@ -208,7 +209,7 @@ class UnpinnedFromClient(Event):
     """A client does not follow the plan any more."""
 
     TOPIC = "training-plan.unpinned-from-client"
-    client_id: int
+    client_id: Plain[int]
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """The client is free of it."""

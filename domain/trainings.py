@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts
+from domain.privacy import DeclaredIn, OfClient, Plain
 from domain.refusals import Conflict, NotFound
 
 
@@ -97,13 +98,13 @@ class Planned(CreatedEvent):
     """A client was given a training."""
 
     TOPIC = "training.planned"
-    client_id: int
-    training_type: str | None
-    title: str
-    intensity: str | None
-    duration_min: int
-    date: str | None
-    description: str | None
+    client_id: Plain[int]
+    training_type: OfClient[str | None]
+    title: OfClient[str]
+    intensity: Plain[str | None]
+    duration_min: Plain[int]
+    date: Plain[str | None]
+    description: OfClient[str | None]
 
     def apply(self, aggregate: Training) -> None:
         """All documented columns have a value from here on."""
@@ -122,7 +123,12 @@ class DetailsChanged(Event):
     """Plain facts about the training changed."""
 
     TOPIC = "training.details-changed"
-    changes: dict[str, Any]
+    changes: Annotated[
+        dict[str, Any],
+        DeclaredIn(
+            Planned, "training_type", "title", "intensity", "duration_min", "date", "description"
+        ),
+    ]
 
     def apply(self, aggregate: Training) -> None:
         """What changed holds; the rest stays."""
@@ -133,7 +139,7 @@ class Reassigned(Event):
     """The training is another client's."""
 
     TOPIC = "training.reassigned"
-    client_id: int
+    client_id: Plain[int]
 
     def apply(self, aggregate: Training) -> None:
         """The new client holds."""
@@ -144,12 +150,12 @@ class ExerciseAdded(Event):
     """An exercise became part of the training."""
 
     TOPIC = "training.exercise-added"
-    exercise_id: int
-    order_in_training: int
-    sets: int
-    reps: int
-    rest_time_sec: int
-    extra_weight: str | None
+    exercise_id: Plain[int]
+    order_in_training: Plain[int]
+    sets: Plain[int]
+    reps: Plain[int]
+    rest_time_sec: Plain[int]
+    extra_weight: OfClient[str | None]
 
     def apply(self, aggregate: Training) -> None:
         """It is in."""
@@ -167,8 +173,13 @@ class ExerciseChanged(Event):
     """How an exercise is done in the training changed."""
 
     TOPIC = "training.exercise-changed"
-    exercise_id: int
-    changes: dict[str, Any]
+    exercise_id: Plain[int]
+    changes: Annotated[
+        dict[str, Any],
+        DeclaredIn(
+            ExerciseAdded, "order_in_training", "sets", "reps", "rest_time_sec", "extra_weight"
+        ),
+    ]
 
     def apply(self, aggregate: Training) -> None:
         """What changed holds; the rest stays."""
@@ -180,7 +191,7 @@ class ExerciseRemoved(Event):
     """An exercise is not part of the training any more."""
 
     TOPIC = "training.exercise-removed"
-    exercise_id: int
+    exercise_id: Plain[int]
 
     def apply(self, aggregate: Training) -> None:
         """It is out."""

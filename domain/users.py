@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, time_text
+from domain.privacy import OfCaller, OfUser, Plain, Secret
 from domain.refusals import Conflict
 from domain.values import Role
 
@@ -126,10 +127,10 @@ class Registered(CreatedEvent):
     """Somebody became a user."""
 
     TOPIC = "user.registered"
-    username: str
-    email: str
-    password_hash: str
-    role: str
+    username: OfUser[str]
+    email: OfUser[str]
+    password_hash: Secret[str]
+    role: Plain[str]
 
     def apply(self, aggregate: User) -> None:
         """All documented columns have a value from here on."""
@@ -148,7 +149,7 @@ class Renamed(Event):
     """The user goes by another username."""
 
     TOPIC = "user.renamed"
-    username: str
+    username: OfUser[str]
 
     def apply(self, aggregate: User) -> None:
         """The new name holds."""
@@ -159,7 +160,7 @@ class EmailChanged(Event):
     """The user is reached at another address."""
 
     TOPIC = "user.email-changed"
-    email: str
+    email: OfUser[str]
 
     def apply(self, aggregate: User) -> None:
         """The new address holds."""
@@ -170,7 +171,7 @@ class PasswordChanged(Event):
     """The user signs in with another password."""
 
     TOPIC = "user.password-changed"
-    password_hash: str
+    password_hash: Secret[str]
 
     def apply(self, aggregate: User) -> None:
         """The new password holds."""
@@ -182,8 +183,8 @@ class RoleChanged(Event):
 
     TOPIC = "user.role-changed"
     class_version = 2
-    role: str
-    origin: str
+    role: Plain[str]
+    origin: OfCaller[str]
 
     @staticmethod
     def upcast_v1_v2(state: dict[str, Any]) -> None:
@@ -199,8 +200,8 @@ class SignedIn(Event):
     """The user proved who they are, with the password and a code."""
 
     TOPIC = "user.signed-in"
-    session_id: int
-    origin: str
+    session_id: Plain[int]
+    origin: OfCaller[str]
 
     def apply(self, aggregate: User) -> None:
         """This is the last time so far."""
@@ -211,8 +212,8 @@ class TelegramBound(Event):
     """Codes go to this Telegram account, and to no other."""
 
     TOPIC = "user.telegram-bound"
-    telegram_id: int
-    origin: str
+    telegram_id: OfUser[int]
+    origin: OfCaller[str]
 
     def apply(self, aggregate: User) -> None:
         """It holds until it is unbound."""
@@ -223,7 +224,7 @@ class TelegramUnbound(Event):
     """The next sign-in may be with any Telegram account, and binds it."""
 
     TOPIC = "user.telegram-unbound"
-    origin: str
+    origin: OfCaller[str]
 
     def apply(self, aggregate: User) -> None:
         """None holds."""
