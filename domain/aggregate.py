@@ -1,9 +1,10 @@
 """The base of every aggregate and event.
 
-An event is a frozen, explicit class with a permanent `TOPIC`; its `apply` only assigns. A public
-method of an aggregate decides: it refuses, or it triggers an event. Collections held by an
-aggregate are replaced, never changed in place, so that a shallow copy of an aggregate can be
-worked on while the original stays as it was committed.
+An event is a frozen, explicit class with a permanent `TOPIC`; each of its fields says whom it is
+about (`domain/privacy.py`), and its `apply` only assigns. A public method of an aggregate decides:
+it refuses, or it triggers an event. Collections held by an aggregate are replaced, never changed in
+place, so that a shallow copy of an aggregate can be worked on while the original stays as it was
+committed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from eventsourcing.domain import (
 )
 from eventsourcing.utils import register_topic, resolve_topic
 
+from domain.privacy import Plain
+
 type_of_fact = str | int | bool | None
 Facts = Mapping[str, type_of_fact]
 """Documented columns by name, each in the form in which JSON and the log carry it.
@@ -27,57 +30,6 @@ Facts = Mapping[str, type_of_fact]
 Decimals, dates and times are text (`"72.50"`, `"1990-04-01"`, `"2026-01-31T09:00:00.000000Z"`),
 so that the log can be read by any language and a number never loses a digit.
 """
-
-
-class Event(CanMutateAggregate[str], metaclass=MetaDomainEvent):
-    """Something that happened in the club, in the past tense, under a permanent name."""
-
-    TOPIC: ClassVar[str]
-
-    originator_id: str
-    originator_version: int
-    timestamp: datetime
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "TOPIC" in cls.__dict__:
-            register_topic(cls.TOPIC, cls)
-
-    @property
-    def kind(self) -> str:
-        """The kind of aggregate: `client` for an event of `client-42`."""
-        return self.originator_id.rpartition("-")[0]
-
-    @property
-    def number(self) -> int:
-        """The number within the aggregate's id: 42 for an event of `client-42`."""
-        return int(self.originator_id.rpartition("-")[2])
-
-    @property
-    def event_id(self) -> str:
-        """The event's own id, as causation columns and messages name it: `client-42/3`."""
-        return f"{self.originator_id}/{self.originator_version}"
-
-
-class CreatedEvent(Event, CanInitAggregate[str]):
-    """The first event of an aggregate; it names the aggregate's class by its topic."""
-
-    originator_topic: str
-
-    def mutate(self, aggregate: Any) -> Any:
-        """The aggregate as it begins, empty but for what `apply` assigns.
-
-        The library's own way does the same after a look at every signature, which costs more
-        than all the rest of a new aggregate.
-        """
-        if aggregate is not None:
-            raise ValueError(f"{self.originator_id} has begun already")
-        kind: type[Aggregate] = resolve_topic(self.originator_topic)
-        begun = kind.__new__(kind)
-        begun.__base_init__(self.originator_id, self.originator_version, self.timestamp)
-        begun.__init__()  # type: ignore[misc]
-        self.apply(begun)
-        return begun
 
 
 class Aggregate(BaseAggregate[str]):
@@ -131,6 +83,57 @@ class Aggregate(BaseAggregate[str]):
     def amend(self, **facts: type_of_fact) -> None:
         """Replace the named facts; for the `apply` of events only."""
         self.facts = {**self.facts, **facts}
+
+
+class Event(CanMutateAggregate[str], metaclass=MetaDomainEvent):
+    """Something that happened in the club, in the past tense, under a permanent name."""
+
+    TOPIC: ClassVar[str]
+
+    originator_id: Plain[str]
+    originator_version: Plain[int]
+    timestamp: Plain[datetime]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "TOPIC" in cls.__dict__:
+            register_topic(cls.TOPIC, cls)
+
+    @property
+    def kind(self) -> str:
+        """The kind of aggregate: `client` for an event of `client-42`."""
+        return self.originator_id.rpartition("-")[0]
+
+    @property
+    def number(self) -> int:
+        """The number within the aggregate's id: 42 for an event of `client-42`."""
+        return int(self.originator_id.rpartition("-")[2])
+
+    @property
+    def event_id(self) -> str:
+        """The event's own id, as causation columns and messages name it: `client-42/3`."""
+        return f"{self.originator_id}/{self.originator_version}"
+
+
+class CreatedEvent(Event, CanInitAggregate[str]):
+    """The first event of an aggregate; it names the aggregate's class by its topic."""
+
+    originator_topic: Plain[str]
+
+    def mutate(self, aggregate: Any) -> Any:
+        """The aggregate as it begins, empty but for what `apply` assigns.
+
+        The library's own way does the same after a look at every signature, which costs more
+        than all the rest of a new aggregate.
+        """
+        if aggregate is not None:
+            raise ValueError(f"{self.originator_id} has begun already")
+        kind: type[Aggregate] = resolve_topic(self.originator_topic)
+        begun = kind.__new__(kind)
+        begun.__base_init__(self.originator_id, self.originator_version, self.timestamp)
+        begun.__init__()  # type: ignore[misc]
+        self.apply(begun)
+        return begun
 
 
 def time_text(at: datetime) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, text_time, time_text
+from domain.privacy import DeclaredIn, OfClient, Plain
 from domain.refusals import Conflict, Invalid
 from domain.values import ClientStatus
-
-EARLIEST_BIRTH = "1900-01-01"
 
 
 class NotBornYet(Invalid):
@@ -19,187 +18,6 @@ class NotBornYet(Invalid):
 
 class NotLapsed(Conflict):
     """The time that was paid for has not ended."""
-
-
-class Registered(CreatedEvent):
-    """A user became a client of the club, on a membership."""
-
-    TOPIC = "client.registered"
-    user_id: int
-    membership_id: int
-    first_name: str
-    last_name: str
-    phone_number: str
-    gender: str | None
-    date_of_birth: str
-    weight_kg: str | None
-    height_sm: str | None
-    status: str
-
-    def apply(self, aggregate: Client) -> None:
-        """All documented columns have a value from here on."""
-        aggregate.facts = {
-            "user_id": self.user_id,
-            "membership_id": self.membership_id,
-            "first_name": self.first_name,
-            "last_name": self.last_name,
-            "phone_number": self.phone_number,
-            "gender": self.gender,
-            "date_of_birth": self.date_of_birth,
-            "weight_kg": self.weight_kg,
-            "height_sm": self.height_sm,
-            "status": self.status,
-        }
-
-
-class DetailsChanged(Event):
-    """Plain facts about the person changed."""
-
-    TOPIC = "client.details-changed"
-    changes: dict[str, Any]
-
-    def apply(self, aggregate: Client) -> None:
-        """What changed holds; the rest stays."""
-        aggregate.amend(**self.changes)
-
-
-class Transferred(Event):
-    """The client belongs to another user."""
-
-    TOPIC = "client.transferred"
-    user_id: int
-
-    def apply(self, aggregate: Client) -> None:
-        """The new user holds."""
-        aggregate.amend(user_id=self.user_id)
-
-
-class MembershipChanged(Event):
-    """The client comes in on another membership."""
-
-    TOPIC = "client.membership-changed"
-    membership_id: int
-
-    def apply(self, aggregate: Client) -> None:
-        """The new membership holds."""
-        aggregate.amend(membership_id=self.membership_id)
-
-
-class StatusEvent(Event):
-    """The client stands differently with the club; each standing has an event of its own."""
-
-    def apply(self, aggregate: Client) -> None:
-        """The new status holds."""
-        aggregate.amend(status=STATUS_AFTER[type(self)].value)
-
-
-class Activated(StatusEvent):
-    """The client is welcome."""
-
-    TOPIC = "client.activated"
-
-
-class Deactivated(StatusEvent):
-    """The client does not come any more."""
-
-    TOPIC = "client.deactivated"
-
-
-class PutOnHold(StatusEvent):
-    """The client pauses."""
-
-    TOPIC = "client.put-on-hold"
-
-
-class Cancelled(StatusEvent):
-    """The client's contract was ended."""
-
-    TOPIC = "client.cancelled"
-
-
-class Expired(StatusEvent):
-    """The time that was paid for ended."""
-
-    TOPIC = "client.expired"
-
-
-class Scheduled(StatusEvent):
-    """The client starts at a later date."""
-
-    TOPIC = "client.scheduled"
-
-
-STATUS_AFTER: dict[type[StatusEvent], ClientStatus] = {
-    Activated: ClientStatus.ACTIVE,
-    Deactivated: ClientStatus.INACTIVE,
-    PutOnHold: ClientStatus.ON_HOLD,
-    Cancelled: ClientStatus.CANCELLED,
-    Expired: ClientStatus.EXPIRED,
-    Scheduled: ClientStatus.UPCOMING,
-}
-EVENT_FOR = {status: event for event, status in STATUS_AFTER.items()}
-
-
-class Admitted(Event):
-    """A payment lets the client in until a moment."""
-
-    TOPIC = "client.admitted"
-    payment_id: int
-    paid_at: str
-    days: int
-    until: str
-
-    def apply(self, aggregate: Client) -> None:
-        """The payment counts from here on."""
-        bought = Admission(self.payment_id, self.paid_at, self.days)
-        aggregate.admissions = (*aggregate.admissions, bought)
-        aggregate.until = self.until
-
-
-class AdmissionWithdrawn(Event):
-    """The time that a payment had bought was taken away."""
-
-    TOPIC = "client.admission-withdrawn"
-    payment_id: int
-    until: str | None
-
-    def apply(self, aggregate: Client) -> None:
-        """The payment does not count any more."""
-        aggregate.admissions = tuple(
-            a for a in aggregate.admissions if a.payment_id != self.payment_id
-        )
-        aggregate.until = self.until
-
-
-class Deleted(Event):
-    """The client is gone, and its trainings with it (a policy)."""
-
-    TOPIC = "client.deleted"
-
-    def apply(self, aggregate: Client) -> None:
-        """It is gone."""
-        aggregate.deleted = True
-
-
-class Admission(NamedTuple):
-    """The days in the club that one payment bought."""
-
-    payment_id: int
-    paid_at: str
-    days: int
-
-
-def admitted_until(admissions: Iterable[Admission]) -> str | None:
-    """When the time bought by these payments ends, whatever order they became known in.
-
-    Each payment counts from the moment it was made, or from the end of the time bought before.
-    """
-    end: datetime | None = None
-    for admission in sorted(admissions, key=lambda a: (a.paid_at, a.payment_id)):
-        paid_at = text_time(admission.paid_at)
-        start = paid_at if end is None else max(end, paid_at)
-        end = start + timedelta(days=admission.days)
-    return None if end is None else time_text(end)
 
 
 class Client(Aggregate):
@@ -300,8 +118,204 @@ class Client(Aggregate):
         return self.until is not None and at < text_time(self.until)
 
 
+class Admission(NamedTuple):
+    """The days in the club that one payment bought."""
+
+    payment_id: int
+    paid_at: str
+    days: int
+
+
+def admitted_until(admissions: Iterable[Admission]) -> str | None:
+    """When the time bought by these payments ends, whatever order they became known in.
+
+    Each payment counts from the moment it was made, or from the end of the time bought before.
+    """
+    end: datetime | None = None
+    for admission in sorted(admissions, key=lambda a: (a.paid_at, a.payment_id)):
+        paid_at = text_time(admission.paid_at)
+        start = paid_at if end is None else max(end, paid_at)
+        end = start + timedelta(days=admission.days)
+    return None if end is None else time_text(end)
+
+
+EARLIEST_BIRTH = "1900-01-01"
+
+
 def refuse_unlikely_birth(facts: Facts, at: datetime) -> None:
     """Refuse a date of birth in the future or before 1900, where the facts have one."""
     born = facts.get("date_of_birth")
     if isinstance(born, str) and not EARLIEST_BIRTH <= born <= at.date().isoformat():
         raise NotBornYet(field="date_of_birth")
+
+
+class Registered(CreatedEvent):
+    """A user became a client of the club, on a membership."""
+
+    TOPIC = "client.registered"
+    user_id: Plain[int]
+    membership_id: Plain[int]
+    first_name: OfClient[str]
+    last_name: OfClient[str]
+    phone_number: OfClient[str]
+    gender: OfClient[str | None]
+    date_of_birth: OfClient[str]
+    weight_kg: OfClient[str | None]
+    height_sm: OfClient[str | None]
+    status: Plain[str]
+
+    def apply(self, aggregate: Client) -> None:
+        """All documented columns have a value from here on."""
+        aggregate.facts = {
+            "user_id": self.user_id,
+            "membership_id": self.membership_id,
+            "first_name": self.first_name,
+            "last_name": self.last_name,
+            "phone_number": self.phone_number,
+            "gender": self.gender,
+            "date_of_birth": self.date_of_birth,
+            "weight_kg": self.weight_kg,
+            "height_sm": self.height_sm,
+            "status": self.status,
+        }
+
+
+class DetailsChanged(Event):
+    """Plain facts about the person changed."""
+
+    TOPIC = "client.details-changed"
+    changes: Annotated[
+        dict[str, Any],
+        DeclaredIn(
+            Registered,
+            "first_name",
+            "last_name",
+            "phone_number",
+            "gender",
+            "date_of_birth",
+            "weight_kg",
+            "height_sm",
+        ),
+    ]
+
+    def apply(self, aggregate: Client) -> None:
+        """What changed holds; the rest stays."""
+        aggregate.amend(**self.changes)
+
+
+class Transferred(Event):
+    """The client belongs to another user."""
+
+    TOPIC = "client.transferred"
+    user_id: Plain[int]
+
+    def apply(self, aggregate: Client) -> None:
+        """The new user holds."""
+        aggregate.amend(user_id=self.user_id)
+
+
+class MembershipChanged(Event):
+    """The client comes in on another membership."""
+
+    TOPIC = "client.membership-changed"
+    membership_id: Plain[int]
+
+    def apply(self, aggregate: Client) -> None:
+        """The new membership holds."""
+        aggregate.amend(membership_id=self.membership_id)
+
+
+class StatusEvent(Event):
+    """The client stands differently with the club; each standing has an event of its own."""
+
+    def apply(self, aggregate: Client) -> None:
+        """The new status holds."""
+        aggregate.amend(status=STATUS_AFTER[type(self)].value)
+
+
+class Activated(StatusEvent):
+    """The client is welcome."""
+
+    TOPIC = "client.activated"
+
+
+class Deactivated(StatusEvent):
+    """The client does not come any more."""
+
+    TOPIC = "client.deactivated"
+
+
+class PutOnHold(StatusEvent):
+    """The client pauses."""
+
+    TOPIC = "client.put-on-hold"
+
+
+class Cancelled(StatusEvent):
+    """The client's contract was ended."""
+
+    TOPIC = "client.cancelled"
+
+
+class Expired(StatusEvent):
+    """The time that was paid for ended."""
+
+    TOPIC = "client.expired"
+
+
+class Scheduled(StatusEvent):
+    """The client starts at a later date."""
+
+    TOPIC = "client.scheduled"
+
+
+class Admitted(Event):
+    """A payment lets the client in until a moment."""
+
+    TOPIC = "client.admitted"
+    payment_id: Plain[int]
+    paid_at: Plain[str]
+    days: Plain[int]
+    until: Plain[str]
+
+    def apply(self, aggregate: Client) -> None:
+        """The payment counts from here on."""
+        bought = Admission(self.payment_id, self.paid_at, self.days)
+        aggregate.admissions = (*aggregate.admissions, bought)
+        aggregate.until = self.until
+
+
+class AdmissionWithdrawn(Event):
+    """The time that a payment had bought was taken away."""
+
+    TOPIC = "client.admission-withdrawn"
+    payment_id: Plain[int]
+    until: Plain[str | None]
+
+    def apply(self, aggregate: Client) -> None:
+        """The payment does not count any more."""
+        aggregate.admissions = tuple(
+            a for a in aggregate.admissions if a.payment_id != self.payment_id
+        )
+        aggregate.until = self.until
+
+
+class Deleted(Event):
+    """The client is gone, and its trainings with it (a policy)."""
+
+    TOPIC = "client.deleted"
+
+    def apply(self, aggregate: Client) -> None:
+        """It is gone."""
+        aggregate.deleted = True
+
+
+STATUS_AFTER: dict[type[StatusEvent], ClientStatus] = {
+    Activated: ClientStatus.ACTIVE,
+    Deactivated: ClientStatus.INACTIVE,
+    PutOnHold: ClientStatus.ON_HOLD,
+    Cancelled: ClientStatus.CANCELLED,
+    Expired: ClientStatus.EXPIRED,
+    Scheduled: ClientStatus.UPCOMING,
+}
+EVENT_FOR = {status: event for event, status in STATUS_AFTER.items()}

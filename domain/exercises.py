@@ -3,62 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts
-
-
-class Added(CreatedEvent):
-    """An exercise is in the catalogue."""
-
-    TOPIC = "exercise.added"
-    title: str
-    description: str | None
-    muscle_group: str | None
-    equipment_required: bool
-    complexity_lvl: str
-
-    def apply(self, aggregate: Exercise) -> None:
-        """All documented columns have a value from here on."""
-        aggregate.facts = {
-            "title": self.title,
-            "description": self.description,
-            "muscle_group": self.muscle_group,
-            "equipment_required": self.equipment_required,
-            "complexity_lvl": self.complexity_lvl,
-        }
-
-
-class Retitled(Event):
-    """The exercise has another title."""
-
-    TOPIC = "exercise.retitled"
-    title: str
-
-    def apply(self, aggregate: Exercise) -> None:
-        """The new title holds."""
-        aggregate.amend(title=self.title)
-
-
-class DetailsChanged(Event):
-    """Its description, target, equipment or level changed."""
-
-    TOPIC = "exercise.details-changed"
-    changes: dict[str, Any]
-
-    def apply(self, aggregate: Exercise) -> None:
-        """What changed holds; the rest stays."""
-        aggregate.amend(**self.changes)
-
-
-class Deleted(Event):
-    """It is not in the catalogue any more, nor in any training (a policy)."""
-
-    TOPIC = "exercise.deleted"
-
-    def apply(self, aggregate: Exercise) -> None:
-        """It is gone."""
-        aggregate.deleted = True
+from domain.privacy import DeclaredIn, Plain
 
 
 class Exercise(Aggregate):
@@ -88,3 +36,59 @@ class Exercise(Aggregate):
     def delete(self, at: datetime) -> None:
         """Take it out of the catalogue."""
         self.happen(Deleted, at=at)
+
+
+class Added(CreatedEvent):
+    """An exercise is in the catalogue."""
+
+    TOPIC = "exercise.added"
+    title: Plain[str]
+    description: Plain[str | None]
+    muscle_group: Plain[str | None]
+    equipment_required: Plain[bool]
+    complexity_lvl: Plain[str]
+
+    def apply(self, aggregate: Exercise) -> None:
+        """All documented columns have a value from here on."""
+        aggregate.facts = {
+            "title": self.title,
+            "description": self.description,
+            "muscle_group": self.muscle_group,
+            "equipment_required": self.equipment_required,
+            "complexity_lvl": self.complexity_lvl,
+        }
+
+
+class Retitled(Event):
+    """The exercise has another title."""
+
+    TOPIC = "exercise.retitled"
+    title: Plain[str]
+
+    def apply(self, aggregate: Exercise) -> None:
+        """The new title holds."""
+        aggregate.amend(title=self.title)
+
+
+class DetailsChanged(Event):
+    """Its description, target, equipment or level changed."""
+
+    TOPIC = "exercise.details-changed"
+    changes: Annotated[
+        dict[str, Any],
+        DeclaredIn(Added, "description", "muscle_group", "equipment_required", "complexity_lvl"),
+    ]
+
+    def apply(self, aggregate: Exercise) -> None:
+        """What changed holds; the rest stays."""
+        aggregate.amend(**self.changes)
+
+
+class Deleted(Event):
+    """It is not in the catalogue any more, nor in any training (a policy)."""
+
+    TOPIC = "exercise.deleted"
+
+    def apply(self, aggregate: Exercise) -> None:
+        """It is gone."""
+        aggregate.deleted = True

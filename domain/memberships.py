@@ -3,58 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts
-
-
-class Added(CreatedEvent):
-    """A membership is on offer."""
-
-    TOPIC = "membership.added"
-    access_level: str | None
-    description: str | None
-    price: str
-
-    def apply(self, aggregate: Membership) -> None:
-        """All documented columns have a value from here on."""
-        aggregate.facts = {
-            "access_level": self.access_level,
-            "description": self.description,
-            "price": self.price,
-        }
-
-
-class Repriced(Event):
-    """It costs another price from now on."""
-
-    TOPIC = "membership.repriced"
-    price: str
-
-    def apply(self, aggregate: Membership) -> None:
-        """The new price holds."""
-        aggregate.amend(price=self.price)
-
-
-class DetailsChanged(Event):
-    """What it opens or how it is described changed."""
-
-    TOPIC = "membership.details-changed"
-    changes: dict[str, Any]
-
-    def apply(self, aggregate: Membership) -> None:
-        """What changed holds; the rest stays."""
-        aggregate.amend(**self.changes)
-
-
-class Deleted(Event):
-    """It is not on offer any more."""
-
-    TOPIC = "membership.deleted"
-
-    def apply(self, aggregate: Membership) -> None:
-        """It is gone."""
-        aggregate.deleted = True
+from domain.privacy import DeclaredIn, Plain
 
 
 class Membership(Aggregate):
@@ -79,3 +31,52 @@ class Membership(Aggregate):
     def delete(self, at: datetime) -> None:
         """Take it off the offer; that no client holds it is for its reservation to say."""
         self.happen(Deleted, at=at)
+
+
+class Added(CreatedEvent):
+    """A membership is on offer."""
+
+    TOPIC = "membership.added"
+    access_level: Plain[str | None]
+    description: Plain[str | None]
+    price: Plain[str]
+
+    def apply(self, aggregate: Membership) -> None:
+        """All documented columns have a value from here on."""
+        aggregate.facts = {
+            "access_level": self.access_level,
+            "description": self.description,
+            "price": self.price,
+        }
+
+
+class Repriced(Event):
+    """It costs another price from now on."""
+
+    TOPIC = "membership.repriced"
+    price: Plain[str]
+
+    def apply(self, aggregate: Membership) -> None:
+        """The new price holds."""
+        aggregate.amend(price=self.price)
+
+
+class DetailsChanged(Event):
+    """What it opens or how it is described changed."""
+
+    TOPIC = "membership.details-changed"
+    changes: Annotated[dict[str, Any], DeclaredIn(Added, "access_level", "description")]
+
+    def apply(self, aggregate: Membership) -> None:
+        """What changed holds; the rest stays."""
+        aggregate.amend(**self.changes)
+
+
+class Deleted(Event):
+    """It is not on offer any more."""
+
+    TOPIC = "membership.deleted"
+
+    def apply(self, aggregate: Membership) -> None:
+        """It is gone."""
+        aggregate.deleted = True

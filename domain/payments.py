@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, text_time, time_text
+from domain.privacy import DeclaredIn, Plain
 from domain.refusals import Conflict
 from domain.values import PaymentStatus
 
@@ -20,151 +21,6 @@ class PaymentSettled(Conflict):
 
 class NotOverdue(Conflict):
     """The time to settle this payment has not ended."""
-
-
-class Requested(CreatedEvent):
-    """A client is asked to pay for a membership."""
-
-    TOPIC = "payment.requested"
-    client_id: int
-    membership_id: int
-    occurred_at: str
-
-    def apply(self, aggregate: Payment) -> None:
-        """It is PENDING since that moment."""
-        aggregate.facts = {
-            "client_id": self.client_id,
-            "membership_id": self.membership_id,
-            "payment_status": PaymentStatus.PENDING.value,
-            "timestamp": self.occurred_at,
-        }
-
-
-class DetailsChanged(Event):
-    """Who pays, for which membership or since when changed before it was settled."""
-
-    TOPIC = "payment.details-changed"
-    changes: dict[str, Any]
-
-    def apply(self, aggregate: Payment) -> None:
-        """What changed holds; the rest stays."""
-        aggregate.amend(**self.changes)
-
-
-class StepEvent(Event):
-    """The payment took a step, at the moment that whoever reports it states."""
-
-    occurred_at: str
-
-    def apply(self, aggregate: Payment) -> None:
-        """The new status holds since that moment."""
-        status = STATUS_AFTER[type(self)].value
-        aggregate.amend(payment_status=status, timestamp=self.occurred_at)
-
-
-class Settled(StepEvent):
-    """The money arrived: the client is let in (a policy)."""
-
-    TOPIC = "payment.settled"
-    client_id: int
-
-
-class Failed(StepEvent):
-    """The provider could not collect the money."""
-
-    TOPIC = "payment.failed"
-
-
-class Cancelled(StepEvent):
-    """The payment was called off before it was settled."""
-
-    TOPIC = "payment.cancelled"
-
-
-class Expired(StepEvent):
-    """Nobody settled the payment in time."""
-
-    TOPIC = "payment.expired"
-
-
-class Refunded(StepEvent):
-    """The money went back: the time that it had bought goes too (a policy)."""
-
-    TOPIC = "payment.refunded"
-    client_id: int
-
-
-class RefundAnnounced(Event):
-    """The news of a refund came before the news of the payment; it waits for it."""
-
-    TOPIC = "payment.refund-announced"
-    occurred_at: str
-
-    def apply(self, aggregate: Payment) -> None:
-        """As soon as the money has arrived, it has gone back."""
-        aggregate.refund_announced = self.occurred_at
-
-
-class Deleted(Event):
-    """The record is gone; it never was part of the accounts."""
-
-    TOPIC = "payment.deleted"
-
-    def apply(self, aggregate: Payment) -> None:
-        """It is gone."""
-        aggregate.deleted = True
-
-
-STATUS_AFTER: dict[type[StepEvent], PaymentStatus] = {
-    Settled: PaymentStatus.PAID,
-    Failed: PaymentStatus.FAILED,
-    Cancelled: PaymentStatus.CANCELLED,
-    Expired: PaymentStatus.EXPIRED,
-    Refunded: PaymentStatus.REFUNDED,
-}
-EVENT_FOR = {status: event for event, status in STATUS_AFTER.items()}
-
-STEPS: dict[PaymentStatus, frozenset[PaymentStatus]] = {
-    PaymentStatus.PENDING: frozenset(
-        {
-            PaymentStatus.PAID,
-            PaymentStatus.FAILED,
-            PaymentStatus.CANCELLED,
-            PaymentStatus.EXPIRED,
-        }
-    ),
-    # Money that arrives after a failed try, or too late, is money all the same.
-    PaymentStatus.FAILED: frozenset({PaymentStatus.PAID, PaymentStatus.CANCELLED}),
-    PaymentStatus.EXPIRED: frozenset({PaymentStatus.PAID}),
-    PaymentStatus.PAID: frozenset({PaymentStatus.REFUNDED}),
-    PaymentStatus.CANCELLED: frozenset(),
-    PaymentStatus.REFUNDED: frozenset(),
-}
-"""Which status may follow which."""
-
-SUPERSEDES: dict[PaymentStatus, frozenset[PaymentStatus]] = {
-    PaymentStatus.PENDING: frozenset(),
-    PaymentStatus.FAILED: frozenset({PaymentStatus.PENDING, PaymentStatus.EXPIRED}),
-    PaymentStatus.EXPIRED: frozenset({PaymentStatus.PENDING}),
-    PaymentStatus.CANCELLED: frozenset(
-        {PaymentStatus.PENDING, PaymentStatus.FAILED, PaymentStatus.EXPIRED}
-    ),
-    PaymentStatus.PAID: frozenset(
-        {PaymentStatus.PENDING, PaymentStatus.FAILED, PaymentStatus.EXPIRED}
-    ),
-    PaymentStatus.REFUNDED: frozenset(
-        {
-            PaymentStatus.PENDING,
-            PaymentStatus.FAILED,
-            PaymentStatus.EXPIRED,
-            PaymentStatus.PAID,
-        }
-    ),
-}
-"""Older news that each status makes of no consequence: it came before, whatever the order."""
-
-ACCOUNTED = frozenset({PaymentStatus.PAID, PaymentStatus.REFUNDED})
-"""The statuses in which money has moved."""
 
 
 class Payment(Aggregate):
@@ -262,3 +118,151 @@ class Payment(Aggregate):
         if self.status in ACCOUNTED:
             raise PaymentSettled(status=self.status.value, wanted="deleted")
         self.happen(Deleted, at=at)
+
+
+STEPS: dict[PaymentStatus, frozenset[PaymentStatus]] = {
+    PaymentStatus.PENDING: frozenset(
+        {
+            PaymentStatus.PAID,
+            PaymentStatus.FAILED,
+            PaymentStatus.CANCELLED,
+            PaymentStatus.EXPIRED,
+        }
+    ),
+    # Money that arrives after a failed try, or too late, is money all the same.
+    PaymentStatus.FAILED: frozenset({PaymentStatus.PAID, PaymentStatus.CANCELLED}),
+    PaymentStatus.EXPIRED: frozenset({PaymentStatus.PAID}),
+    PaymentStatus.PAID: frozenset({PaymentStatus.REFUNDED}),
+    PaymentStatus.CANCELLED: frozenset(),
+    PaymentStatus.REFUNDED: frozenset(),
+}
+"""Which status may follow which."""
+
+SUPERSEDES: dict[PaymentStatus, frozenset[PaymentStatus]] = {
+    PaymentStatus.PENDING: frozenset(),
+    PaymentStatus.FAILED: frozenset({PaymentStatus.PENDING, PaymentStatus.EXPIRED}),
+    PaymentStatus.EXPIRED: frozenset({PaymentStatus.PENDING}),
+    PaymentStatus.CANCELLED: frozenset(
+        {PaymentStatus.PENDING, PaymentStatus.FAILED, PaymentStatus.EXPIRED}
+    ),
+    PaymentStatus.PAID: frozenset(
+        {PaymentStatus.PENDING, PaymentStatus.FAILED, PaymentStatus.EXPIRED}
+    ),
+    PaymentStatus.REFUNDED: frozenset(
+        {
+            PaymentStatus.PENDING,
+            PaymentStatus.FAILED,
+            PaymentStatus.EXPIRED,
+            PaymentStatus.PAID,
+        }
+    ),
+}
+"""Older news that each status makes of no consequence: it came before, whatever the order."""
+
+ACCOUNTED = frozenset({PaymentStatus.PAID, PaymentStatus.REFUNDED})
+"""The statuses in which money has moved."""
+
+
+class Requested(CreatedEvent):
+    """A client is asked to pay for a membership."""
+
+    TOPIC = "payment.requested"
+    client_id: Plain[int]
+    membership_id: Plain[int]
+    occurred_at: Plain[str]
+
+    def apply(self, aggregate: Payment) -> None:
+        """It is PENDING since that moment."""
+        aggregate.facts = {
+            "client_id": self.client_id,
+            "membership_id": self.membership_id,
+            "payment_status": PaymentStatus.PENDING.value,
+            "timestamp": self.occurred_at,
+        }
+
+
+class DetailsChanged(Event):
+    """Who pays, for which membership or since when changed before it was settled."""
+
+    TOPIC = "payment.details-changed"
+    changes: Annotated[
+        dict[str, Any], DeclaredIn(Requested, "client_id", "membership_id", timestamp="occurred_at")
+    ]
+
+    def apply(self, aggregate: Payment) -> None:
+        """What changed holds; the rest stays."""
+        aggregate.amend(**self.changes)
+
+
+class StepEvent(Event):
+    """The payment took a step, at the moment that whoever reports it states."""
+
+    occurred_at: Plain[str]
+
+    def apply(self, aggregate: Payment) -> None:
+        """The new status holds since that moment."""
+        status = STATUS_AFTER[type(self)].value
+        aggregate.amend(payment_status=status, timestamp=self.occurred_at)
+
+
+class Settled(StepEvent):
+    """The money arrived: the client is let in (a policy)."""
+
+    TOPIC = "payment.settled"
+    client_id: Plain[int]
+
+
+class Failed(StepEvent):
+    """The provider could not collect the money."""
+
+    TOPIC = "payment.failed"
+
+
+class Cancelled(StepEvent):
+    """The payment was called off before it was settled."""
+
+    TOPIC = "payment.cancelled"
+
+
+class Expired(StepEvent):
+    """Nobody settled the payment in time."""
+
+    TOPIC = "payment.expired"
+
+
+class Refunded(StepEvent):
+    """The money went back: the time that it had bought goes too (a policy)."""
+
+    TOPIC = "payment.refunded"
+    client_id: Plain[int]
+
+
+class RefundAnnounced(Event):
+    """The news of a refund came before the news of the payment; it waits for it."""
+
+    TOPIC = "payment.refund-announced"
+    occurred_at: Plain[str]
+
+    def apply(self, aggregate: Payment) -> None:
+        """As soon as the money has arrived, it has gone back."""
+        aggregate.refund_announced = self.occurred_at
+
+
+class Deleted(Event):
+    """The record is gone; it never was part of the accounts."""
+
+    TOPIC = "payment.deleted"
+
+    def apply(self, aggregate: Payment) -> None:
+        """It is gone."""
+        aggregate.deleted = True
+
+
+STATUS_AFTER: dict[type[StepEvent], PaymentStatus] = {
+    Settled: PaymentStatus.PAID,
+    Failed: PaymentStatus.FAILED,
+    Cancelled: PaymentStatus.CANCELLED,
+    Expired: PaymentStatus.EXPIRED,
+    Refunded: PaymentStatus.REFUNDED,
+}
+EVENT_FOR = {status: event for event, status in STATUS_AFTER.items()}

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event
+from domain.privacy import Plain
 from domain.refusals import Conflict, NotFound
 
 MOST_SECRETS = 2
@@ -26,38 +27,6 @@ class ProviderThere(Conflict):
 
 class NoSuchProvider(NotFound):
     """There is no provider of this name."""
-
-
-class Registered(CreatedEvent):
-    """The club takes messages from a payment provider."""
-
-    TOPIC = "provider.registered"
-
-    def apply(self, aggregate: Provider) -> None:
-        """Its first secret is good."""
-        aggregate.secrets, aggregate.last_secret = (1,), 1
-
-
-class SecretAdded(Event):
-    """The provider has another secret; with it, the oldest but one goes."""
-
-    TOPIC = "provider.secret-added"
-    number_of_secret: int
-
-    def apply(self, aggregate: Provider) -> None:
-        """The newest ones are good."""
-        aggregate.secrets = (*aggregate.secrets, self.number_of_secret)[-MOST_SECRETS:]
-        aggregate.last_secret = self.number_of_secret
-
-
-class Disabled(Event):
-    """The club takes no messages from the provider any more."""
-
-    TOPIC = "provider.disabled"
-
-    def apply(self, aggregate: Provider) -> None:
-        """None of its secrets is good."""
-        aggregate.secrets = ()
 
 
 class Provider(Aggregate):
@@ -86,3 +55,35 @@ class Provider(Aggregate):
         if not self.secrets:
             raise ProviderDisabled
         self.happen(Disabled, at=at)
+
+
+class Registered(CreatedEvent):
+    """The club takes messages from a payment provider."""
+
+    TOPIC = "provider.registered"
+
+    def apply(self, aggregate: Provider) -> None:
+        """Its first secret is good."""
+        aggregate.secrets, aggregate.last_secret = (1,), 1
+
+
+class SecretAdded(Event):
+    """The provider has another secret; with it, the oldest but one goes."""
+
+    TOPIC = "provider.secret-added"
+    number_of_secret: Plain[int]
+
+    def apply(self, aggregate: Provider) -> None:
+        """The newest ones are good."""
+        aggregate.secrets = (*aggregate.secrets, self.number_of_secret)[-MOST_SECRETS:]
+        aggregate.last_secret = self.number_of_secret
+
+
+class Disabled(Event):
+    """The club takes no messages from the provider any more."""
+
+    TOPIC = "provider.disabled"
+
+    def apply(self, aggregate: Provider) -> None:
+        """None of its secrets is good."""
+        aggregate.secrets = ()

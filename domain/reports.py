@@ -7,43 +7,12 @@ from typing import Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent
 from domain.days import end_of, is_zone, start_of
+from domain.privacy import Plain
 from domain.refusals import Invalid
 
 
 class ReportEndsFirst(Invalid):
     """A report ends on the day it starts, or later."""
-
-
-class DrawnUp(CreatedEvent):
-    """A report on the new users of some days, the days of the club's time zone.
-
-    Since version 2 it says which moments these are: zones change, what was asked does not.
-    """
-
-    TOPIC = "report.drawn-up"
-    class_version = 2
-    report_date_start: str
-    report_date_end: str
-    timezone: str
-    starts_at: str
-    ends_before: str
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """The first version left it to whoever read it to know when days begin."""
-        zone = state["timezone"]
-        if not is_zone(zone):
-            # Other tz databases know more names, of which some put a room before the zone's own.
-            zone = zone.partition("/")[2] if is_zone(zone.partition("/")[2]) else "UTC"
-        state["starts_at"] = start_of(state["report_date_start"], zone)
-        state["ends_before"] = end_of(state["report_date_end"], zone)
-
-    def apply(self, aggregate: Report) -> None:
-        """What it covers holds for good."""
-        aggregate.facts = {
-            "report_date_start": self.report_date_start,
-            "report_date_end": self.report_date_end,
-        }
 
 
 class Report(Aggregate):
@@ -66,3 +35,35 @@ class Report(Aggregate):
             starts_at=start_of(start, timezone),
             ends_before=end_of(end, timezone),
         )
+
+
+class DrawnUp(CreatedEvent):
+    """A report on the new users of some days, the days of the club's time zone.
+
+    Since version 2 it says which moments these are: zones change, what was asked does not.
+    """
+
+    TOPIC = "report.drawn-up"
+    class_version = 2
+    report_date_start: Plain[str]
+    report_date_end: Plain[str]
+    timezone: Plain[str]
+    starts_at: Plain[str]
+    ends_before: Plain[str]
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """The first version left it to whoever read it to know when days begin."""
+        zone = state["timezone"]
+        if not is_zone(zone):
+            # Other tz databases know more names, of which some put a room before the zone's own.
+            zone = zone.partition("/")[2] if is_zone(zone.partition("/")[2]) else "UTC"
+        state["starts_at"] = start_of(state["report_date_start"], zone)
+        state["ends_before"] = end_of(state["report_date_end"], zone)
+
+    def apply(self, aggregate: Report) -> None:
+        """What it covers holds for good."""
+        aggregate.facts = {
+            "report_date_start": self.report_date_start,
+            "report_date_end": self.report_date_end,
+        }

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event
+from domain.privacy import OfUser, Plain
 from domain.refusals import Conflict
 
 
@@ -28,49 +29,6 @@ class UserHasClient(Conflict):
 
 class MembershipHeld(Conflict):
     """This membership is issued to {holder}."""
-
-
-class Made(CreatedEvent):
-    """A value was reserved for the first time."""
-
-    TOPIC = "reservation.made"
-    holder: str
-
-    def apply(self, aggregate: Reservation) -> None:
-        """The holder has it."""
-        aggregate.holder = self.holder
-
-
-class Released(Event):
-    """The holder gave the value back."""
-
-    TOPIC = "reservation.released"
-
-    def apply(self, aggregate: Reservation) -> None:
-        """Nobody has it."""
-        aggregate.holder = None
-
-
-class Retaken(Event):
-    """A value that had been given back was reserved again."""
-
-    TOPIC = "reservation.retaken"
-    holder: str
-
-    def apply(self, aggregate: Reservation) -> None:
-        """The new holder has it."""
-        aggregate.holder = self.holder
-
-
-class PassedOn(Event):
-    """The holder left, and another of those who share the value stands in."""
-
-    TOPIC = "reservation.passed-on"
-    holder: str
-
-    def apply(self, aggregate: Reservation) -> None:
-        """The other has it."""
-        aggregate.holder = self.holder
 
 
 class Reservation(Aggregate):
@@ -118,3 +76,53 @@ class Reservation(Aggregate):
         """Give the value back, if `holder` has it."""
         if self.holder == holder:
             self.happen(Released, at=at)
+
+
+class Made(CreatedEvent):
+    """A value was reserved for the first time."""
+
+    TOPIC = "reservation.made"
+    originator_id: OfUser[str]
+    holder: Plain[str]
+
+    def apply(self, aggregate: Reservation) -> None:
+        """The holder has it."""
+        aggregate.holder = self.holder
+
+
+class LaterEvent(Event):
+    """What became of a reservation; its id is a digest, found by whoever tries addresses."""
+
+    originator_id: OfUser[str]
+
+
+class Released(LaterEvent):
+    """The holder gave the value back."""
+
+    TOPIC = "reservation.released"
+
+    def apply(self, aggregate: Reservation) -> None:
+        """Nobody has it."""
+        aggregate.holder = None
+
+
+class Retaken(LaterEvent):
+    """A value that had been given back was reserved again."""
+
+    TOPIC = "reservation.retaken"
+    holder: Plain[str]
+
+    def apply(self, aggregate: Reservation) -> None:
+        """The new holder has it."""
+        aggregate.holder = self.holder
+
+
+class PassedOn(LaterEvent):
+    """The holder left, and another of those who share the value stands in."""
+
+    TOPIC = "reservation.passed-on"
+    holder: Plain[str]
+
+    def apply(self, aggregate: Reservation) -> None:
+        """The other has it."""
+        aggregate.holder = self.holder

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, text_time, time_text
+from domain.privacy import OfCaller, Plain
 
 
 class Ending(StrEnum):
@@ -21,57 +22,6 @@ class Ending(StrEnum):
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a reason, no secret
     TELEGRAM_UNBOUND = "telegram-unbound"
     USER_DELETED = "user-deleted"
-
-
-class Opened(CreatedEvent):
-    """Somebody signed in."""
-
-    TOPIC = "session.opened"
-    user_id: int
-    ends_at: str
-    origin: str
-    agent: str
-
-    def apply(self, aggregate: Session) -> None:
-        """The first refresh token is handed out."""
-        aggregate.user_id = self.user_id
-        aggregate.ends_at = text_time(self.ends_at)
-        aggregate.generation = 1
-
-
-class Refreshed(Event):
-    """The refresh token was exchanged for the next one."""
-
-    TOPIC = "session.refreshed"
-    generation: int
-    origin: str
-
-    def apply(self, aggregate: Session) -> None:
-        """Only the next one is good from here on."""
-        aggregate.generation = self.generation
-
-
-class TokenReused(Event):
-    """A refresh token came back that had been exchanged already: somebody has a copy."""
-
-    TOPIC = "session.token-reused"
-    generation: int
-    origin: str
-
-    def apply(self, aggregate: Session) -> None:
-        """The end of the session is an event of its own."""
-
-
-class Ended(Event):
-    """The session is over; none of its tokens is good any more."""
-
-    TOPIC = "session.ended"
-    why: str
-    origin: str
-
-    def apply(self, aggregate: Session) -> None:
-        """It stays over."""
-        aggregate.ended = True
 
 
 class Session(Aggregate):
@@ -122,3 +72,54 @@ class Session(Aggregate):
         """End it, unless it is over."""
         if self.live(at):
             self.happen(Ended, at=at, why=why.value, origin=origin)
+
+
+class Opened(CreatedEvent):
+    """Somebody signed in."""
+
+    TOPIC = "session.opened"
+    user_id: Plain[int]
+    ends_at: Plain[str]
+    origin: OfCaller[str]
+    agent: OfCaller[str]
+
+    def apply(self, aggregate: Session) -> None:
+        """The first refresh token is handed out."""
+        aggregate.user_id = self.user_id
+        aggregate.ends_at = text_time(self.ends_at)
+        aggregate.generation = 1
+
+
+class Refreshed(Event):
+    """The refresh token was exchanged for the next one."""
+
+    TOPIC = "session.refreshed"
+    generation: Plain[int]
+    origin: OfCaller[str]
+
+    def apply(self, aggregate: Session) -> None:
+        """Only the next one is good from here on."""
+        aggregate.generation = self.generation
+
+
+class TokenReused(Event):
+    """A refresh token came back that had been exchanged already: somebody has a copy."""
+
+    TOPIC = "session.token-reused"
+    generation: Plain[int]
+    origin: OfCaller[str]
+
+    def apply(self, aggregate: Session) -> None:
+        """The end of the session is an event of its own."""
+
+
+class Ended(Event):
+    """The session is over; none of its tokens is good any more."""
+
+    TOPIC = "session.ended"
+    why: Plain[str]
+    origin: OfCaller[str]
+
+    def apply(self, aggregate: Session) -> None:
+        """It stays over."""
+        aggregate.ended = True

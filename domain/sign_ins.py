@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Self
 
 from domain.aggregate import Aggregate, CreatedEvent
+from domain.privacy import OfCaller, Plain
 
 
 class Failure(StrEnum):
@@ -23,22 +24,6 @@ class Failure(StrEnum):
     TOO_MANY_CODES = "too-many-codes"
     OVERTAKEN = "overtaken"
     """The password, the Telegram account or the user changed between the steps."""
-
-
-class Failed(CreatedEvent):
-    """Somebody tried to sign in and was not let in; `user_id` is None where there is no such user.
-
-    What was typed is not kept: people type passwords where a name belongs.
-    """
-
-    TOPIC = "sign-in.failed"
-    user_id: int | None
-    why: str
-    origin: str
-    agent: str
-
-    def apply(self, aggregate: SignIn) -> None:
-        """There is nothing to decide later."""
 
 
 class SignIn(Aggregate):
@@ -61,3 +46,19 @@ class SignIn(Aggregate):
         return cls.begin(
             number, Failed, at=at, user_id=user_id, why=why.value, origin=origin, agent=agent
         )
+
+
+class Failed(CreatedEvent):
+    """Somebody tried to sign in and was not let in; `user_id` is None where there is no such user.
+
+    What was typed is not kept: people type passwords where a name belongs.
+    """
+
+    TOPIC = "sign-in.failed"
+    user_id: Plain[int | None]
+    why: Plain[str]
+    origin: OfCaller[str]
+    agent: OfCaller[str]
+
+    def apply(self, aggregate: SignIn) -> None:
+        """There is nothing to decide later."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, time_text
+from domain.privacy import DeclaredIn, OfUser, Plain
 from domain.refusals import Conflict, NotFound
 from domain.values import PlanStatus
 
@@ -25,143 +26,6 @@ class PlanPinned(Conflict):
 
 class PlanNotPinned(NotFound):
     """Client {client_id} does not follow this plan."""
-
-
-class DrawnUp(CreatedEvent):
-    """Somebody drew up a plan."""
-
-    TOPIC = "training-plan.drawn-up"
-    user_id: int
-    title: str
-    description: str | None
-    status: str
-
-    def apply(self, aggregate: TrainingPlan) -> None:
-        """All documented columns have a value from here on."""
-        aggregate.facts = {
-            "user_id": self.user_id,
-            "title": self.title,
-            "description": self.description,
-            "created_at": time_text(self.timestamp),
-            "status": self.status,
-        }
-
-
-class DetailsChanged(Event):
-    """Its title or description changed."""
-
-    TOPIC = "training-plan.details-changed"
-    changes: dict[str, Any]
-
-    def apply(self, aggregate: TrainingPlan) -> None:
-        """What changed holds; the rest stays."""
-        aggregate.amend(**self.changes)
-
-
-class HandedOver(Event):
-    """The plan is another user's."""
-
-    TOPIC = "training-plan.handed-over"
-    user_id: int
-
-    def apply(self, aggregate: TrainingPlan) -> None:
-        """The new user holds."""
-        aggregate.amend(user_id=self.user_id)
-
-
-class StatusEvent(Event):
-    """The plan has come further; each status has an event of its own."""
-
-    def apply(self, aggregate: TrainingPlan) -> None:
-        """The new status holds."""
-        aggregate.amend(status=STATUS_AFTER[type(self)].value)
-
-
-class Activated(StatusEvent):
-    """The plan is being followed."""
-
-    TOPIC = "training-plan.activated"
-
-
-class Prepared(StatusEvent):
-    """The plan is ready to start."""
-
-    TOPIC = "training-plan.prepared"
-
-
-class Completed(StatusEvent):
-    """The plan was followed to its end."""
-
-    TOPIC = "training-plan.completed"
-
-
-class Delayed(StatusEvent):
-    """The plan has to wait."""
-
-    TOPIC = "training-plan.delayed"
-
-
-STATUS_AFTER: dict[type[StatusEvent], PlanStatus] = {
-    Activated: PlanStatus.ACTIVE,
-    Prepared: PlanStatus.PREPARED,
-    Completed: PlanStatus.COMPLETED,
-    Delayed: PlanStatus.DELAYED,
-}
-EVENT_FOR = {status: event for event, status in STATUS_AFTER.items()}
-
-
-class TrainingAdded(Event):
-    """A training became part of the plan."""
-
-    TOPIC = "training-plan.training-added"
-    training_id: int
-
-    def apply(self, aggregate: TrainingPlan) -> None:
-        """It is in."""
-        aggregate.training_ids = aggregate.training_ids | {self.training_id}
-
-
-class TrainingRemoved(Event):
-    """A training is not part of the plan any more."""
-
-    TOPIC = "training-plan.training-removed"
-    training_id: int
-
-    def apply(self, aggregate: TrainingPlan) -> None:
-        """It is out."""
-        aggregate.training_ids = aggregate.training_ids - {self.training_id}
-
-
-class PinnedToClient(Event):
-    """A client follows the plan."""
-
-    TOPIC = "training-plan.pinned-to-client"
-    client_id: int
-
-    def apply(self, aggregate: TrainingPlan) -> None:
-        """The client follows it since now."""
-        aggregate.pinned = {**aggregate.pinned, self.client_id: time_text(self.timestamp)}
-
-
-class UnpinnedFromClient(Event):
-    """A client does not follow the plan any more."""
-
-    TOPIC = "training-plan.unpinned-from-client"
-    client_id: int
-
-    def apply(self, aggregate: TrainingPlan) -> None:
-        """The client is free of it."""
-        aggregate.pinned = {n: at for n, at in aggregate.pinned.items() if n != self.client_id}
-
-
-class Deleted(Event):
-    """The plan is gone."""
-
-    TOPIC = "training-plan.deleted"
-
-    def apply(self, aggregate: TrainingPlan) -> None:
-        """It is gone."""
-        aggregate.deleted = True
 
 
 class TrainingPlan(Aggregate):
@@ -232,3 +96,140 @@ class TrainingPlan(Aggregate):
         for client_id in sorted(self.pinned):
             self.happen(UnpinnedFromClient, at=at, client_id=client_id)
         self.happen(Deleted, at=at)
+
+
+class DrawnUp(CreatedEvent):
+    """Somebody drew up a plan."""
+
+    TOPIC = "training-plan.drawn-up"
+    user_id: Plain[int]
+    title: OfUser[str]
+    description: OfUser[str | None]
+    status: Plain[str]
+
+    def apply(self, aggregate: TrainingPlan) -> None:
+        """All documented columns have a value from here on."""
+        aggregate.facts = {
+            "user_id": self.user_id,
+            "title": self.title,
+            "description": self.description,
+            "created_at": time_text(self.timestamp),
+            "status": self.status,
+        }
+
+
+class DetailsChanged(Event):
+    """Its title or description changed."""
+
+    TOPIC = "training-plan.details-changed"
+    changes: Annotated[dict[str, Any], DeclaredIn(DrawnUp, "title", "description")]
+
+    def apply(self, aggregate: TrainingPlan) -> None:
+        """What changed holds; the rest stays."""
+        aggregate.amend(**self.changes)
+
+
+class HandedOver(Event):
+    """The plan is another user's."""
+
+    TOPIC = "training-plan.handed-over"
+    user_id: Plain[int]
+
+    def apply(self, aggregate: TrainingPlan) -> None:
+        """The new user holds."""
+        aggregate.amend(user_id=self.user_id)
+
+
+class StatusEvent(Event):
+    """The plan has come further; each status has an event of its own."""
+
+    def apply(self, aggregate: TrainingPlan) -> None:
+        """The new status holds."""
+        aggregate.amend(status=STATUS_AFTER[type(self)].value)
+
+
+class Activated(StatusEvent):
+    """The plan is being followed."""
+
+    TOPIC = "training-plan.activated"
+
+
+class Prepared(StatusEvent):
+    """The plan is ready to start."""
+
+    TOPIC = "training-plan.prepared"
+
+
+class Completed(StatusEvent):
+    """The plan was followed to its end."""
+
+    TOPIC = "training-plan.completed"
+
+
+class Delayed(StatusEvent):
+    """The plan has to wait."""
+
+    TOPIC = "training-plan.delayed"
+
+
+class TrainingAdded(Event):
+    """A training became part of the plan."""
+
+    TOPIC = "training-plan.training-added"
+    training_id: Plain[int]
+
+    def apply(self, aggregate: TrainingPlan) -> None:
+        """It is in."""
+        aggregate.training_ids = aggregate.training_ids | {self.training_id}
+
+
+class TrainingRemoved(Event):
+    """A training is not part of the plan any more."""
+
+    TOPIC = "training-plan.training-removed"
+    training_id: Plain[int]
+
+    def apply(self, aggregate: TrainingPlan) -> None:
+        """It is out."""
+        aggregate.training_ids = aggregate.training_ids - {self.training_id}
+
+
+class PinnedToClient(Event):
+    """A client follows the plan."""
+
+    TOPIC = "training-plan.pinned-to-client"
+    client_id: Plain[int]
+
+    def apply(self, aggregate: TrainingPlan) -> None:
+        """The client follows it since now."""
+        aggregate.pinned = {**aggregate.pinned, self.client_id: time_text(self.timestamp)}
+
+
+class UnpinnedFromClient(Event):
+    """A client does not follow the plan any more."""
+
+    TOPIC = "training-plan.unpinned-from-client"
+    client_id: Plain[int]
+
+    def apply(self, aggregate: TrainingPlan) -> None:
+        """The client is free of it."""
+        aggregate.pinned = {n: at for n, at in aggregate.pinned.items() if n != self.client_id}
+
+
+class Deleted(Event):
+    """The plan is gone."""
+
+    TOPIC = "training-plan.deleted"
+
+    def apply(self, aggregate: TrainingPlan) -> None:
+        """It is gone."""
+        aggregate.deleted = True
+
+
+STATUS_AFTER: dict[type[StatusEvent], PlanStatus] = {
+    Activated: PlanStatus.ACTIVE,
+    Prepared: PlanStatus.PREPARED,
+    Completed: PlanStatus.COMPLETED,
+    Delayed: PlanStatus.DELAYED,
+}
+EVENT_FOR = {status: event for event, status in STATUS_AFTER.items()}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts
+from domain.privacy import DeclaredIn, OfClient, Plain
 from domain.refusals import Conflict, NotFound
 
 
@@ -20,114 +21,6 @@ class ExerciseNotInTraining(NotFound):
 
 class ClientNotTraining(Conflict):
     """A client who is {status} cannot be given a training."""
-
-
-class Planned(CreatedEvent):
-    """A client was given a training."""
-
-    TOPIC = "training.planned"
-    client_id: int
-    training_type: str | None
-    title: str
-    intensity: str | None
-    duration_min: int
-    date: str | None
-    description: str | None
-
-    def apply(self, aggregate: Training) -> None:
-        """All documented columns have a value from here on."""
-        aggregate.facts = {
-            "client_id": self.client_id,
-            "training_type": self.training_type,
-            "title": self.title,
-            "intensity": self.intensity,
-            "duration_min": self.duration_min,
-            "date": self.date,
-            "description": self.description,
-        }
-
-
-class DetailsChanged(Event):
-    """Plain facts about the training changed."""
-
-    TOPIC = "training.details-changed"
-    changes: dict[str, Any]
-
-    def apply(self, aggregate: Training) -> None:
-        """What changed holds; the rest stays."""
-        aggregate.amend(**self.changes)
-
-
-class Reassigned(Event):
-    """The training is another client's."""
-
-    TOPIC = "training.reassigned"
-    client_id: int
-
-    def apply(self, aggregate: Training) -> None:
-        """The new client holds."""
-        aggregate.amend(client_id=self.client_id)
-
-
-class ExerciseAdded(Event):
-    """An exercise became part of the training."""
-
-    TOPIC = "training.exercise-added"
-    exercise_id: int
-    order_in_training: int
-    sets: int
-    reps: int
-    rest_time_sec: int
-    extra_weight: str | None
-
-    def apply(self, aggregate: Training) -> None:
-        """It is in."""
-        facts: Facts = {
-            "order_in_training": self.order_in_training,
-            "sets": self.sets,
-            "reps": self.reps,
-            "rest_time_sec": self.rest_time_sec,
-            "extra_weight": self.extra_weight,
-        }
-        aggregate.exercises = {**aggregate.exercises, self.exercise_id: facts}
-
-
-class ExerciseChanged(Event):
-    """How an exercise is done in the training changed."""
-
-    TOPIC = "training.exercise-changed"
-    exercise_id: int
-    changes: dict[str, Any]
-
-    def apply(self, aggregate: Training) -> None:
-        """What changed holds; the rest stays."""
-        facts = {**aggregate.exercises[self.exercise_id], **self.changes}
-        aggregate.exercises = {**aggregate.exercises, self.exercise_id: facts}
-
-
-class ExerciseRemoved(Event):
-    """An exercise is not part of the training any more."""
-
-    TOPIC = "training.exercise-removed"
-    exercise_id: int
-
-    def apply(self, aggregate: Training) -> None:
-        """It is out."""
-        aggregate.exercises = {
-            number: facts
-            for number, facts in aggregate.exercises.items()
-            if number != self.exercise_id
-        }
-
-
-class Deleted(Event):
-    """The training is gone, and from every plan too (a policy)."""
-
-    TOPIC = "training.deleted"
-
-    def apply(self, aggregate: Training) -> None:
-        """It is gone."""
-        aggregate.deleted = True
 
 
 class Training(Aggregate):
@@ -199,3 +92,121 @@ class Training(Aggregate):
         for exercise_id in self.exercise_ids:
             self.happen(ExerciseRemoved, at=at, exercise_id=exercise_id)
         self.happen(Deleted, at=at)
+
+
+class Planned(CreatedEvent):
+    """A client was given a training."""
+
+    TOPIC = "training.planned"
+    client_id: Plain[int]
+    training_type: OfClient[str | None]
+    title: OfClient[str]
+    intensity: Plain[str | None]
+    duration_min: Plain[int]
+    date: Plain[str | None]
+    description: OfClient[str | None]
+
+    def apply(self, aggregate: Training) -> None:
+        """All documented columns have a value from here on."""
+        aggregate.facts = {
+            "client_id": self.client_id,
+            "training_type": self.training_type,
+            "title": self.title,
+            "intensity": self.intensity,
+            "duration_min": self.duration_min,
+            "date": self.date,
+            "description": self.description,
+        }
+
+
+class DetailsChanged(Event):
+    """Plain facts about the training changed."""
+
+    TOPIC = "training.details-changed"
+    changes: Annotated[
+        dict[str, Any],
+        DeclaredIn(
+            Planned, "training_type", "title", "intensity", "duration_min", "date", "description"
+        ),
+    ]
+
+    def apply(self, aggregate: Training) -> None:
+        """What changed holds; the rest stays."""
+        aggregate.amend(**self.changes)
+
+
+class Reassigned(Event):
+    """The training is another client's."""
+
+    TOPIC = "training.reassigned"
+    client_id: Plain[int]
+
+    def apply(self, aggregate: Training) -> None:
+        """The new client holds."""
+        aggregate.amend(client_id=self.client_id)
+
+
+class ExerciseAdded(Event):
+    """An exercise became part of the training."""
+
+    TOPIC = "training.exercise-added"
+    exercise_id: Plain[int]
+    order_in_training: Plain[int]
+    sets: Plain[int]
+    reps: Plain[int]
+    rest_time_sec: Plain[int]
+    extra_weight: OfClient[str | None]
+
+    def apply(self, aggregate: Training) -> None:
+        """It is in."""
+        facts: Facts = {
+            "order_in_training": self.order_in_training,
+            "sets": self.sets,
+            "reps": self.reps,
+            "rest_time_sec": self.rest_time_sec,
+            "extra_weight": self.extra_weight,
+        }
+        aggregate.exercises = {**aggregate.exercises, self.exercise_id: facts}
+
+
+class ExerciseChanged(Event):
+    """How an exercise is done in the training changed."""
+
+    TOPIC = "training.exercise-changed"
+    exercise_id: Plain[int]
+    changes: Annotated[
+        dict[str, Any],
+        DeclaredIn(
+            ExerciseAdded, "order_in_training", "sets", "reps", "rest_time_sec", "extra_weight"
+        ),
+    ]
+
+    def apply(self, aggregate: Training) -> None:
+        """What changed holds; the rest stays."""
+        facts = {**aggregate.exercises[self.exercise_id], **self.changes}
+        aggregate.exercises = {**aggregate.exercises, self.exercise_id: facts}
+
+
+class ExerciseRemoved(Event):
+    """An exercise is not part of the training any more."""
+
+    TOPIC = "training.exercise-removed"
+    exercise_id: Plain[int]
+
+    def apply(self, aggregate: Training) -> None:
+        """It is out."""
+        aggregate.exercises = {
+            number: facts
+            for number, facts in aggregate.exercises.items()
+            if number != self.exercise_id
+        }
+
+
+class Deleted(Event):
+    """The training is gone, and from every plan too (a policy)."""
+
+    TOPIC = "training.deleted"
+
+    def apply(self, aggregate: Training) -> None:
+        """It is gone."""
+        aggregate.deleted = True

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, time_text
+from domain.privacy import OfCaller, OfUser, Plain, Secret
 from domain.refusals import Conflict
 from domain.values import Role
 
@@ -20,126 +21,6 @@ class NoTelegram(Conflict):
 
 class ForeignTelegram(Conflict):
     """Another Telegram account is bound to this user."""
-
-
-class Registered(CreatedEvent):
-    """Somebody became a user."""
-
-    TOPIC = "user.registered"
-    username: str
-    email: str
-    password_hash: str
-    role: str
-
-    def apply(self, aggregate: User) -> None:
-        """All documented columns have a value from here on."""
-        aggregate.password_hash = self.password_hash
-        aggregate.facts = {
-            "username": self.username,
-            "email": self.email,
-            "role": self.role,
-            "created_at": time_text(self.timestamp),
-            "last_login": None,
-            "deleted_at": None,
-        }
-
-
-class Renamed(Event):
-    """The user goes by another username."""
-
-    TOPIC = "user.renamed"
-    username: str
-
-    def apply(self, aggregate: User) -> None:
-        """The new name holds."""
-        aggregate.amend(username=self.username)
-
-
-class EmailChanged(Event):
-    """The user is reached at another address."""
-
-    TOPIC = "user.email-changed"
-    email: str
-
-    def apply(self, aggregate: User) -> None:
-        """The new address holds."""
-        aggregate.amend(email=self.email)
-
-
-class PasswordChanged(Event):
-    """The user signs in with another password."""
-
-    TOPIC = "user.password-changed"
-    password_hash: str
-
-    def apply(self, aggregate: User) -> None:
-        """The new password holds."""
-        aggregate.password_hash = self.password_hash
-
-
-class RoleChanged(Event):
-    """An ADMIN gave the user another role; since version 2 it says from where."""
-
-    TOPIC = "user.role-changed"
-    class_version = 2
-    role: str
-    origin: str
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """The first version did not say."""
-        state["origin"] = "unknown"
-
-    def apply(self, aggregate: User) -> None:
-        """The new role holds."""
-        aggregate.amend(role=self.role)
-
-
-class SignedIn(Event):
-    """The user proved who they are, with the password and a code."""
-
-    TOPIC = "user.signed-in"
-    session_id: int
-    origin: str
-
-    def apply(self, aggregate: User) -> None:
-        """This is the last time so far."""
-        aggregate.amend(last_login=time_text(self.timestamp))
-
-
-class TelegramBound(Event):
-    """Codes go to this Telegram account, and to no other."""
-
-    TOPIC = "user.telegram-bound"
-    telegram_id: int
-    origin: str
-
-    def apply(self, aggregate: User) -> None:
-        """It holds until it is unbound."""
-        aggregate.telegram_id = self.telegram_id
-
-
-class TelegramUnbound(Event):
-    """The next sign-in may be with any Telegram account, and binds it."""
-
-    TOPIC = "user.telegram-unbound"
-    origin: str
-
-    def apply(self, aggregate: User) -> None:
-        """None holds."""
-        aggregate.telegram_id = None
-        aggregate.times_unbound += 1
-
-
-class Deleted(Event):
-    """The user is gone; its name and address stay taken."""
-
-    TOPIC = "user.deleted"
-
-    def apply(self, aggregate: User) -> None:
-        """A soft delete: the row stays, with the time."""
-        aggregate.deleted = True
-        aggregate.amend(deleted_at=time_text(self.timestamp))
 
 
 class User(Aggregate):
@@ -240,3 +121,123 @@ class User(Aggregate):
     def _refuse_if_deleted(self) -> None:
         if self.deleted:
             raise UserDeleted
+
+
+class Registered(CreatedEvent):
+    """Somebody became a user."""
+
+    TOPIC = "user.registered"
+    username: OfUser[str]
+    email: OfUser[str]
+    password_hash: Secret[str]
+    role: Plain[str]
+
+    def apply(self, aggregate: User) -> None:
+        """All documented columns have a value from here on."""
+        aggregate.password_hash = self.password_hash
+        aggregate.facts = {
+            "username": self.username,
+            "email": self.email,
+            "role": self.role,
+            "created_at": time_text(self.timestamp),
+            "last_login": None,
+            "deleted_at": None,
+        }
+
+
+class Renamed(Event):
+    """The user goes by another username."""
+
+    TOPIC = "user.renamed"
+    username: OfUser[str]
+
+    def apply(self, aggregate: User) -> None:
+        """The new name holds."""
+        aggregate.amend(username=self.username)
+
+
+class EmailChanged(Event):
+    """The user is reached at another address."""
+
+    TOPIC = "user.email-changed"
+    email: OfUser[str]
+
+    def apply(self, aggregate: User) -> None:
+        """The new address holds."""
+        aggregate.amend(email=self.email)
+
+
+class PasswordChanged(Event):
+    """The user signs in with another password."""
+
+    TOPIC = "user.password-changed"
+    password_hash: Secret[str]
+
+    def apply(self, aggregate: User) -> None:
+        """The new password holds."""
+        aggregate.password_hash = self.password_hash
+
+
+class RoleChanged(Event):
+    """An ADMIN gave the user another role; since version 2 it says from where."""
+
+    TOPIC = "user.role-changed"
+    class_version = 2
+    role: Plain[str]
+    origin: OfCaller[str]
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """The first version did not say."""
+        state["origin"] = "unknown"
+
+    def apply(self, aggregate: User) -> None:
+        """The new role holds."""
+        aggregate.amend(role=self.role)
+
+
+class SignedIn(Event):
+    """The user proved who they are, with the password and a code."""
+
+    TOPIC = "user.signed-in"
+    session_id: Plain[int]
+    origin: OfCaller[str]
+
+    def apply(self, aggregate: User) -> None:
+        """This is the last time so far."""
+        aggregate.amend(last_login=time_text(self.timestamp))
+
+
+class TelegramBound(Event):
+    """Codes go to this Telegram account, and to no other."""
+
+    TOPIC = "user.telegram-bound"
+    telegram_id: OfUser[int]
+    origin: OfCaller[str]
+
+    def apply(self, aggregate: User) -> None:
+        """It holds until it is unbound."""
+        aggregate.telegram_id = self.telegram_id
+
+
+class TelegramUnbound(Event):
+    """The next sign-in may be with any Telegram account, and binds it."""
+
+    TOPIC = "user.telegram-unbound"
+    origin: OfCaller[str]
+
+    def apply(self, aggregate: User) -> None:
+        """None holds."""
+        aggregate.telegram_id = None
+        aggregate.times_unbound += 1
+
+
+class Deleted(Event):
+    """The user is gone; its name and address stay taken."""
+
+    TOPIC = "user.deleted"
+
+    def apply(self, aggregate: User) -> None:
+        """A soft delete: the row stays, with the time."""
+        aggregate.deleted = True
+        aggregate.amend(deleted_at=time_text(self.timestamp))
