@@ -1,71 +1,49 @@
-"""What leaves the club, event by event: the one list of facts that may go out.
+"""What leaves the club, event by event: the facts that are neither personal nor secret.
 
-Every event goes out, so that whoever counts the sequence sees no hole; of its facts only those
-named here. What tells who somebody is, or how they are, stays in the club: names, addresses,
-telephone numbers, days of birth, measures, what people wrote, where they signed in from. The only
-words of people that leave are the titles of the catalogue of exercises. Others know people by
-number, and ask over REST for what they are allowed to see.
+Every event goes out, so that whoever counts the sequence sees no hole; of its facts only those that
+its class declares plain (`domain/privacy.py`). What tells who somebody is, or how they are, stays
+in the club: names, addresses, telephone numbers, days of birth, measures, what people wrote about
+trainings and plans, where they signed in from. The only words of people that leave are those of
+the catalogue of exercises and of the memberships on offer. Others know people by number, and ask
+over REST for what they are allowed to see.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import orjson
 
 from domain.aggregate import Event, time_text
+from domain.facts import declared, facts_of
+from domain.privacy import Privacy
 
-FACTS: Mapping[str, tuple[str, ...]] = {
-    "user.registered": ("role",),
-    "user.role-changed": ("role",),
-    "membership.added": ("access_level", "price"),
-    "membership.repriced": ("price",),
-    "membership.details-changed": ("access_level",),
-    "client.registered": ("user_id", "membership_id", "status"),
-    "client.transferred": ("user_id",),
-    "client.membership-changed": ("membership_id",),
-    "client.admitted": ("payment_id", "paid_at", "days", "until"),
-    "client.admission-withdrawn": ("payment_id", "until"),
-    "exercise.added": ("title", "muscle_group", "equipment_required", "complexity_lvl"),
-    "exercise.retitled": ("title",),
-    "exercise.details-changed": ("muscle_group", "equipment_required", "complexity_lvl"),
-    "training.planned": ("client_id", "intensity", "duration_min", "date"),
-    "training.details-changed": ("intensity", "duration_min", "date"),
-    "training.reassigned": ("client_id",),
-    "training.exercise-added": ("exercise_id", "order_in_training", "sets", "reps"),
-    "training.exercise-changed": ("exercise_id", "order_in_training", "sets", "reps"),
-    "training.exercise-removed": ("exercise_id",),
-    "training-plan.drawn-up": ("user_id", "status"),
-    "training-plan.handed-over": ("user_id",),
-    "training-plan.training-added": ("training_id",),
-    "training-plan.training-removed": ("training_id",),
-    "training-plan.pinned-to-client": ("client_id",),
-    "training-plan.unpinned-from-client": ("client_id",),
-    "payment.requested": ("client_id", "membership_id", "occurred_at"),
-    "payment.details-changed": ("client_id", "membership_id", "timestamp"),
-    "payment.settled": ("client_id", "occurred_at"),
-    "payment.failed": ("occurred_at",),
-    "payment.cancelled": ("occurred_at",),
-    "payment.expired": ("occurred_at",),
-    "payment.refunded": ("client_id", "occurred_at"),
-    "payment.refund-announced": ("occurred_at",),
-    "report.drawn-up": ("report_date_start", "report_date_end", "timezone"),
-    "session.opened": ("user_id",),
-    "session.ended": ("why",),
-}
-"""The facts of each event that go out; of events that are not here, none does."""
+BOOKKEEPING = frozenset({"reservation", "sign-in"})
+"""Kinds that only the club understands: neither their facts nor their ids go out.
 
-UNNAMED = frozenset({"reservation", "sign-in"})
-"""Kinds whose ids do not go out: a digest of an address can be found by trying addresses."""
+A digest of an address can be found by trying addresses, and nobody knows who it was that failed to
+sign in.
+"""
+
+
+def is_bookkeeping(kind: type[Event]) -> bool:
+    """Whether only the club understands such an event."""
+    return kind.TOPIC.partition(".")[0] in BOOKKEEPING
+
+
+@cache
+def leaving(kind: type[Event]) -> tuple[str, ...]:
+    """The names of the facts that go out with such an event; of a change, of those that may."""
+    if is_bookkeeping(kind):
+        return ()
+    return tuple(name for name, said in declared(kind).items() if said.privacy is Privacy.PLAIN)
 
 
 def facts(event: Event) -> dict[str, Any]:
     """The facts of an event that may go out; of a change, only what changed."""
-    known = dict(vars(event))
-    del known["timestamp"]  # when it was recorded, which goes out as `time`
-    known |= known.get("changes", {})
-    return {name: known[name] for name in FACTS.get(event.TOPIC, ()) if name in known}
+    known = facts_of(event)
+    return {name: known[name] for name in leaving(type(event)) if name in known}
 
 
 def cloud_event(
@@ -75,7 +53,6 @@ def cloud_event(
 
     `sequence` is its position in the ledger, in twenty digits, so that it sorts as text too.
     """
-    kind = event.TOPIC.partition(".")[0]
     said: dict[str, Any] = {
         "specversion": "1.0",
         "id": str(position),
@@ -88,6 +65,6 @@ def cloud_event(
         "causationid": causation_id,
         "data": facts(event),
     }
-    if kind not in UNNAMED:
+    if not is_bookkeeping(type(event)):
         said["subject"] = event.originator_id
     return orjson.dumps(said)

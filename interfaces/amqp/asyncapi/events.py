@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 from domain.aggregate import Event
+from domain.facts import FRAME, declared
 from domain.sessions import Ending
 from domain.values import (
     AccessLevel,
@@ -22,12 +23,13 @@ from domain.values import (
 from interfaces.amqp.asyncapi.examples import AT, EXAMPLES, Json
 from interfaces.amqp.cloudevents import MEDIA_TYPE
 from interfaces.amqp.commands import JSON
-from interfaces.amqp.outgoing import FACTS, UNNAMED
+from interfaces.amqp.outgoing import is_bookkeeping, leaving
 
 MEANING: Mapping[str, type[StrEnum] | str] = {
     "access_level": AccessLevel,
     "complexity_lvl": Complexity,
     "date": "date",
+    "ends_at": "date-time",
     "intensity": Intensity,
     "muscle_group": MuscleGroup,
     "occurred_at": "date-time",
@@ -58,7 +60,6 @@ def events_of_the_domain() -> list[type[Event]]:
 
 def event(kind: type[Event]) -> Json:
     """An event, with the facts of it that go out."""
-    named = kind.TOPIC.partition(".")[0] not in UNNAMED
     text: Json = {"type": "string"}
     properties: Json = {
         "specversion": {**text, "const": "1.0"},
@@ -86,7 +87,7 @@ def event(kind: type[Event]) -> Json:
         "data": _facts_example(kind),
         "subject": f"{kind.TOPIC.partition('.')[0]}-7",
     }
-    if not named:
+    if is_bookkeeping(kind):
         del properties["subject"], example["subject"]
     return {
         "name": kind.TOPIC,
@@ -100,18 +101,17 @@ def event(kind: type[Event]) -> Json:
 
 def _facts(kind: type[Event]) -> Json:
     """The facts that go out; of a change, those that changed."""
-    names = FACTS.get(kind.TOPIC, ())
-    fields = get_type_hints(kind)
+    always = get_type_hints(kind).keys() - FRAME
     return {
         "type": "object",
-        "required": [name for name in names if name in fields and name != "timestamp"],
-        "properties": {name: _fact(kind, name) for name in names},
+        "required": [name for name in leaving(kind) if name in always],
+        "properties": {name: _fact(kind, name) for name in leaving(kind)},
     }
 
 
 def _fact(kind: type[Event], name: str) -> Json:
-    """The form of a fact, by the type of the event's field and by what it means."""
-    hint = _hint(kind, name)
+    """The form of a fact, by the type that is declared for it and by what it means."""
+    hint = declared(kind)[name].type
     kinds = [one for one in get_args(hint) or (hint,) if one is not NoneType]
     optional = len(kinds) < len(get_args(hint) or (hint,))
     form: Json = {"type": _JSON_TYPES[kinds[0]]}
@@ -128,18 +128,7 @@ def _fact(kind: type[Event], name: str) -> Json:
 _JSON_TYPES = {str: "string", int: "integer", bool: "boolean"}
 
 
-def _hint(kind: type[Event], name: str) -> Any:
-    """The type of a fact: of the event's own field, or, of a change, as the kind began with it."""
-    own = kind.TOPIC.partition(".")[0]
-    siblings = [one for one in events_of_the_domain() if one.TOPIC.partition(".")[0] == own]
-    for one in (kind, *siblings):
-        hints = get_type_hints(one)
-        if name in hints and name != "timestamp":
-            return hints[name]
-    return str  # the moment of a payment's status, which its events call `occurred_at`
-
-
 def _facts_example(kind: type[Event]) -> Json:
     special = {"training-plan.drawn-up": {"status": "PREPARED"}}
-    facts = {name: EXAMPLES[name] for name in FACTS.get(kind.TOPIC, ())}
+    facts = {name: EXAMPLES[name] for name in leaving(kind)}
     return facts | special.get(kind.TOPIC, {})

@@ -22,7 +22,7 @@ from interfaces.amqp.asyncapi.examples import EXAMPLES
 from interfaces.amqp.asyncapi.markdown import rendered
 from interfaces.amqp.cloudevents import read
 from interfaces.amqp.commands import CommandMessage
-from interfaces.amqp.outgoing import FACTS, cloud_event
+from interfaces.amqp.outgoing import cloud_event, leaving
 from interfaces.amqp.payments import TYPE, ReportedPayment
 from interfaces.rest.main import create_app
 from interfaces.rest.problems import Problem
@@ -166,12 +166,12 @@ def test_a_refusal_is_the_problem_document_of_rest(found: dict[str, Any]) -> Non
 
 
 def test_it_has_every_event_with_the_facts_that_go_out(found: dict[str, Any]) -> None:
-    kinds = {kind.TOPIC for kind in events_of_the_domain()}
+    kinds = {kind.TOPIC: kind for kind in events_of_the_domain()}
     channel = found["channels"]["events"]
-    assert channel["messages"].keys() == kinds == set(channel["parameters"]["type"]["enum"])
-    for topic in kinds:
+    assert channel["messages"].keys() == kinds.keys() == set(channel["parameters"]["type"]["enum"])
+    for topic, kind in kinds.items():
         data = found["components"]["messages"][topic]["payload"]["properties"]["data"]
-        assert tuple(data["properties"]) == FACTS.get(topic, ())
+        assert tuple(data["properties"]) == leaving(kind)
 
 
 def test_what_the_club_publishes_fits_the_document(found: dict[str, Any]) -> None:
@@ -190,7 +190,7 @@ def test_what_the_club_publishes_fits_the_document(found: dict[str, Any]) -> Non
 
 
 def test_every_form_and_example_is_used() -> None:
-    names = {name for facts in FACTS.values() for name in facts}
+    names = {name for kind in events_of_the_domain() for name in leaving(kind)}
     assert {meant.rpartition("/")[2] for meant in MEANING} <= names
     fields = {name for entry in COMMANDS.values() if entry.body for name in entry.body.model_fields}
     assert EXAMPLES.keys() <= names | fields | {"payment_id", "payment_status"}

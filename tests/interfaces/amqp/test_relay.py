@@ -198,6 +198,7 @@ async def test_a_message_says_what_it_is(rest: Rest, channel: AbstractChannel, c
     assert found["correlationid"] == "scene"
     assert found["data"] == {
         "title": "Squat",
+        "description": None,
         "muscle_group": None,
         "equipment_required": False,
         "complexity_lvl": "BEGINNER",
