@@ -90,6 +90,8 @@ class Permission(StrEnum):
     PROVIDERS_KEEP = "providers.keep"
     REPORTS_DRAW_UP = "reports.draw-up"
     REPORTS_READ = "reports.read"
+    RULES_READ = "rules.read"
+    RULES_CHANGE = "rules.change"
 
 
 class Rule(NamedTuple):
@@ -143,6 +145,8 @@ RULES: Mapping[Permission, Rule] = {
     Permission.PROVIDERS_KEEP: _ADMIN,
     Permission.REPORTS_DRAW_UP: _rule(Role.ANALYST, Role.SYSTEM),
     Permission.REPORTS_READ: _rule(Role.ANALYST),
+    Permission.RULES_READ: _ADMIN,
+    Permission.RULES_CHANGE: _ADMIN,
 }
 
 

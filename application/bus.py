@@ -10,16 +10,17 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from application.command import Command, Context
 from application.handlers import HANDLERS
 from application.policies import consequences
 from application.ports.ledger import AlreadyDone, Receipt, ReceiptKey, StaleDecision, Submission
-from application.ports.services import Services
+from application.ports.services import Rules, Services
 from application.repository import Repository
-from application.work import Result, Work
+from application.work import Result, Work, rules_in
 from domain.refusals import Busy, Conflict, Invalid, Refusal
+from domain.rules import THE_ONE, ClubRules
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -95,6 +96,12 @@ class Bus:
             return await self._decide(command, context)
         finally:
             self._in_flight.discard(context.key)
+
+    async def rules(self) -> Rules:
+        """What the club has set for itself, as of now."""
+        stream = ClubRules.stream(THE_ONE)
+        found = (await self._repository.read([stream])).get(stream)
+        return rules_in(cast("ClubRules | None", found), self._services)
 
     async def _decide(self, command: Command, context: Context) -> Outcome:
         command_id = secrets.token_hex(16)

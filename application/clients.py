@@ -177,7 +177,7 @@ async def _change_membership(client: Client, membership_id: int, work: Work) -> 
 async def _hold(client: Client, membership_id: int, work: Work) -> None:
     name = holder_of(membership_id)
     held = await work.find(Reservation, name)
-    if work.rules.shared_memberships and held is not None:
+    if held is not None and (await work.rules()).shared_memberships:
         held.join(client.id, work.at)
     else:
         await work.reserve(name, client, MembershipHeld)
@@ -191,7 +191,7 @@ async def _let_go(client: Client, work: Work) -> None:
     reservation = await work.find(Reservation, holder_of(client.membership_id))
     if reservation is None:
         return
-    if work.rules.shared_memberships:
+    if (await work.rules()).shared_memberships:
         for number in await work.referring("clients on membership", client.membership_id):
             other = await work.find(Client, number)
             if other is None or other is client:
@@ -232,7 +232,8 @@ async def admit_client(command: AdmitClient, work: Work) -> Result:
     client = await work.find(Client, command.client_id)
     if client is not None:
         welcome = await work.find(User, client.user_id) is not None
-        bought = Admission(command.payment_id, command.paid_at, work.rules.paid_days)
+        days = (await work.rules()).paid_days
+        bought = Admission(command.payment_id, command.paid_at, days)
         client.admit(bought, work.at, welcome=welcome)
     return Result(None)
 

@@ -12,6 +12,7 @@ from application import (
     payments,
     providers,
     reports,
+    rules,
     sessions,
     training_plans,
     trainings,
@@ -53,6 +54,7 @@ ASKED: Mapping[type[Command], Handler] = {
     payments.ChangePayment: payments.change_payment,
     payments.DeletePayment: payments.delete_payment,
     reports.DrawUpReport: reports.draw_up_report,
+    rules.ChangeRules: rules.change_rules,
 }
 """What can be asked from outside, under the names of `application.catalogue`."""
 

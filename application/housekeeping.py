@@ -27,7 +27,7 @@ LATER = (LedgerUnavailable, Overloaded, Busy)
 async def expire_what_is_due(bus: Bus, services: Services) -> int:
     """Expire overdue payments and lapsed clients; returns how many of them."""
     now = services.clock.now()
-    before = now - timedelta(hours=services.rules.payment_patience_hours)
+    before = now - timedelta(hours=(await bus.rules()).payment_patience_hours)
     payments = await services.read_side.overdue_payments(before, BATCH)
     clients = await services.read_side.lapsed_clients(now, BATCH)
     commands: list[Command] = [

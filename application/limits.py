@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from application.access import Origin
-from application.ports.services import Rules
+from application.ports.services import Bounds
 from application.ports.signing_in import ShortLivedStore
 from domain.refusals import Refusal
 
@@ -48,9 +48,9 @@ class TooManyAttempts(Refusal):
 class Limits:
     """Counts attempts, whatever becomes of them."""
 
-    def __init__(self, store: ShortLivedStore, rules: Rules) -> None:
+    def __init__(self, store: ShortLivedStore, bounds: Bounds) -> None:
         self._store = store
-        self._rules = rules
+        self._bounds = bounds
 
     async def attempt(self, what: str, account: str | None, origin: Origin) -> Allowance:
         """Count one more attempt; raises TooManyAttempts where it is one too many.
@@ -60,13 +60,13 @@ class Limits:
         count against the next.
         """
         address = await self._count(
-            "address", f"{what}:{network(origin.address)}", self._rules.attempts_per_address
+            "address", f"{what}:{network(origin.address)}", self._bounds.attempts_per_address
         )
         self._refuse((address,))
         if account is None:
             return (address,)
         name = hashlib.sha256(" ".join(account.casefold().split()).encode()).hexdigest()
-        quota = self._rules.attempts_per_account
+        quota = self._bounds.attempts_per_account
         here = await self._count("account", f"{what}:{name}:{network(origin.address)}", quota)
         self._refuse((here, address))
         everywhere = await self._count("everywhere", f"{what}:{name}", quota * PLACES)
@@ -74,7 +74,7 @@ class Limits:
         return here, address
 
     async def _count(self, name: str, key: str, quota: int) -> Limit:
-        window = self._rules.attempts_window_seconds
+        window = self._bounds.attempts_window_seconds
         counted = await self._store.count(f"attempts:{name}:{key}", window)
         reset = max(1, math.ceil(counted.seconds_left))
         return Limit(name, quota, window, quota - counted.number, reset)

@@ -147,7 +147,8 @@ async def delete_payment(command: DeletePayment, work: Work) -> Result:
 async def expire_payment(command: ExpirePayment, work: Work) -> Result:
     """Refused while there is time left to settle it."""
     payment = await work.get(Payment, command.payment_id)
-    payment.expire(timedelta(hours=work.rules.payment_patience_hours), work.at)
+    patience = (await work.rules()).payment_patience_hours
+    payment.expire(timedelta(hours=patience), work.at)
     return Result(None)
 
 

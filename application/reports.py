@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
@@ -11,6 +10,7 @@ from application.access import Permission
 from application.command import Command
 from application.fields import Body, Day
 from application.work import Result, Work, result_of
+from domain.days import day_of
 from domain.reports import Report
 
 
@@ -35,8 +35,8 @@ class DrawUpReport(Command):
 async def draw_up_report(command: DrawUpReport, work: Work) -> Result:
     """What it shows is computed by its projector, from the log."""
     work.must_reach_all(Permission.REPORTS_DRAW_UP)
-    zone = work.rules.timezone
-    today = work.at.astimezone(ZoneInfo(zone)).date().isoformat()
+    zone = (await work.rules()).timezone
+    today = day_of(work.at, zone)
     start = command.body.report_date_start or command.body.report_date_end or today
     end = command.body.report_date_end or start
     number = await work.new_number(Report)

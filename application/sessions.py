@@ -114,7 +114,7 @@ async def open_session(command: OpenSession, work: Work) -> Result:
         raise Overtaken
     number = await work.new_number(Session)
     user.sign_in(number, command.telegram_id, work.origin.address, work.at)
-    ends_at = work.at + timedelta(days=work.rules.session_days)
+    ends_at = work.at + timedelta(days=work.services.bounds.session_days)
     session = Session.open(
         number,
         user_id=user.number,

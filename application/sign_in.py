@@ -138,11 +138,11 @@ class SignIn:
     ) -> None:
         self._bus = bus
         self._services = services
-        self._rules = services.rules
+        self._bounds = services.bounds
         self._store = store
         self._channel = channel
         self._tokens = tokens
-        self._limits = Limits(store, services.rules)
+        self._limits = Limits(store, services.bounds)
 
     # --- the password ----------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class SignIn:
         if not refreshed:
             raise SessionEnded
         left = int(refreshed["ends_at"] - self._services.clock.now().timestamp())
-        seconds = min(self._rules.access_token_minutes * 60, left)
+        seconds = min(self._bounds.access_token_minutes * 60, left)
         next_one = RefreshClaims(claims.user_id, claims.session_id, refreshed["generation"])
         return Refreshed(
             self._tokens.access_token(claims.user_id, claims.session_id, seconds),

@@ -19,6 +19,7 @@ from application.repository import Repository
 from domain.aggregate import Aggregate, Event
 from domain.refusals import Conflict, Forbidden, PreconditionFailed
 from domain.reservations import Reservation
+from domain.rules import THE_ONE, ClubRules
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -60,10 +61,9 @@ class Work:
         self._causation_id = causation_id
         self._versions = context.versions
 
-    @property
-    def rules(self) -> Rules:
-        """What the club has set for itself."""
-        return self.services.rules
+    async def rules(self) -> Rules:
+        """What the club has set for itself; the decision then rests on it."""
+        return rules_in(await self.find(ClubRules, THE_ONE), self.services)
 
     # --- loading ---------------------------------------------------------------------------
 
@@ -162,6 +162,12 @@ class Work:
         self.conditions.append(seen.condition)
         return seen.numbers
 
+    async def shared_memberships(self) -> tuple[int, ...]:
+        """The memberships with several holders; the decision rests on there being no more."""
+        seen = await self.services.read_side.shared_memberships()
+        self.conditions.append(seen.condition)
+        return seen.numbers
+
     # --- recording -------------------------------------------------------------------------
 
     def collect(self) -> list[Event]:
@@ -192,3 +198,8 @@ class Work:
 def result_of(aggregate: Aggregate) -> Result:
     """The aggregate as its row shows it."""
     return Result(aggregate.row(), aggregate.version)
+
+
+def rules_in(rules: ClubRules | None, services: Services) -> Rules:
+    """The rules in the form of decisions; those of the settings, where the ledger has none."""
+    return services.first_rules if rules is None else Rules(**rules.facts)  # type: ignore[arg-type]

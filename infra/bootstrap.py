@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import structlog
 
+from application.access import THE_CLUB
 from application.bus import Bus
+from application.command import Context
 from application.housekeeping import LATER, expire_what_is_due
 from application.ports.read_side import ReadSide
 from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
+from application.rules import AdoptRules
 from application.sign_in import SignIn
 from infra.following.elsewhere import follow
 from infra.following.follower import RETRY
@@ -152,6 +155,8 @@ async def open_club(
                 for name, part in _parts(club, projecting, housekeeping, reporting)
             ]
             try:
+                if building and not opened.has_rules:
+                    await _adopt_rules(club)
                 if projecting:
                     followers = [p.follower for p in club.projecting.projectors]
                     await stack.enter_async_context(club.parts.reporting(*followers))
@@ -213,7 +218,8 @@ def _wire(
         read_side=PostgresReadSide(postgres, ledger, watch),
         passwords=Argon2Hasher(),
         clock=SystemClock(),
-        rules=settings.rules,
+        first_rules=settings.first_rules,
+        bounds=settings.bounds,
     )
     keys = Keys(settings.home)
     provider_secrets = ProviderSecrets(settings.home)
@@ -264,6 +270,12 @@ def _appended(projecting: Projecting, metrics: Metrics, head: int, commands: int
     projecting.wake(head)
     metrics.ledger_head.set(head)
     metrics.append_batch.observe(commands)
+
+
+async def _adopt_rules(club: Club) -> None:
+    """Write down the rules of the settings, as the first of a club that has none."""
+    first = AdoptRules(asdict(club.settings.first_rules))
+    await club.bus.execute(first, Context(THE_CLUB, "first-start", visible=False))
 
 
 async def _keep_up(club: Club) -> None:

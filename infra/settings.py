@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from ipaddress import ip_network
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from application.ports.services import Rules
+from application.ports.services import Bounds, Rules
+from domain.days import is_zone
 
 
 class Settings(BaseSettings):
@@ -91,10 +91,8 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as unknown:
-            raise ValueError(f"there is no time zone {name!r}") from unknown
+        if not is_zone(name):
+            raise ValueError(f"there is no time zone {name!r}")
         return name
 
     @field_validator("database_url")
@@ -155,13 +153,19 @@ class Settings(BaseSettings):
         return self.public_url or "training-api-service"
 
     @property
-    def rules(self) -> Rules:
-        """What the club has set for itself."""
+    def first_rules(self) -> Rules:
+        """The rules of a club that has set none for itself yet."""
         return Rules(
             shared_memberships=self.shared_memberships,
             paid_days=self.paid_days,
             payment_patience_hours=self.payment_patience_hours,
             timezone=self.timezone,
+        )
+
+    @property
+    def bounds(self) -> Bounds:
+        """How long and how often somebody may sign in, and be signed in."""
+        return Bounds(
             session_days=self.session_days,
             access_token_minutes=self.access_token_minutes,
             attempts_per_account=self.attempts_per_account,

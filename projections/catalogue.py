@@ -12,6 +12,7 @@ from projections import (
     memberships,
     payments,
     reports,
+    rules,
     sessions,
     training_plans,
     trainings,
@@ -43,6 +44,7 @@ _MODELS = (
     training_plans.MODEL,
     payments.MODEL,
     reports.MODEL,
+    rules.MODEL,
     sessions.MODEL,
 )
 

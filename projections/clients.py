@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from domain.clients import (
     STATUS_AFTER,
     AdmissionWithdrawn,
@@ -18,7 +16,14 @@ from domain.clients import (
 from domain.recorded import Recorded
 from projections.engine.lists import Listing
 from projections.engine.model import ReadModel
-from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred
+from projections.engine.table import Operations, Patch, Put, Remove, Switched, Table, deferred
+
+ONE_HOLDER = Switched(
+    "clients_membership_id_key",
+    holds=deferred("UNIQUE (membership_id)"),
+    index="(membership_id)",
+)
+"""A membership has one holder, unless the rules of the club say otherwise."""
 
 CLIENTS = Table(
     "clients",
@@ -38,10 +43,10 @@ CLIENTS = Table(
     """,
     constraints=(
         deferred("UNIQUE (user_id)"),
-        deferred("UNIQUE (membership_id)"),
         deferred("FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE NO ACTION"),
         deferred("FOREIGN KEY (membership_id) REFERENCES memberships (id) ON DELETE SET DEFAULT"),
     ),
+    switched=(ONE_HOLDER,),
 )
 
 CLIENT_ADMISSIONS = Table(
@@ -124,9 +129,3 @@ LAPSED = """
 SELECT a.client_id FROM client_admissions AS a JOIN clients AS c ON c.id = a.client_id
 WHERE a.until <= %s AND c.status = 'ACTIVE' ORDER BY a.until LIMIT %s
 """
-
-
-def sharing_memberships(table: Table) -> Table:
-    """The table for a club whose memberships may have several holders."""
-    constraints = tuple(c for c in table.constraints if "UNIQUE (membership_id)" not in c)
-    return replace(table, constraints=constraints, indexes=(*table.indexes, "(membership_id)"))

@@ -27,10 +27,19 @@ def seen(reference: Reference) -> str:
     return f"SELECT ({POSITION}), ARRAY(SELECT id FROM ({reference.sql}) AS referring ORDER BY id)"
 
 
+HOLDING = (clients.Registered.TOPIC, clients.MembershipChanged.TOPIC)
+"""The events that give a membership a holder."""
+
+# The position of the documented tables, and the memberships with several holders at it.
+SHARED_MEMBERSHIPS = f"""
+SELECT ({POSITION}), ARRAY(
+    SELECT membership_id FROM clients GROUP BY membership_id HAVING count(*) > 1 ORDER BY 1)
+"""
+
 REFERENCES: Mapping[str, Reference] = {
     "clients on membership": Reference(
         "SELECT id FROM clients WHERE membership_id = %s",
-        (clients.Registered.TOPIC, clients.MembershipChanged.TOPIC),
+        HOLDING,
         "membership_id",
     ),
     "sessions of user": Reference(

@@ -11,6 +11,7 @@ from projections import (
     memberships,
     payments,
     reports,
+    rules,
     sessions,
     training_plans,
     trainings,
@@ -33,6 +34,7 @@ LISTINGS: Mapping[View, Listing] = {
     View.PLANS_OF_CLIENTS: training_plans.PINNED_LISTING,
     View.PAYMENTS: payments.LISTING,
     View.REPORTS: reports.LISTING,
+    View.RULES: rules.LISTING,
 }
 
 LOOKUPS: Mapping[Lookup, str] = {

@@ -40,13 +40,14 @@ class Receipt:
 class NothingSince:
     """A decision that rests on the read tables as of `position`.
 
-    It holds only while no event of these topics with `field == value` came after it.
+    It holds only while no event of these topics with `field == value` came after it; without a
+    field, none of these topics.
     """
 
     position: int
     topics: tuple[str, ...]
-    field: str
-    value: int
+    field: str | None = None
+    value: int = 0
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ class View(StrEnum):
     PLANS_OF_CLIENTS = "plans-of-clients"
     PAYMENTS = "payments"
     REPORTS = "reports"
+    RULES = "rules"
 
 
 class Lookup(StrEnum):

@@ -29,6 +29,10 @@ class ReadSide(Protocol):
         """Who refers to this number, `reference` being one of `projections.references`."""
         ...
 
+    async def shared_memberships(self) -> Seen:
+        """The memberships that several clients hold."""
+        ...
+
     async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
         """PENDING payments whose status is from before that moment, oldest first."""
         ...

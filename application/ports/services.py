@@ -21,7 +21,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the club may set for itself."""
+    """What the club has set for itself: `domain.rules`, as a decision uses it."""
 
     shared_memberships: bool = False
     """Whether several clients may hold one membership."""
@@ -31,6 +31,12 @@ class Rules:
     """The hours after which a PENDING payment expires."""
     timezone: str = "UTC"
     """What "a day" means in reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long and how often somebody may sign in, and be signed in."""
+
     session_days: int = 30
     """The days after which somebody has to sign in again."""
     access_token_minutes: int = 15
@@ -51,4 +57,6 @@ class Services:
     read_side: ReadSide
     passwords: PasswordHasher
     clock: Clock
-    rules: Rules = field(default_factory=Rules)
+    first_rules: Rules = field(default_factory=Rules)
+    """What holds as long as the ledger has no rules of the club."""
+    bounds: Bounds = field(default_factory=Bounds)

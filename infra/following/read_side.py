@@ -11,7 +11,7 @@ from infra.following.watch import Watch
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.postgres import Postgres
 from projections import clients, payments
-from projections.references import REFERENCES, seen
+from projections.references import HOLDING, REFERENCES, SHARED_MEMBERSHIPS, seen
 
 LONGEST_WAIT = 2.0
 """Seconds that an answer waits for the read tables to show it."""
@@ -36,6 +36,12 @@ class PostgresReadSide:
         ((position, numbers),) = await self._postgres.rows(seen(found), [number])
         condition = NothingSince(position, found.topics, found.field, number)
         return Seen(tuple(numbers), condition)
+
+    async def shared_memberships(self) -> Seen:
+        """The memberships that several clients hold, as of a position as new as it can be."""
+        await self.reached(await self._ledger.head())
+        ((position, numbers),) = await self._postgres.rows(SHARED_MEMBERSHIPS)
+        return Seen(tuple(numbers), NothingSince(position, HOLDING))
 
     async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
         """PENDING payments from before that moment."""

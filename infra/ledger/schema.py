@@ -175,11 +175,14 @@ class Opened(NamedTuple):
     """What tells this ledger from every other one, also from a copy beside it."""
     has_tables: bool
     """Whether there are documented tables."""
+    has_rules: bool
+    """Whether the rules of the club are in it."""
 
 
 _OPEN = """
 SELECT (SELECT max(number) FROM ledger_schema), id || ' ' || current_database(),
-       EXISTS (SELECT FROM projection_positions WHERE name = 'documented')
+       EXISTS (SELECT FROM projection_positions WHERE name = 'documented'),
+       EXISTS (SELECT FROM ledger_events WHERE originator_id = 'rules-1')
 FROM ledger_identity
 """
 
@@ -199,7 +202,7 @@ async def open_ledger(connection: Connection) -> Opened:
         raise LedgerMissing
     if row[0] < STEPS[-1].number:
         raise LedgerOlder(found=row[0], wanted=STEPS[-1].number)
-    return Opened(row[1], row[2])
+    return Opened(*row[1:])
 
 
 async def advance_ledger(connection: Connection, steps: Sequence[Step] = STEPS) -> None:

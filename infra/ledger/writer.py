@@ -91,7 +91,7 @@ _SINCE = """
 SELECT EXISTS (
     SELECT FROM ledger_events
     WHERE notification_id > %s AND topic = ANY(%s)
-      AND (convert_from(state, 'UTF8')::json ->> %s)::bigint = %s)
+      AND (%s::text IS NULL OR (convert_from(state, 'UTF8')::json ->> %s)::bigint = %s))
 """
 
 # The events of a batch; one announcement tells where it ended.
@@ -354,7 +354,13 @@ async def _hold(
             return False
         cursor = await connection.execute(
             _SINCE,
-            [condition.position, list(condition.topics), condition.field, condition.value],
+            [
+                condition.position,
+                list(condition.topics),
+                condition.field,
+                condition.field,
+                condition.value,
+            ],
         )
         row = await cursor.fetchone()
         if row is not None and row[0]:

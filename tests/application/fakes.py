@@ -35,7 +35,7 @@ from domain.aggregate import Event, time_text
 from domain.recorded import Recorded
 from projections.catalogue import DOCUMENTED
 from projections.engine.table import Gather, Patch, Put, Remove, Switch
-from projections.references import REFERENCES
+from projections.references import HOLDING, REFERENCES
 
 A_MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
 """The time of tests that do not care for it."""
@@ -101,7 +101,8 @@ class FakeLedger:
 
     def _holds(self, condition: NothingSince) -> bool:
         return not any(
-            event.TOPIC in condition.topics and getattr(event, condition.field) == condition.value
+            event.TOPIC in condition.topics
+            and (condition.field is None or getattr(event, condition.field) == condition.value)
             for event in self.events[condition.position :]
         )
 
@@ -142,6 +143,12 @@ class FakeReadSide:
         )
         condition = NothingSince(len(self._ledger.log), found.topics, found.field, number)
         return Seen(tuple(numbers), condition)
+
+    async def shared_memberships(self) -> Seen:
+        """The memberships that several clients hold."""
+        held = Counter(row["membership_id"] for row in self.rows("clients"))
+        numbers = sorted(number for number, holders in held.items() if holders > 1)
+        return Seen(tuple(numbers), NothingSince(len(self._ledger.log), HOLDING))
 
     async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
         """PENDING payments whose status is from before that moment, oldest first."""
@@ -318,5 +325,5 @@ def fake_services(rules: Rules | None = None) -> FakeServices:
         read_side=FakeReadSide(ledger),
         passwords=FakeHasher(),
         clock=FixedClock(),
-        rules=rules or Rules(),
+        first_rules=rules or Rules(),
     )

@@ -16,7 +16,7 @@ from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody, RequestPayment
 from application.ports.ledger import LedgerUnavailable, ReceiptKey, Submission
-from application.ports.services import Rules, Services
+from application.ports.services import Bounds, Rules, Services
 from application.ports.signing_in import CodeChannel, Tokens
 from application.repository import replay
 from application.sessions import OpenSession, proof_of
@@ -265,12 +265,13 @@ class Door(Scene):
     It is about now, as the tokens have no other clock; the store's time is the club's.
     """
 
-    def __init__(self, tokens: Tokens, rules: Rules | None = None) -> None:
+    def __init__(self, tokens: Tokens, bounds: Bounds | None = None) -> None:
         self.book = PausingLedger()
         self.clock = FixedClock(datetime.now(UTC))
         super().__init__(
             services=replace(
-                fake_services(rules),
+                fake_services(),
+                bounds=bounds or Bounds(),
                 ledger=self.book,
                 read_side=FakeReadSide(self.book),
                 clock=self.clock,

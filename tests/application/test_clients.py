@@ -178,7 +178,7 @@ async def test_a_membership_that_was_shared_has_one_holder_when_it_is_not_shared
     first = await sharing.client(membership_id=membership_id)
     second = await sharing.client(membership_id=membership_id)
     await sharing.do(DeleteClient(first))
-    services = replace(sharing.services, rules=Rules(shared_memberships=False))
+    services = replace(sharing.services, first_rules=Rules(shared_memberships=False))
     strict = Scene(services=services)
     newcomer = (await sharing.user()).user_id
     with pytest.raises(MembershipHeld, match=rf"client-{second}[.]$"):

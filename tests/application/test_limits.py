@@ -9,20 +9,20 @@ import pytest
 
 from application.access import Origin
 from application.limits import PLACES, Limits, TooManyAttempts, network
-from application.ports.services import Rules
+from application.ports.services import Bounds
 from infra.short_lived import InProcessStore
 from tests.application.fakes import FixedClock, WatchedStore
 
-RULES = Rules(attempts_per_account=3, attempts_per_address=7, attempts_window_seconds=60)
+BOUNDS = Bounds(attempts_per_account=3, attempts_per_address=7, attempts_window_seconds=60)
 
 
 class Attempts:
     """Somebody who tries, at the club's own time."""
 
-    def __init__(self, rules: Rules = RULES) -> None:
+    def __init__(self, bounds: Bounds = BOUNDS) -> None:
         self.clock = FixedClock()
         self.store = WatchedStore(InProcessStore(self.clock.seconds))
-        self.limits = Limits(self.store, rules)
+        self.limits = Limits(self.store, bounds)
 
     async def left(self, account: str | None = "ada", address: str = "192.0.2.7") -> list[int]:
         """What is left of each limit after one more attempt."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from application.access import ANYBODY, Caller, Origin
 from application.command import Command
-from application.ports.services import Rules
+from application.ports.services import Bounds
 from application.sessions import (
     LONGEST_AGENT,
     EndSession,
@@ -26,7 +27,7 @@ from domain.sessions import Opened
 from domain.sign_ins import Failed, Failure
 from domain.users import ForeignTelegram, NoTelegram
 from domain.values import Role
-from tests.application.fakes import A_MORNING
+from tests.application.fakes import A_MORNING, fake_services
 from tests.application.scene import Scene, pausing_scene, user_changes
 
 HERE = Origin("192.0.2.7", "curl/8.9")
@@ -61,7 +62,7 @@ async def test_a_session_says_whose_it_is_since_when_and_from_where(scene: Scene
 
 
 async def test_a_session_lasts_as_long_as_the_club_has_set() -> None:
-    scene = Scene(Rules(session_days=2))
+    scene = Scene(services=replace(fake_services(), bounds=Bounds(session_days=2)))
     await scene.session(await scene.user())
     assert scene.row("sessions", 1)["ends_at"] == time_text(A_MORNING + timedelta(days=2))
 

@@ -18,7 +18,7 @@ import pytest
 from application.access import Caller
 from application.limits import TooManyAttempts
 from application.ports.ledger import LedgerUnavailable
-from application.ports.services import Rules
+from application.ports.services import Bounds
 from application.ports.signing_in import (
     ChannelUnavailable,
     CodeChannel,
@@ -91,7 +91,7 @@ async def test_a_right_password_is_answered_with_a_link_and_a_token(door: Door) 
 
 
 async def test_every_link_and_token_is_another_of_at_least_128_bits(tokens: SignedTokens) -> None:
-    door = Door(tokens, Rules(attempts_per_account=50))
+    door = Door(tokens, Bounds(attempts_per_account=50))
     await door.user()
     begun = [await door.begin() for _ in range(50)]
     for login_token, payload in begun:
@@ -195,7 +195,7 @@ async def test_the_link_is_answered_with_a_code_of_six_digits(door: Door) -> Non
 
 
 async def test_codes_are_all_over_the_place(tokens: SignedTokens) -> None:
-    door = Door(tokens, Rules(attempts_per_account=200, attempts_per_address=200))
+    door = Door(tokens, Bounds(attempts_per_account=200, attempts_per_address=200))
     await door.user()
     codes = [await door.code((await door.begin())[1]) for _ in range(200)]
     assert len(set(codes)) > 190
@@ -723,7 +723,7 @@ async def test_a_store_that_goes_away_at_a_link_gives_no_code(door: Door) -> Non
 
 
 async def test_a_store_that_goes_away_at_a_code_leaves_no_session(tokens: SignedTokens) -> None:
-    door = Door(tokens, Rules(attempts_per_account=50))
+    door = Door(tokens, Bounds(attempts_per_account=50))
     await door.user()
     opened = 0
     for answers in range(10):
@@ -991,7 +991,7 @@ async def test_an_address_tries_sixty_codes_whatever_the_logins(door: Door) -> N
 
 
 async def test_limits_are_settings_of_the_club(tokens: SignedTokens) -> None:
-    door = Door(tokens, Rules(attempts_per_account=2, attempts_window_seconds=10))
+    door = Door(tokens, Bounds(attempts_per_account=2, attempts_window_seconds=10))
     await door.user()
     for _ in range(2):
         await door.begin()

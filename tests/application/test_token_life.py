@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 
 from application.access import Caller
 from application.bus import Bus
-from application.ports.services import Rules
+from application.ports.services import Bounds
 from application.ports.signing_in import CodeChannel, InvalidToken, RefreshClaims
 from application.repository import replay
 from application.sessions import SessionEnded, UnbindTelegram
@@ -56,7 +56,7 @@ PHONES = (5, 6)
 
 LINK, CODE, LOGIN = timedelta(minutes=5), timedelta(minutes=5), timedelta(minutes=10)
 ACCESS, SESSION = timedelta(minutes=15), timedelta(days=30)
-UNLIMITED = Rules(attempts_per_account=10**9, attempts_per_address=10**9)
+UNLIMITED = Bounds(attempts_per_account=10**9, attempts_per_address=10**9)
 WHAT = ("role", "password", "phone")
 """What changes about people."""
 

@@ -1,0 +1,69 @@
+"""Commands about the rules of the club."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field, Strict, StringConstraints
+
+from application.access import Permission
+from application.command import Command
+from application.fields import Body, Flag
+from application.work import Result, Work, result_of
+from domain.refusals import NotFound
+from domain.rules import THE_ONE, ClubRules
+
+
+class RulesBody(Body):
+    """What the club has set for itself."""
+
+    paid_days: Annotated[int, Strict(), Field(ge=1, le=3660)] = Field(
+        description="days that a payment buys"
+    )
+    payment_patience_hours: Annotated[int, Strict(), Field(ge=1, le=8784)] = Field(
+        description="hours until a PENDING payment expires"
+    )
+    shared_memberships: Flag = Field(description="several clients may hold one membership")
+    timezone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
+        description='what "a day" is in reports: `Europe/Berlin`'
+    )
+
+
+class RulesChanges(RulesBody, partial=True):
+    """Some of the rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptRules(Command):
+    """Give a new club its first rules."""
+
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRules(Command):
+    """Set some of the rules anew."""
+
+    facts: dict[str, Any]
+
+
+async def adopt_rules(command: AdoptRules, work: Work) -> Result:
+    """For the club itself; who has rules already keeps them."""
+    work.must_reach_all(Permission.RULES_CHANGE)
+    known = await work.find(ClubRules, THE_ONE)
+    if known is None:
+        known = work.add(ClubRules.adopt(command.facts, work.at))
+    return result_of(known)
+
+
+async def change_rules(command: ChangeRules, work: Work) -> Result:
+    """Each is decided on what holds; what was decided before stays."""
+    work.must_reach_all(Permission.RULES_CHANGE)
+    rules = await work.find(ClubRules, THE_ONE)
+    if rules is None:
+        raise NotFound(what="set of rules", id=THE_ONE)
+    work.must_match(rules)
+    shared = await work.shared_memberships() if "shared_memberships" in command.facts else ()
+    rules.change(command.facts, shared, work.at)
+    return result_of(rules)

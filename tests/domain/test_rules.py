@@ -1,0 +1,53 @@
+"""The rules of the club."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain.days import UnknownZone
+from domain.rules import Adopted, Changed, ClubRules, StillShared
+from tests.domain.scenario import START, after, given, news, told
+
+FIRST = {
+    "paid_days": 30,
+    "payment_patience_hours": 24,
+    "shared_memberships": False,
+    "timezone": "Europe/Berlin",
+}
+ADOPTED = told(Adopted, **FIRST)
+NOW = after(days=1)
+
+
+def test_a_club_adopts_all_of_its_rules_at_once() -> None:
+    assert news(ClubRules.adopt(FIRST, START)) == [ADOPTED]
+
+
+def test_a_change_tells_only_what_changed() -> None:
+    rules = given(ClubRules, 1, ADOPTED)
+    rules.change({**FIRST, "paid_days": 31}, (), NOW)
+    assert news(rules) == [told(Changed, changes={"paid_days": 31})]
+    assert rules.facts == {**FIRST, "paid_days": 31}
+    rules.change({"paid_days": 31}, (), NOW)
+    assert len(news(rules)) == 1, "and nothing where nothing does"
+
+
+@pytest.mark.parametrize("zone", ["posix/Europe/Berlin", "Nowhere", "", "../UTC"])
+def test_a_zone_that_nobody_knows_is_refused(zone: str) -> None:
+    with pytest.raises(UnknownZone) as refused:
+        ClubRules.adopt({**FIRST, "timezone": zone}, START)
+    assert refused.value.field == "timezone"
+    rules = given(ClubRules, 1, ADOPTED)
+    with pytest.raises(UnknownZone):
+        rules.change({"timezone": zone}, (), NOW)
+
+
+def test_memberships_that_are_shared_stay_so_while_one_has_several_holders() -> None:
+    rules = given(ClubRules, 1, told(Adopted, **{**FIRST, "shared_memberships": True}))
+    with pytest.raises(StillShared, match="membership 7"):
+        rules.change({"shared_memberships": False}, (9, 7), NOW)
+    rules.change({"shared_memberships": True, "paid_days": 7}, (9, 7), NOW)
+    rules.change({"shared_memberships": False}, (), NOW)
+    assert news(rules) == [
+        told(Changed, changes={"paid_days": 7}),
+        told(Changed, changes={"shared_memberships": False}),
+    ]
