@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shutil
 import subprocess
@@ -11,12 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from application.access import RULES, Permission
+from application.access import RULES
+from application.catalogue import permission_for
 from domain.values import Role
 from infra.settings import Settings
+from interfaces.rest.door import asked_by
 from interfaces.rest.main import GROUPS
 from tests.acceptance.service import CHECKOUT, PATIENCE, Service
 
@@ -118,10 +118,10 @@ def routes_table() -> Iterator[str]:
 
 def _access(route: APIRoute) -> tuple[str, str]:
     """The documented access level, and who that is."""
-    permissions = set(_permissions(route.dependant))
-    if not permissions:
+    name = asked_by(route.dependant)
+    permission = None if name is None else permission_for(name)
+    if permission is None:
         return "Unauthenticated", "anybody"
-    (permission,) = permissions
     rule = RULES[permission]
     others = [role.value for role in Role if role in rule.roles - {Role.ADMIN}]
     if rule.roles == set(Role):
@@ -129,16 +129,6 @@ def _access(route: APIRoute) -> tuple[str, str]:
     if not others and not rule.own:
         return "Restricted", "ADMIN"
     return "Authenticated", ", ".join([*(["own"] if rule.own else []), *others])
-
-
-def _permissions(dependant: Dependant) -> Iterator[Permission]:
-    """What a route asks permission for, from what it depends on."""
-    for needed in dependant.dependencies:
-        if inspect.isfunction(needed.call):
-            outer = inspect.getclosurevars(needed.call).nonlocals
-            if "permission" in outer:
-                yield outer["permission"]
-        yield from _permissions(needed)
 
 
 # --- what it points at ---------------------------------------------------------------------
