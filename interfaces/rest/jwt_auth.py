@@ -127,7 +127,7 @@ _LOGIN_BODY = {
 @routes.post(
     "/login/",
     responses=proves(LoginShown, limited=True, headers=RATE_LIMITS),
-    openapi_extra={"requestBody": _LOGIN_BODY, "security": []},
+    openapi_extra={"requestBody": _LOGIN_BODY},
 )
 async def login(request: Request, asking: Annotated[Asking, visits("login")]) -> Response:
     """Login & get Telegram verification link; as JSON, or as the OAuth2 password form."""
@@ -182,7 +182,6 @@ def _checked(model: type[Login], found: Any) -> Login:
 @routes.post(
     "/verification/",
     responses=proves(VerificationShown, limited=True),
-    openapi_extra={"security": []},
 )
 async def verification(
     body: Verification, asking: Annotated[Asking, visits("verification")]
@@ -197,7 +196,7 @@ async def verification(
     return _secret(shown)
 
 
-@routes.post("/get-access-token/", responses=proves(TokensShown), openapi_extra={"security": []})
+@routes.post("/get-access-token/", responses=proves(TokensShown))
 async def get_access_token(
     body: Refresh, asking: Annotated[Asking, visits("get-access-token")]
 ) -> Response:

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from fastapi.routing import APIRoute
 
-from application.access import RULES
+from application.access import Level, level_of
 from application.catalogue import permission_for
-from domain.values import Role
 from infra.settings import Settings
 from interfaces.rest.door import asked_by
 from interfaces.rest.main import GROUPS
@@ -116,19 +115,10 @@ def routes_table() -> Iterator[str]:
         yield f"| `{path}` | {', '.join(methods)} | {level} | {who} |"
 
 
-def _access(route: APIRoute) -> tuple[str, str]:
+def _access(route: APIRoute) -> Level:
     """The documented access level, and who that is."""
     name = asked_by(route.dependant)
-    permission = None if name is None else permission_for(name)
-    if permission is None:
-        return "Unauthenticated", "anybody"
-    rule = RULES[permission]
-    others = [role.value for role in Role if role in rule.roles - {Role.ADMIN}]
-    if rule.roles == set(Role):
-        return "Authenticated", "whoever is signed in"
-    if not others and not rule.own:
-        return "Restricted", "ADMIN"
-    return "Authenticated", ", ".join([*(["own"] if rule.own else []), *others])
+    return level_of(None if name is None else permission_for(name))
 
 
 # --- what it points at ---------------------------------------------------------------------
