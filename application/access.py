@@ -167,3 +167,23 @@ def allow(caller: Caller, permission: Permission, *, owner: int | None, missing:
     """Refuse with `missing` what the caller does not reach; `owner` is the user it belongs to."""
     if not reaches_all(caller, permission) and (owner is None or owner != caller.user_id):
         raise missing
+
+
+class Level(NamedTuple):
+    """An access level, and who that is, as the documented table of routes has them."""
+
+    name: str
+    who: str
+
+
+def level_of(permission: Permission | None) -> Level:
+    """Who may do this, in words; None is what anybody may."""
+    if permission is None:
+        return Level("Unauthenticated", "anybody")
+    rule = RULES[permission]
+    if rule.roles == set(Role):
+        return Level("Authenticated", "whoever is signed in")
+    others = [role.value for role in Role if role in rule.roles - {Role.ADMIN}]
+    if not others and not rule.own:
+        return Level("Restricted", Role.ADMIN.value)
+    return Level("Authenticated", ", ".join([*(["own"] if rule.own else []), *others]))

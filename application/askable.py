@@ -18,7 +18,7 @@ Reading = Callable[[Any], object]
 
 
 class Answer(StrEnum):
-    """What whoever asks is answered with."""
+    """What a command is answered with."""
 
     CREATED = "created"
     """A new thing."""
@@ -26,10 +26,6 @@ class Answer(StrEnum):
     """The thing as it is now."""
     DELETED = "deleted"
     """Nothing: it is gone."""
-    ROW = "row"
-    """One row of a view."""
-    PAGE = "page"
-    """Some rows of a view, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +50,29 @@ class AskableCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class AskableQuery:
-    """A query that can be asked for a row, or for pages of rows."""
+class AskableRow:
+    """A query for one row."""
+
+    kind: type[Aggregate]
+    """What is said not to be there, where the row is not."""
+    view: View
+    permission: Permission
+    numbers: int = 1
+    """How many numbers the row is found by."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskableList:
+    """A query for the rows of a view, in pages."""
 
     view: View
     permission: Permission
-    answer: Answer
-    kind: type[Aggregate] | None = None
-    """Of a row: what is said not to be there."""
-    numbers: int = 0
-    """How many numbers say which row, or whose rows."""
-    columns: tuple[str, ...] = ()
-    """Of pages: what they may be filtered and sorted by."""
+    columns: tuple[str, ...]
+    """What it may be filtered and sorted by."""
     of: str = ""
-    """Of pages: the query that has to find the thing whose rows they are."""
-
-
-# --- commands ------------------------------------------------------------------------------
+    """The row whose rows these are, where they are not all: the query that has to find it."""
+    by: str = ""
+    """The column that names it."""
 
 
 def creates(
@@ -115,20 +117,3 @@ def deletes(
 ) -> AskableCommand:
     """What is a DELETE in REST."""
     return AskableCommand(command, permission, Answer.DELETED, numbers=numbers)
-
-
-# --- queries -------------------------------------------------------------------------------
-
-
-def row(
-    kind: type[Aggregate], view: View, permission: Permission, *, numbers: int = 1
-) -> AskableQuery:
-    """One row, by its key."""
-    return AskableQuery(view, permission, Answer.ROW, kind, numbers)
-
-
-def pages(view: View, permission: Permission, *columns: str, of: str = "") -> AskableQuery:
-    """Pages of rows: all of a view, or those `of` one thing."""
-    return AskableQuery(
-        view, permission, Answer.PAGE, numbers=1 if of else 0, columns=columns, of=of
-    )

@@ -1,4 +1,4 @@
-"""Everything that can be asked from outside, by name: commands and queries.
+"""Everything that can be asked from outside, by name: commands, rows and lists.
 
 Each channel derives from this page. REST has an operation of each name (`register_client`),
 RabbitMQ takes a message of each command's; who may ask is in `application.access`.
@@ -22,14 +22,13 @@ from application import training_plans as plans
 from application.access import Permission
 from application.askable import (
     AskableCommand,
-    AskableQuery,
+    AskableList,
+    AskableRow,
     changes,
     creates,
     deletes,
-    pages,
     replaces,
     revises,
-    row,
 )
 from application.ports.queries import View
 from domain.clients import Client
@@ -140,90 +139,100 @@ COMMANDS: Mapping[str, AskableCommand] = {
 }
 """What the club is asked to do; `application.handlers` does it."""
 
-QUERIES: Mapping[str, AskableQuery] = {
-    # --- users
-    "list-users": pages(
-        View.USERS,
-        Permission.USERS_LIST,
-        *("id", "username", "email", "role", "created_at", "last_login"),
-    ),
-    "list-users-for-report": pages(
-        View.USERS_FOR_REPORT, Permission.USERS_FOR_REPORT, "id", "from_date", "to_date"
-    ),
-    "read-user": row(User, View.USERS, Permission.USERS_READ),
-    "list-sessions": pages(
-        View.SESSIONS, Permission.SESSIONS_READ, "id", "user_id", "opened_at", "last_used_at"
-    ),
-    # --- memberships
-    "list-memberships": pages(
-        View.MEMBERSHIPS, Permission.MEMBERSHIPS_LIST, "id", "access_level", "price"
-    ),
-    "read-membership": row(Membership, View.MEMBERSHIPS, Permission.MEMBERSHIPS_READ),
-    # --- clients, and the plans that they follow
-    "list-clients": pages(
-        View.CLIENTS,
-        Permission.CLIENTS_LIST,
-        *("id", "user_id", "membership_id", "first_name", "last_name", "phone_number"),
-        *("gender", "date_of_birth", "status"),
-    ),
-    "read-client": row(Client, View.CLIENTS, Permission.CLIENTS_READ),
-    "list-plans-of-client": pages(
-        View.PLANS_OF_CLIENTS,
-        Permission.CLIENTS_READ,
-        *("client_id", "training_plan_id"),
-        of="read-client",
-    ),
-    # --- exercises
-    "list-exercises": pages(
-        View.EXERCISES,
-        Permission.EXERCISES_READ,
-        *("id", "title", "muscle_group", "equipment_required", "complexity_lvl"),
-    ),
-    "read-exercise": row(Exercise, View.EXERCISES, Permission.EXERCISES_READ),
-    # --- trainings, and the exercises in them
-    "list-trainings": pages(
-        View.TRAININGS,
-        Permission.TRAININGS_LIST,
-        *("id", "client_id", "training_type", "title", "intensity", "duration_min", "date"),
-    ),
-    "read-training": row(Training, View.TRAININGS, Permission.TRAININGS_READ),
-    "read-training-with-exercises": row(
+ROWS: Mapping[str, AskableRow] = {
+    "read-user": AskableRow(User, View.USERS, Permission.USERS_READ),
+    "read-membership": AskableRow(Membership, View.MEMBERSHIPS, Permission.MEMBERSHIPS_READ),
+    "read-client": AskableRow(Client, View.CLIENTS, Permission.CLIENTS_READ),
+    "read-exercise": AskableRow(Exercise, View.EXERCISES, Permission.EXERCISES_READ),
+    "read-training": AskableRow(Training, View.TRAININGS, Permission.TRAININGS_READ),
+    "read-training-with-exercises": AskableRow(
         Training, View.TRAININGS_WITH_EXERCISE_IDS, Permission.TRAININGS_READ
     ),
-    "list-trainings-exercises": pages(
-        View.EXERCISES_OF_TRAININGS,
-        Permission.TRAININGS_LIST,
-        *("training_id", "exercise_id", "order_in_training", "sets", "reps"),
-    ),
-    "read-training-exercise": row(
+    "read-training-exercise": AskableRow(
         Training, View.EXERCISES_OF_TRAININGS, Permission.TRAININGS_READ, numbers=2
     ),
-    # --- training plans, and the trainings in them
-    "list-training-plans": pages(
+    "read-training-plan": AskableRow(
+        TrainingPlan, View.TRAINING_PLANS, Permission.TRAINING_PLANS_READ
+    ),
+    "read-payment": AskableRow(Payment, View.PAYMENTS, Permission.PAYMENTS_READ),
+    "read-report": AskableRow(Report, View.REPORTS, Permission.REPORTS_READ),
+}
+"""What the club is asked for by number; the port `application.ports.queries` answers it."""
+
+LISTS: Mapping[str, AskableList] = {
+    "list-users": AskableList(
+        View.USERS,
+        Permission.USERS_LIST,
+        ("id", "username", "email", "role", "created_at", "last_login"),
+    ),
+    "list-users-for-report": AskableList(
+        View.USERS_FOR_REPORT, Permission.USERS_FOR_REPORT, ("id", "from_date", "to_date")
+    ),
+    "list-sessions": AskableList(
+        View.SESSIONS, Permission.SESSIONS_READ, ("id", "user_id", "opened_at", "last_used_at")
+    ),
+    "list-memberships": AskableList(
+        View.MEMBERSHIPS, Permission.MEMBERSHIPS_LIST, ("id", "access_level", "price")
+    ),
+    "list-clients": AskableList(
+        View.CLIENTS,
+        Permission.CLIENTS_LIST,
+        (
+            "id",
+            "user_id",
+            "membership_id",
+            "first_name",
+            "last_name",
+            "phone_number",
+            "gender",
+            "date_of_birth",
+            "status",
+        ),
+    ),
+    "list-plans-of-client": AskableList(
+        View.PLANS_OF_CLIENTS,
+        Permission.CLIENTS_READ,
+        ("client_id", "training_plan_id"),
+        of="read-client",
+        by="client_id",
+    ),
+    "list-exercises": AskableList(
+        View.EXERCISES,
+        Permission.EXERCISES_READ,
+        ("id", "title", "muscle_group", "equipment_required", "complexity_lvl"),
+    ),
+    "list-trainings": AskableList(
+        View.TRAININGS,
+        Permission.TRAININGS_LIST,
+        ("id", "client_id", "training_type", "title", "intensity", "duration_min", "date"),
+    ),
+    "list-trainings-exercises": AskableList(
+        View.EXERCISES_OF_TRAININGS,
+        Permission.TRAININGS_LIST,
+        ("training_id", "exercise_id", "order_in_training", "sets", "reps"),
+    ),
+    "list-training-plans": AskableList(
         View.TRAINING_PLANS,
         Permission.TRAINING_PLANS_LIST,
-        *("id", "user_id", "title", "status", "created_at"),
+        ("id", "user_id", "title", "status", "created_at"),
     ),
-    "read-training-plan": row(TrainingPlan, View.TRAINING_PLANS, Permission.TRAINING_PLANS_READ),
-    "list-trainings-in-plan": pages(
+    "list-trainings-in-plan": AskableList(
         View.TRAININGS_OF_PLANS,
         Permission.TRAINING_PLANS_READ,
-        *("training_plan_id", "training_id"),
+        ("training_plan_id", "training_id"),
         of="read-training-plan",
+        by="training_plan_id",
     ),
-    # --- payments and reports
-    "list-payments": pages(
+    "list-payments": AskableList(
         View.PAYMENTS,
         Permission.PAYMENTS_LIST,
-        *("id", "client_id", "membership_id", "payment_status", "timestamp"),
+        ("id", "client_id", "membership_id", "payment_status", "timestamp"),
     ),
-    "read-payment": row(Payment, View.PAYMENTS, Permission.PAYMENTS_READ),
-    "list-reports": pages(
-        View.REPORTS, Permission.REPORTS_READ, "id", "report_date_start", "report_date_end"
+    "list-reports": AskableList(
+        View.REPORTS, Permission.REPORTS_READ, ("id", "report_date_start", "report_date_end")
     ),
-    "read-report": row(Report, View.REPORTS, Permission.REPORTS_READ),
 }
-"""What the club is asked for; the port `application.ports.queries` answers it."""
+"""What the club is asked for by the page; the same port answers it."""
 
 AT_THE_DOOR: Mapping[str, Permission | None] = {
     "login": None,
@@ -241,4 +250,6 @@ def permission_for(name: str) -> Permission | None:
     """
     if name in AT_THE_DOOR:
         return AT_THE_DOOR[name]
-    return COMMANDS[name].permission if name in COMMANDS else QUERIES[name].permission
+    entries: Mapping[str, AskableCommand | AskableRow | AskableList]
+    entries = {**COMMANDS, **ROWS, **LISTS}
+    return entries[name].permission

@@ -1,29 +1,27 @@
-"""One request: who asks, what they may reach, and how an answer is given.
-
-A route's signature says what it takes to be let in: `asking: Annotated[Asking, may("…")]`.
-"""
+"""One request: who asks for what, what they may reach, and how an answer is given."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlencode
 
 import orjson
-from fastapi import Depends, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import Request, Response
 
 from application.absent import missing
-from application.access import ANYBODY, Caller, Origin, Permission, reaches_all
+from application.access import Caller, Origin
+from application.askable import AskableRow
 from application.bus import Bus, Outcome
+from application.catalogue import COMMANDS, LISTS, ROWS
 from application.command import Command, Context
+from application.fields import Body
 from application.ports.ledger import ReceiptKey
-from application.ports.queries import PageRequest, Queries, ReadRow, View
+from application.ports.queries import PageRequest, Queries, ReadRow
 from application.ports.read_side import ReadSide
-from application.ports.signing_in import Callers, InvalidToken
+from application.ports.signing_in import Callers
 from application.sign_in import SignIn, Visit
-from domain.aggregate import Aggregate
 from domain.refusals import Invalid
 from interfaces.rest.lists import PageQuery
 from interfaces.rest.problems import JSON
@@ -61,15 +59,17 @@ class Service(Protocol):
 
 
 class Asking:
-    """A request whose caller is known."""
+    """A request for an entry of the catalogue, whose caller is known."""
 
-    __slots__ = ("caller", "everybody", "request", "service")
+    __slots__ = ("caller", "everybody", "name", "request", "service")
 
     def __init__(
-        self, request: Request, service: Service, caller: Caller, *, everybody: bool
+        self, request: Request, service: Service, name: str, caller: Caller, *, everybody: bool
     ) -> None:
         self.request = request
         self.service = service
+        self.name = name
+        """What is asked for, as the catalogue names it."""
         self.caller = caller
         self.everybody = everybody
         """Whether the caller reaches everybody's, or only their own."""
@@ -88,31 +88,27 @@ class Asking:
 
     # --- commands --------------------------------------------------------------------------
 
-    async def create(
-        self, command: Command, location: str, *, view: View | None = None
-    ) -> Response:
-        """201 with the new thing; `location` is its path, `{…}` standing for its fields.
-
-        `view` is where its row is read, if that says more than the aggregate does.
-        """
-        outcome = await self.execute(command, key=self._idempotency_key())
-        body = outcome.body or {}
-        created = answer(201, outcome, {"Location": location.format(**body)})
-        if view is not None:
-            row = await self.service.reads.one(view, body["id"])
+    async def create(self, body: Body, *numbers: int, location: str) -> Response:
+        """201 with the new thing; `location` is its path, `{…}` standing for its fields."""
+        entry = COMMANDS[self.name]
+        outcome = await self._execute(entry.made(numbers, body), self._idempotency_key())
+        facts = outcome.body or {}
+        created = answer(201, outcome, {"Location": location.format(**facts)})
+        if entry.view is not None:
+            row = await self.service.reads.one(entry.view, facts["id"])
             if row is not None:
                 return Response(row.body, 201, _without_length(created), JSON)
         return created
 
-    async def change(self, command: Command) -> Response:
+    async def change(self, body: Body, *numbers: int) -> Response:
         """200 with the thing as it is now."""
-        return answer(200, await self.execute(command))
+        return answer(200, await self._execute(COMMANDS[self.name].made(numbers, body)))
 
-    async def delete(self, command: Command) -> Response:
+    async def delete(self, *numbers: int) -> Response:
         """204."""
-        return answer(204, await self.execute(command))
+        return answer(204, await self._execute(COMMANDS[self.name].made(numbers)))
 
-    async def execute(self, command: Command, key: ReceiptKey | None = None) -> Outcome:
+    async def _execute(self, command: Command, key: ReceiptKey | None = None) -> Outcome:
         """Have the command done, for this caller and in this conversation."""
         context = Context(
             self.caller,
@@ -140,41 +136,47 @@ class Asking:
 
     # --- queries ---------------------------------------------------------------------------
 
-    async def one(self, kind: type[Aggregate], view: View, *key: int) -> Response:
+    async def one(self, *key: int) -> Response:
         """200 with the row, 304 where the caller has it; another's is not found."""
-        await self.wait_for_position()
-        row = await self.service.reads.one(view, *key)
-        if row is None or not (self.everybody or row.owner == self.caller.user_id):
-            raise missing(kind, key[-1])
-        return self.show(row)
-
-    def show(self, row: ReadRow) -> Response:
-        """The row as an answer, with its version."""
+        row = await self._row(ROWS[self.name], *key)
         etag = f'"{row.version}"'
         known = self._every("if-none-match")
         if known is not None and (known.strip() == "*" or etag in re.findall(r'"[^"]*"', known)):
             return Response(status_code=304, headers={"ETag": etag})
         return Response(row.body, headers={"ETag": etag}, media_type=JSON)
 
-    async def page(
-        self, view: View, query: PageQuery, filters: Mapping[str, Any] | None = None
-    ) -> Response:
-        """200 with a page of rows; the next one is in the Link header."""
+    async def page(self, query: PageQuery, *of: int, **more: object) -> Response:
+        """200 with a page of rows; the next one is in the Link header.
+
+        `of` is the thing whose rows they are, which has to be in reach; `more` are filters.
+        """
+        entry = LISTS[self.name]
+        filters = query.filters() | more
+        if entry.of:
+            await self._row(ROWS[entry.of], *of)
+            filters[entry.by] = of[-1]
         await self.wait_for_position()
         wanted = PageRequest(
-            filters=query.filters() if filters is None else filters,
+            filters=filters,
             sort=query.order(),
             after=query.after,
             limit=query.limit,
             owner=None if self.everybody else self.caller.user_id,
         )
-        found = await self.service.reads.page(view, wanted)
+        found = await self.service.reads.page(entry.view, wanted)
         headers = {}
         if found.after is not None:
             headers["Link"] = f'<{self._next(found.after)}>; rel="next"'
         if query.total:
-            headers["X-Total-Count"] = str(await self.service.reads.total(view, wanted))
+            headers["X-Total-Count"] = str(await self.service.reads.total(entry.view, wanted))
         return Response(found.body, headers=headers, media_type=JSON)
+
+    async def _row(self, entry: AskableRow, *key: int) -> ReadRow:
+        await self.wait_for_position()
+        row = await self.service.reads.one(entry.view, *key)
+        if row is None or not (self.everybody or row.owner == self.caller.user_id):
+            raise missing(entry.kind, key[-1])
+        return row
 
     def _next(self, after: str) -> str:
         params = [(k, v) for k, v in self.request.query_params.multi_items() if k != "after"]
@@ -188,68 +190,6 @@ class Asking:
         if not re.fullmatch(r"[0-9]{1,18}", given):
             raise BadPosition(field=POSITION)
         await self.service.read_side.reached(int(given))
-
-
-def may(permission: Permission) -> Any:
-    """Let in whoever may do this, to everybody's or at least to their own; 401 or 403 else."""
-
-    async def let_in(request: Request) -> Asking:
-        service: Service = request.app.state.service
-        caller = await service.callers.of(_bearer(request))
-        if request.scope["query_string"]:
-            _refuse_unknown(request)
-        return Asking(request, service, caller, everybody=reaches_all(caller, permission))
-
-    return Depends(let_in)
-
-
-def anybody() -> Any:
-    """Let everybody in; a token, where there is one, must be valid all the same."""
-
-    async def let_in(request: Request) -> Asking:
-        service: Service = request.app.state.service
-        signed_in = "authorization" in request.headers
-        caller = await service.callers.of(_bearer(request)) if signed_in else ANYBODY
-        if request.scope["query_string"]:
-            _refuse_unknown(request)
-        return Asking(request, service, caller, everybody=False)
-
-    return Depends(let_in)
-
-
-def visiting() -> Any:
-    """Let everybody in, whatever they hold: they are about to show who they are."""
-
-    async def let_in(request: Request) -> Asking:
-        if request.scope["query_string"]:
-            _refuse_unknown(request)
-        return Asking(request, request.app.state.service, ANYBODY, everybody=False)
-
-    return Depends(let_in)
-
-
-def _refuse_unknown(request: Request) -> None:
-    """Refuse what is not documented: `?trainingid=1` would be ignored where it matters."""
-    path = request.app.openapi()["paths"].get(request.scope["route"].path)
-    if path is None:
-        return
-    operation = path[request.method.lower()]
-    known = {p["name"] for p in operation["parameters"] if p["in"] == "query"}
-    unknown = [name for name in request.query_params if name not in known]
-    if unknown:
-        raise RequestValidationError(
-            [
-                {"type": "extra_forbidden", "loc": ("query", name), "msg": "There is no such one"}
-                for name in unknown
-            ]
-        )
-
-
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise InvalidToken
-    return token.strip()
 
 
 def answer(status: int, outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:

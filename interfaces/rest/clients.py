@@ -6,24 +6,14 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from application.access import Permission
-from application.clients import (
-    ChangeClient,
-    ClientBody,
-    ClientChanges,
-    DeleteClient,
-    RegisterClient,
-)
+from application.clients import ClientBody, ClientChanges
 from application.fields import Day, Id, Moment
-from application.ports.queries import View
-from application.training_plans import PinBody, PinPlan, UnpinPlan
-from domain.clients import Client
+from application.training_plans import PinBody
 from domain.values import ClientStatus, Gender
-from interfaces.rest.asking import Asking, may
+from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
+from interfaces.rest.door import asks
 from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
-from projections.clients import LISTING
-from projections.training_plans import PINNED_LISTING
 
 routes = group("/clients", "Clients")
 
@@ -52,77 +42,72 @@ class ClientsQuery(ListQuery):
     gender: Gender | None = None
     date_of_birth: Day | None = None
     status: ClientStatus | None = None
-    sort: str | None = sorting(LISTING)
+    sort: str | None = sorting("list-clients")
 
 
 class PinsQuery(ListQuery):
     """Which plans of the client."""
 
     training_plan_id: Number | None = None
-    sort: str | None = sorting(PINNED_LISTING)
+    sort: str | None = sorting("list-plans-of-client")
 
 
 @routes.get("/", responses=lists(ClientShown))
 async def list_clients(
-    asking: Annotated[Asking, may(Permission.CLIENTS_LIST)], query: Annotated[ClientsQuery, Query()]
+    asking: Annotated[Asking, asks("list-clients")], query: Annotated[ClientsQuery, Query()]
 ) -> Response:
     """Retrieve the list of clients."""
-    return await asking.page(View.CLIENTS, query)
+    return await asking.page(query)
 
 
 @routes.get("/{client_id}/", responses=shows(ClientShown))
 async def read_client(
-    client_id: PathNumber, asking: Annotated[Asking, may(Permission.CLIENTS_READ)]
+    client_id: PathNumber, asking: Annotated[Asking, asks("read-client")]
 ) -> Response:
     """Retrieve the client by ID."""
-    return await asking.one(Client, View.CLIENTS, client_id)
+    return await asking.one(client_id)
 
 
 @routes.post("/", status_code=201, responses=creates(ClientShown))
 async def register_client(
-    body: ClientBody, asking: Annotated[Asking, may(Permission.CLIENTS_KEEP)]
+    body: ClientBody, asking: Annotated[Asking, asks("register-client")]
 ) -> Response:
     """Create the client."""
-    return await asking.create(RegisterClient(body), "/clients/{id}/")
+    return await asking.create(body, location="/clients/{id}/")
 
 
 @routes.put("/{client_id}/", responses=changes(ClientShown))
 async def replace_client(
-    client_id: PathNumber, body: ClientBody, asking: Annotated[Asking, may(Permission.CLIENTS_KEEP)]
+    client_id: PathNumber, body: ClientBody, asking: Annotated[Asking, asks("replace-client")]
 ) -> Response:
     """Complete update of the client record."""
-    return await asking.change(ChangeClient(client_id, body.replacement()))
+    return await asking.change(body, client_id)
 
 
 @routes.patch("/{client_id}/", responses=changes(ClientShown))
 async def change_client(
-    client_id: PathNumber,
-    body: ClientChanges,
-    asking: Annotated[Asking, may(Permission.CLIENTS_KEEP)],
+    client_id: PathNumber, body: ClientChanges, asking: Annotated[Asking, asks("change-client")]
 ) -> Response:
     """Partial update of the client record."""
-    return await asking.change(ChangeClient(client_id, body.named()))
+    return await asking.change(body, client_id)
 
 
 @routes.delete("/{client_id}/", status_code=204, responses=deletes())
 async def delete_client(
-    client_id: PathNumber, asking: Annotated[Asking, may(Permission.CLIENTS_KEEP)]
+    client_id: PathNumber, asking: Annotated[Asking, asks("delete-client")]
 ) -> Response:
     """Delete the client, with its trainings."""
-    return await asking.delete(DeleteClient(client_id))
+    return await asking.delete(client_id)
 
 
 @routes.get("/{client_id}/training-plans/", tags=["Training plans"], responses=lists(PinShown))
 async def list_plans_of_client(
     client_id: PathNumber,
-    asking: Annotated[Asking, may(Permission.CLIENTS_READ)],
+    asking: Annotated[Asking, asks("list-plans-of-client")],
     query: Annotated[PinsQuery, Query()],
 ) -> Response:
     """Retrieve the plans that the client follows."""
-    await asking.one(Client, View.CLIENTS, client_id)
-    return await asking.page(
-        View.PLANS_OF_CLIENTS, query, query.filters() | {"client_id": client_id}
-    )
+    return await asking.page(query, client_id)
 
 
 @routes.post(
@@ -132,13 +117,11 @@ async def list_plans_of_client(
     responses=creates(PinShown),
 )
 async def pin_plan(
-    client_id: PathNumber,
-    body: PinBody,
-    asking: Annotated[Asking, may(Permission.TRAINING_PLANS_KEEP)],
+    client_id: PathNumber, body: PinBody, asking: Annotated[Asking, asks("pin-plan")]
 ) -> Response:
     """Let the client follow a plan."""
     return await asking.create(
-        PinPlan(client_id, body), "/clients/{client_id}/training-plans/{training_plan_id}/"
+        body, client_id, location="/clients/{client_id}/training-plans/{training_plan_id}/"
     )
 
 
@@ -151,7 +134,7 @@ async def pin_plan(
 async def unpin_plan(
     client_id: PathNumber,
     training_plan_id: PathNumber,
-    asking: Annotated[Asking, may(Permission.TRAINING_PLANS_KEEP)],
+    asking: Annotated[Asking, asks("unpin-plan")],
 ) -> Response:
     """Let the client go their own way."""
-    return await asking.delete(UnpinPlan(client_id, training_plan_id))
+    return await asking.delete(client_id, training_plan_id)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.routing import BaseRoute
 
+from application.access import level_of
+from application.catalogue import COMMANDS, permission_for
 from interfaces.problems import MEDIA_TYPE
+from interfaces.rest.door import asked_by
 from interfaces.rest.problems import Problem
 
 Responses = dict[int | str, dict[str, Any]]
@@ -142,11 +146,12 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
 SIGNING_IN = "Authentication"
 """The heading of routes that take no idempotency keys: each secret is good once by itself."""
 
+_BEARER: dict[str, list[str]] = {"bearer": []}
 _IF_NONE_MATCH = _header("If-None-Match", "304 at this version", {"type": "string"})
 
 
-def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Add what is the same for every route of a kind: headers, security, the problem document."""
+def complete(document: dict[str, Any], routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """Add what the catalogue says of each route, and what is the same for all of a kind."""
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema(
         ref_template="#/components/schemas/{model}"
@@ -163,10 +168,26 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
                 parameters += _headers(method)
             if "304" in operation["responses"]:
                 parameters.append(_IF_NONE_MATCH)
-            if "401" in operation["responses"] and "security" not in operation:
-                anybody = operation.get("operationId", "").startswith("register_user")
-                operation["security"] = [{"bearer": []}, *([{}] if anybody else [])]
+    for route in routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            for method in route.methods or ():
+                operation = document["paths"][route.path][method.lower()]
+                _say_who_may(operation, asked_by(route.dependant))
     return document
+
+
+def _say_who_may(operation: dict[str, Any], name: str | None) -> None:
+    """What the catalogue says of who may ask for this; what is not in it is for anybody."""
+    permission = None if name is None else permission_for(name)
+    level = level_of(permission)
+    operation["description"] += f"\n\n**{level.name}**: {level.who}."
+    if permission is not None:
+        operation["security"] = [_BEARER]
+    elif name in COMMANDS:
+        # A token may come with it all the same, and says who does it.
+        operation["security"] = [_BEARER, {}]
+    else:
+        operation["security"] = []
 
 
 def _headers(method: str) -> list[dict[str, Any]]:

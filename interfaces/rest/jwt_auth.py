@@ -12,16 +12,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.exceptions import HTTPException
 
-from application.access import Permission
 from application.fields import Body, Id, Moment
 from application.limits import Allowance
-from application.ports.queries import View
 from domain.aggregate import time_text
-from interfaces.rest.asking import Asking, may, visiting
+from interfaces.rest.asking import Asking
 from interfaces.rest.documented import RATE_LIMITS, ends, group, lists, proves
+from interfaces.rest.door import asks, visits
 from interfaces.rest.lists import ListQuery, sorting
 from interfaces.rest.problems import JSON, rate_limits, says_json
-from projections.sessions import LISTING
 
 routes = group("/jwt-auth", "Authentication")
 
@@ -114,7 +112,7 @@ class SessionShown(BaseModel):
 class SessionsQuery(ListQuery):
     """Which sessions."""
 
-    sort: str | None = sorting(LISTING)
+    sort: str | None = sorting("list-sessions")
 
 
 _LOGIN_BODY = {
@@ -129,9 +127,9 @@ _LOGIN_BODY = {
 @routes.post(
     "/login/",
     responses=proves(LoginShown, limited=True, headers=RATE_LIMITS),
-    openapi_extra={"requestBody": _LOGIN_BODY, "security": []},
+    openapi_extra={"requestBody": _LOGIN_BODY},
 )
-async def login(request: Request, asking: Annotated[Asking, visiting()]) -> Response:
+async def login(request: Request, asking: Annotated[Asking, visits("login")]) -> Response:
     """Login & get Telegram verification link; as JSON, or as the OAuth2 password form."""
     given = await _login(request)
     begun = await asking.service.sign_in.log_in(given.username, given.password, asking.visit)
@@ -184,9 +182,10 @@ def _checked(model: type[Login], found: Any) -> Login:
 @routes.post(
     "/verification/",
     responses=proves(VerificationShown, limited=True),
-    openapi_extra={"security": []},
 )
-async def verification(body: Verification, asking: Annotated[Asking, visiting()]) -> Response:
+async def verification(
+    body: Verification, asking: Annotated[Asking, visits("verification")]
+) -> Response:
     """Verify Telegram code & get refresh token."""
     signed_in = await asking.service.sign_in.verify(body.login_token, body.code, asking.visit)
     shown = {
@@ -197,8 +196,10 @@ async def verification(body: Verification, asking: Annotated[Asking, visiting()]
     return _secret(shown)
 
 
-@routes.post("/get-access-token/", responses=proves(TokensShown), openapi_extra={"security": []})
-async def get_access_token(body: Refresh, asking: Annotated[Asking, visiting()]) -> Response:
+@routes.post("/get-access-token/", responses=proves(TokensShown))
+async def get_access_token(
+    body: Refresh, asking: Annotated[Asking, visits("get-access-token")]
+) -> Response:
     """Exchange refresh token for access token, and for the next refresh token."""
     tokens = await asking.service.sign_in.refresh(body.refresh_token, asking.visit)
     shown = {
@@ -212,9 +213,7 @@ async def get_access_token(body: Refresh, asking: Annotated[Asking, visiting()])
 
 
 @routes.post("/logout/", status_code=204, responses=ends())
-async def logout(
-    asking: Annotated[Asking, may(Permission.SESSIONS_END)], body: Logout | None = None
-) -> Response:
+async def logout(asking: Annotated[Asking, asks("logout")], body: Logout | None = None) -> Response:
     """End the session of the access token, or another of the caller's own."""
     session_id = None if body is None else body.session_id
     await asking.service.sign_in.log_out(asking.caller, session_id, asking.visit)
@@ -223,12 +222,10 @@ async def logout(
 
 @routes.get("/sessions/", responses=lists(SessionShown))
 async def list_sessions(
-    asking: Annotated[Asking, may(Permission.SESSIONS_READ)],
-    query: Annotated[SessionsQuery, Query()],
+    asking: Annotated[Asking, asks("list-sessions")], query: Annotated[SessionsQuery, Query()]
 ) -> Response:
     """Retrieve the caller's own sessions that go on."""
-    own = {"user_id": asking.caller.user_id}
-    return await asking.page(View.SESSIONS, query, own)
+    return await asking.page(query, user_id=asking.caller.user_id)
 
 
 def _secret(shown: Mapping[str, Any], allowance: Allowance = ()) -> Response:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from application.catalogue import LISTS
 from application.fields import LARGEST_ID
-from projections.engine.lists import Listing
 
 Number = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 """A number in a query, where everything is text."""
@@ -54,9 +54,9 @@ def words(longest: int) -> Any:
     return Field(default=None, max_length=longest, pattern=r"^[^\x00]*$")
 
 
-def sorting(listing: Listing) -> Any:
+def sorting(name: str) -> Any:
     """The field `sort` of a list: one of its columns, the greatest first after a `-`."""
-    names = "|".join(listing.columns)
+    names = "|".join(LISTS[name].columns)
     return Field(
         default=None, pattern=f"^-?({names})$", description="a column; `-` for the greatest first"
     )

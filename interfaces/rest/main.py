@@ -60,6 +60,6 @@ def create_app(club: Club, asyncapi: Callable[[], Mapping[str, Any]] | None = No
         app.router.routes.extend(group.routes.routes)
     problems.install(app)
     app.add_middleware(Around, measures=club.metrics)
-    document = complete(app.openapi())
+    document = complete(app.openapi(), app.routes)
     app.openapi = lambda: document  # type: ignore[method-assign]
     return app

@@ -6,21 +6,12 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from application.access import Permission
-from application.memberships import (
-    AddMembership,
-    ChangeMembership,
-    DeleteMembership,
-    MembershipBody,
-    MembershipChanges,
-)
-from application.ports.queries import View
-from domain.memberships import Membership
+from application.memberships import MembershipBody, MembershipChanges
 from domain.values import AccessLevel
-from interfaces.rest.asking import Asking, may
+from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
+from interfaces.rest.door import asks
 from interfaces.rest.lists import ListQuery, PathNumber, sorting
-from projections.memberships import LISTING
 
 routes = group("/memberships", "Memberships")
 
@@ -35,57 +26,56 @@ class MembershipsQuery(ListQuery):
     """Which memberships."""
 
     access_level: AccessLevel | None = None
-    sort: str | None = sorting(LISTING)
+    sort: str | None = sorting("list-memberships")
 
 
 @routes.get("/", responses=lists(MembershipShown))
 async def list_memberships(
-    asking: Annotated[Asking, may(Permission.MEMBERSHIPS_LIST)],
-    query: Annotated[MembershipsQuery, Query()],
+    asking: Annotated[Asking, asks("list-memberships")], query: Annotated[MembershipsQuery, Query()]
 ) -> Response:
     """Retrieve the list of memberships."""
-    return await asking.page(View.MEMBERSHIPS, query)
+    return await asking.page(query)
 
 
 @routes.get("/{membership_id}/", responses=shows(MembershipShown))
 async def read_membership(
-    membership_id: PathNumber, asking: Annotated[Asking, may(Permission.MEMBERSHIPS_READ)]
+    membership_id: PathNumber, asking: Annotated[Asking, asks("read-membership")]
 ) -> Response:
     """Retrieve the membership by ID."""
-    return await asking.one(Membership, View.MEMBERSHIPS, membership_id)
+    return await asking.one(membership_id)
 
 
 @routes.post("/", status_code=201, responses=creates(MembershipShown))
 async def add_membership(
-    body: MembershipBody, asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)]
+    body: MembershipBody, asking: Annotated[Asking, asks("add-membership")]
 ) -> Response:
     """Create the membership."""
-    return await asking.create(AddMembership(body), "/memberships/{id}/")
+    return await asking.create(body, location="/memberships/{id}/")
 
 
 @routes.put("/{membership_id}/", responses=changes(MembershipShown))
 async def replace_membership(
     membership_id: PathNumber,
     body: MembershipBody,
-    asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)],
+    asking: Annotated[Asking, asks("replace-membership")],
 ) -> Response:
     """Complete update of the membership record."""
-    return await asking.change(ChangeMembership(membership_id, body.facts()))
+    return await asking.change(body, membership_id)
 
 
 @routes.patch("/{membership_id}/", responses=changes(MembershipShown))
 async def change_membership(
     membership_id: PathNumber,
     body: MembershipChanges,
-    asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)],
+    asking: Annotated[Asking, asks("change-membership")],
 ) -> Response:
     """Partial update of the membership record."""
-    return await asking.change(ChangeMembership(membership_id, body.named()))
+    return await asking.change(body, membership_id)
 
 
 @routes.delete("/{membership_id}/", status_code=204, responses=deletes())
 async def delete_membership(
-    membership_id: PathNumber, asking: Annotated[Asking, may(Permission.MEMBERSHIPS_KEEP)]
+    membership_id: PathNumber, asking: Annotated[Asking, asks("delete-membership")]
 ) -> Response:
     """Delete the membership; not while a client holds it."""
-    return await asking.delete(DeleteMembership(membership_id))
+    return await asking.delete(membership_id)

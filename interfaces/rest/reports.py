@@ -6,15 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
-from application.access import Permission
 from application.fields import Body, Day
-from application.ports.queries import View
-from application.reports import DrawUpReport, ReportBody
-from domain.reports import Report
-from interfaces.rest.asking import Asking, may
+from application.reports import ReportBody
+from interfaces.rest.asking import Asking
 from interfaces.rest.documented import creates, group, lists, shows
+from interfaces.rest.door import asks
 from interfaces.rest.lists import ListQuery, PathNumber, sorting
-from projections.reports import LISTING
 
 routes = group("/reports", "Reports")
 
@@ -33,28 +30,28 @@ class ReportsQuery(ListQuery):
 
     report_date_start: Day | None = None
     report_date_end: Day | None = None
-    sort: str | None = sorting(LISTING)
+    sort: str | None = sorting("list-reports")
 
 
 @routes.get("/", responses=lists(ReportShown))
 async def list_reports(
-    asking: Annotated[Asking, may(Permission.REPORTS_READ)], query: Annotated[ReportsQuery, Query()]
+    asking: Annotated[Asking, asks("list-reports")], query: Annotated[ReportsQuery, Query()]
 ) -> Response:
     """Retrieve the list of reports."""
-    return await asking.page(View.REPORTS, query)
+    return await asking.page(query)
 
 
 @routes.get("/{report_id}/", responses=shows(ReportShown))
 async def read_report(
-    report_id: PathNumber, asking: Annotated[Asking, may(Permission.REPORTS_READ)]
+    report_id: PathNumber, asking: Annotated[Asking, asks("read-report")]
 ) -> Response:
     """Retrieve the report by ID."""
-    return await asking.one(Report, View.REPORTS, report_id)
+    return await asking.one(report_id)
 
 
 @routes.post("/", status_code=201, responses=creates(ReportShown))
 async def draw_up_report(
-    body: ReportBody, asking: Annotated[Asking, may(Permission.REPORTS_DRAW_UP)]
+    body: ReportBody, asking: Annotated[Asking, asks("draw-up-report")]
 ) -> Response:
     """Add information for a daily report; the projector fills in who registered."""
-    return await asking.create(DrawUpReport(body), "/reports/{id}/", view=View.REPORTS)
+    return await asking.create(body, location="/reports/{id}/")

@@ -6,29 +6,16 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from application.access import Permission
 from application.fields import Id, Moment
-from application.ports.queries import Lookup, View
-from application.training_plans import (
-    AddTrainingToPlan,
-    ChangePlan,
-    DeletePlan,
-    DrawUpPlan,
-    RemoveTrainingFromPlan,
-    TrainingInPlanBody,
-    TrainingPlanBody,
-    TrainingPlanChanges,
-)
-from domain.training_plans import TrainingPlan
+from application.ports.queries import Lookup
+from application.training_plans import TrainingInPlanBody, TrainingPlanBody, TrainingPlanChanges
 from domain.values import PlanStatus
-from interfaces.rest.asking import Asking, may
+from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
+from interfaces.rest.door import asks
 from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
-from projections.training_plans import LISTING, TRAININGS_LISTING
 
 routes = group("/training-plans", "Training plans")
-Reading = Annotated[Asking, may(Permission.TRAINING_PLANS_READ)]
-Keeping = Annotated[Asking, may(Permission.TRAINING_PLANS_KEEP)]
 
 
 class TrainingPlanShown(TrainingPlanBody):
@@ -50,14 +37,14 @@ class TrainingPlansQuery(ListQuery):
     user_id: Number | None = None
     title: str | None = words(200)
     status: PlanStatus | None = None
-    sort: str | None = sorting(LISTING)
+    sort: str | None = sorting("list-training-plans")
 
 
 class TrainingsInPlanQuery(ListQuery):
     """Which trainings of the plan."""
 
     training_id: Number | None = None
-    sort: str | None = sorting(TRAININGS_LISTING)
+    sort: str | None = sorting("list-trainings-in-plan")
 
 
 async def _readable(training_plan_id: int, asking: Asking) -> Asking:
@@ -72,75 +59,88 @@ async def _readable(training_plan_id: int, asking: Asking) -> Asking:
 
 @routes.get("/", responses=lists(TrainingPlanShown))
 async def list_training_plans(
-    asking: Annotated[Asking, may(Permission.TRAINING_PLANS_LIST)],
+    asking: Annotated[Asking, asks("list-training-plans")],
     query: Annotated[TrainingPlansQuery, Query()],
 ) -> Response:
     """Retrieve the list of training plans."""
-    return await asking.page(View.TRAINING_PLANS, query)
+    return await asking.page(query)
 
 
 @routes.get("/{training_plan_id}/", responses=shows(TrainingPlanShown))
-async def read_training_plan(training_plan_id: PathNumber, asking: Reading) -> Response:
+async def read_training_plan(
+    training_plan_id: PathNumber, asking: Annotated[Asking, asks("read-training-plan")]
+) -> Response:
     """Retrieve the training plan by ID."""
     asking = await _readable(training_plan_id, asking)
-    return await asking.one(TrainingPlan, View.TRAINING_PLANS, training_plan_id)
+    return await asking.one(training_plan_id)
 
 
 @routes.post("/", status_code=201, responses=creates(TrainingPlanShown))
-async def draw_up_training_plan(body: TrainingPlanBody, asking: Keeping) -> Response:
+async def draw_up_training_plan(
+    body: TrainingPlanBody, asking: Annotated[Asking, asks("draw-up-training-plan")]
+) -> Response:
     """Create the training plan."""
-    return await asking.create(DrawUpPlan(body), "/training-plans/{id}/")
+    return await asking.create(body, location="/training-plans/{id}/")
 
 
 @routes.put("/{training_plan_id}/", responses=changes(TrainingPlanShown))
 async def replace_training_plan(
-    training_plan_id: PathNumber, body: TrainingPlanBody, asking: Keeping
+    training_plan_id: PathNumber,
+    body: TrainingPlanBody,
+    asking: Annotated[Asking, asks("replace-training-plan")],
 ) -> Response:
     """Complete update of the training plan record."""
-    return await asking.change(ChangePlan(training_plan_id, body.replacement()))
+    return await asking.change(body, training_plan_id)
 
 
 @routes.patch("/{training_plan_id}/", responses=changes(TrainingPlanShown))
 async def change_training_plan(
-    training_plan_id: PathNumber, body: TrainingPlanChanges, asking: Keeping
+    training_plan_id: PathNumber,
+    body: TrainingPlanChanges,
+    asking: Annotated[Asking, asks("change-training-plan")],
 ) -> Response:
     """Partial update of the training plan record."""
-    return await asking.change(ChangePlan(training_plan_id, body.named()))
+    return await asking.change(body, training_plan_id)
 
 
 @routes.delete("/{training_plan_id}/", status_code=204, responses=deletes())
-async def delete_training_plan(training_plan_id: PathNumber, asking: Keeping) -> Response:
+async def delete_training_plan(
+    training_plan_id: PathNumber, asking: Annotated[Asking, asks("delete-training-plan")]
+) -> Response:
     """Delete the training plan."""
-    return await asking.delete(DeletePlan(training_plan_id))
+    return await asking.delete(training_plan_id)
 
 
 @routes.get("/{training_plan_id}/trainings/", responses=lists(TrainingInPlanShown))
 async def list_trainings_in_plan(
-    training_plan_id: PathNumber, asking: Reading, query: Annotated[TrainingsInPlanQuery, Query()]
+    training_plan_id: PathNumber,
+    asking: Annotated[Asking, asks("list-trainings-in-plan")],
+    query: Annotated[TrainingsInPlanQuery, Query()],
 ) -> Response:
     """Retrieve the trainings in the plan."""
     asking = await _readable(training_plan_id, asking)
-    await asking.one(TrainingPlan, View.TRAINING_PLANS, training_plan_id)
-    filters = query.filters() | {"training_plan_id": training_plan_id}
-    return await asking.page(View.TRAININGS_OF_PLANS, query, filters)
+    return await asking.page(query, training_plan_id)
 
 
 @routes.post(
     "/{training_plan_id}/trainings/", status_code=201, responses=creates(TrainingInPlanShown)
 )
 async def add_training_to_plan(
-    training_plan_id: PathNumber, body: TrainingInPlanBody, asking: Keeping
+    training_plan_id: PathNumber,
+    body: TrainingInPlanBody,
+    asking: Annotated[Asking, asks("add-training-to-plan")],
 ) -> Response:
     """Make a training part of the plan."""
     return await asking.create(
-        AddTrainingToPlan(training_plan_id, body),
-        "/training-plans/{training_plan_id}/trainings/",
+        body, training_plan_id, location="/training-plans/{training_plan_id}/trainings/"
     )
 
 
 @routes.delete("/{training_plan_id}/trainings/{training_id}/", status_code=204, responses=deletes())
 async def remove_training_from_plan(
-    training_plan_id: PathNumber, training_id: PathNumber, asking: Keeping
+    training_plan_id: PathNumber,
+    training_id: PathNumber,
+    asking: Annotated[Asking, asks("remove-training-from-plan")],
 ) -> Response:
     """Take a training out of the plan."""
-    return await asking.delete(RemoveTrainingFromPlan(training_plan_id, training_id))
+    return await asking.delete(training_plan_id, training_id)

@@ -7,23 +7,13 @@ from typing import Annotated
 from fastapi import Query, Response
 from pydantic import Field
 
-from application.access import Permission
 from application.fields import Day
-from application.ports.queries import View
-from application.trainings import (
-    ChangeTraining,
-    DeleteTraining,
-    PlanTraining,
-    TrainingBody,
-    TrainingChanges,
-    TrainingWithExercises,
-)
-from domain.trainings import Training
+from application.trainings import TrainingBody, TrainingChanges, TrainingWithExercises
 from domain.values import Intensity, TrainingType
-from interfaces.rest.asking import Asking, may
+from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
+from interfaces.rest.door import asks
 from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
-from projections.trainings import LISTING
 
 routes = group("/trainings", "Trainings")
 
@@ -49,75 +39,70 @@ class TrainingsQuery(ListQuery):
     intensity: Intensity | None = None
     duration_min: Annotated[int, Field(ge=1, le=1440)] | None = None
     date: Day | None = None
-    sort: str | None = sorting(LISTING)
+    sort: str | None = sorting("list-trainings")
 
 
 @routes.get("/", responses=lists(TrainingShown))
 async def list_trainings(
-    asking: Annotated[Asking, may(Permission.TRAININGS_LIST)],
-    query: Annotated[TrainingsQuery, Query()],
+    asking: Annotated[Asking, asks("list-trainings")], query: Annotated[TrainingsQuery, Query()]
 ) -> Response:
     """Retrieve the list of trainings."""
-    return await asking.page(View.TRAININGS, query)
+    return await asking.page(query)
 
 
 @routes.get("/exercise-ids/{train_id}/", include_in_schema=False)
 @routes.get("/exercice-ids/{train_id}/", responses=shows(TrainingWithExercisesShown))
 async def read_training_with_exercises(
-    train_id: PathNumber, asking: Annotated[Asking, may(Permission.TRAININGS_READ)]
+    train_id: PathNumber, asking: Annotated[Asking, asks("read-training-with-exercises")]
 ) -> Response:
     """Retrieve the training with exercise IDs."""
-    return await asking.one(Training, View.TRAININGS_WITH_EXERCISE_IDS, train_id)
+    return await asking.one(train_id)
 
 
 @routes.get("/{train_id}/", responses=shows(TrainingShown))
 async def read_training(
-    train_id: PathNumber, asking: Annotated[Asking, may(Permission.TRAININGS_READ)]
+    train_id: PathNumber, asking: Annotated[Asking, asks("read-training")]
 ) -> Response:
     """Retrieve the training by ID."""
-    return await asking.one(Training, View.TRAININGS, train_id)
+    return await asking.one(train_id)
 
 
 @routes.post("/", status_code=201, responses=creates(TrainingShown))
 async def plan_training(
-    body: TrainingBody, asking: Annotated[Asking, may(Permission.TRAININGS_KEEP)]
+    body: TrainingBody, asking: Annotated[Asking, asks("plan-training")]
 ) -> Response:
     """Create the training."""
-    return await asking.create(PlanTraining(body), "/trainings/{id}/")
+    return await asking.create(body, location="/trainings/{id}/")
 
 
 @routes.post("/exercise-ids/", status_code=201, include_in_schema=False)
 @routes.post("/exercice-ids/", status_code=201, responses=creates(TrainingWithExercisesShown))
 async def plan_training_with_exercises(
-    body: TrainingWithExercises, asking: Annotated[Asking, may(Permission.TRAININGS_KEEP)]
+    body: TrainingWithExercises, asking: Annotated[Asking, asks("plan-training-with-exercises")]
 ) -> Response:
     """Create the training with indicated exercises."""
-    return await asking.create(PlanTraining(body), "/trainings/exercice-ids/{id}/")
+    return await asking.create(body, location="/trainings/exercice-ids/{id}/")
 
 
 @routes.put("/{train_id}/", responses=changes(TrainingShown))
 async def replace_training(
-    train_id: PathNumber,
-    body: TrainingBody,
-    asking: Annotated[Asking, may(Permission.TRAININGS_KEEP)],
+    train_id: PathNumber, body: TrainingBody, asking: Annotated[Asking, asks("replace-training")]
 ) -> Response:
     """Complete update of the training record."""
-    return await asking.change(ChangeTraining(train_id, body.facts()))
+    return await asking.change(body, train_id)
 
 
 @routes.patch("/{train_id}/", responses=changes(TrainingShown))
 async def change_training(
-    train_id: PathNumber,
-    body: TrainingChanges,
-    asking: Annotated[Asking, may(Permission.TRAININGS_KEEP)],
+    train_id: PathNumber, body: TrainingChanges, asking: Annotated[Asking, asks("change-training")]
 ) -> Response:
     """Partial update of the training record."""
-    return await asking.change(ChangeTraining(train_id, body.named()))
+    return await asking.change(body, train_id)
 
 
 @routes.delete("/{train_id}/", status_code=204, responses=deletes())
 async def delete_training(
-    train_id: PathNumber, asking: Annotated[Asking, may(Permission.TRAININGS_KEEP)]
+    train_id: PathNumber, asking: Annotated[Asking, asks("delete-training")]
 ) -> Response:
     """Delete the training."""
-    return await asking.delete(DeleteTraining(train_id))
+    return await asking.delete(train_id)

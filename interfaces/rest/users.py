@@ -8,25 +8,13 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Query, Response
 
-from application.access import Permission
 from application.fields import Day, Moment
-from application.ports.queries import View
-from application.sessions import UnbindTelegram
-from application.users import (
-    ChangeUser,
-    DeleteUser,
-    NewUser,
-    RegisterUser,
-    UserBody,
-    UserChanges,
-    UserReplacement,
-)
-from domain.users import User
+from application.users import NewUser, UserBody, UserChanges, UserReplacement
 from domain.values import Role
-from interfaces.rest.asking import Asking, anybody, may
+from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
+from interfaces.rest.door import asks
 from interfaces.rest.lists import ListQuery, PageQuery, PathNumber, sorting, words
-from projections.users import LISTING
 
 routes = group("/users", "Users")
 
@@ -46,7 +34,7 @@ class UsersQuery(ListQuery):
     username: str | None = words(50)
     email: str | None = words(100)
     role: Role | None = None
-    sort: str | None = sorting(LISTING)
+    sort: str | None = sorting("list-users")
 
 
 class ForReportQuery(PageQuery):
@@ -58,26 +46,26 @@ class ForReportQuery(PageQuery):
 
 @routes.get("/", responses=lists(UserShown))
 async def list_users(
-    asking: Annotated[Asking, may(Permission.USERS_LIST)], query: Annotated[UsersQuery, Query()]
+    asking: Annotated[Asking, asks("list-users")], query: Annotated[UsersQuery, Query()]
 ) -> Response:
     """Retrieve the list of users."""
-    return await asking.page(View.USERS, query)
+    return await asking.page(query)
 
 
 @routes.get("/for-report/", responses=lists(UserShown))
 async def list_users_for_report(
-    asking: Annotated[Asking, may(Permission.USERS_FOR_REPORT)],
+    asking: Annotated[Asking, asks("list-users-for-report")],
     query: Annotated[ForReportQuery, Query()],
 ) -> Response:
     """Retrieve the users who registered on some days, for a report."""
     zone = ZoneInfo(asking.service.timezone)
-    filters = {}
+    days = {}
     if query.from_date is not None:
-        filters["from_date"] = _start_of(date.fromisoformat(query.from_date), zone)
+        days["from_date"] = _start_of(date.fromisoformat(query.from_date), zone)
     if query.to_date is not None:
         day_after = date.fromisoformat(query.to_date) + timedelta(days=1)
-        filters["to_date"] = _start_of(day_after, zone)
-    return await asking.page(View.USERS_FOR_REPORT, query, filters)
+        days["to_date"] = _start_of(day_after, zone)
+    return await asking.page(query, **days)
 
 
 def _start_of(day: date, zone: ZoneInfo) -> datetime:
@@ -85,48 +73,46 @@ def _start_of(day: date, zone: ZoneInfo) -> datetime:
 
 
 @routes.get("/{user_id}/", responses=shows(UserShown))
-async def read_user(
-    user_id: PathNumber, asking: Annotated[Asking, may(Permission.USERS_READ)]
-) -> Response:
+async def read_user(user_id: PathNumber, asking: Annotated[Asking, asks("read-user")]) -> Response:
     """Retrieve the user by ID."""
-    return await asking.one(User, View.USERS, user_id)
+    return await asking.one(user_id)
 
 
 @routes.post("/", status_code=201, responses=creates(UserShown))
-async def register_user(body: NewUser, asking: Annotated[Asking, anybody()]) -> Response:
+async def register_user(
+    body: NewUser, asking: Annotated[Asking, asks("register-user")]
+) -> Response:
     """Create the user: anybody may, with the role USER."""
-    return await asking.create(RegisterUser(body), "/users/{id}/")
+    return await asking.create(body, location="/users/{id}/")
 
 
 @routes.put("/{user_id}/", responses=changes(UserShown))
 async def replace_user(
-    user_id: PathNumber,
-    body: UserReplacement,
-    asking: Annotated[Asking, may(Permission.USERS_CHANGE)],
+    user_id: PathNumber, body: UserReplacement, asking: Annotated[Asking, asks("replace-user")]
 ) -> Response:
     """Complete update of the user record."""
-    return await asking.change(ChangeUser(user_id, body))
+    return await asking.change(body, user_id)
 
 
 @routes.patch("/{user_id}/", responses=changes(UserShown))
 async def change_user(
-    user_id: PathNumber, body: UserChanges, asking: Annotated[Asking, may(Permission.USERS_CHANGE)]
+    user_id: PathNumber, body: UserChanges, asking: Annotated[Asking, asks("change-user")]
 ) -> Response:
     """Partial update of the user record."""
-    return await asking.change(ChangeUser(user_id, body))
+    return await asking.change(body, user_id)
 
 
 @routes.delete("/{user_id}/", status_code=204, responses=deletes())
 async def delete_user(
-    user_id: PathNumber, asking: Annotated[Asking, may(Permission.USERS_DELETE)]
+    user_id: PathNumber, asking: Annotated[Asking, asks("delete-user")]
 ) -> Response:
     """Delete the user, softly."""
-    return await asking.delete(DeleteUser(user_id))
+    return await asking.delete(user_id)
 
 
 @routes.delete("/{user_id}/telegram/", status_code=204, responses=deletes())
 async def unbind_telegram(
-    user_id: PathNumber, asking: Annotated[Asking, may(Permission.USERS_UNBIND_TELEGRAM)]
+    user_id: PathNumber, asking: Annotated[Asking, asks("unbind-telegram")]
 ) -> Response:
     """Let the next sign-in bind a Telegram account anew; all sessions of the user end."""
-    return await asking.delete(UnbindTelegram(user_id))
+    return await asking.delete(user_id)

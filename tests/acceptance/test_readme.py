@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shutil
 import subprocess
@@ -11,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from application.access import RULES, Permission
-from domain.values import Role
+from application.access import Level, level_of
+from application.catalogue import permission_for
 from infra.settings import Settings
+from interfaces.rest.door import asked_by
 from interfaces.rest.main import GROUPS
 from tests.acceptance.service import CHECKOUT, PATIENCE, Service
 
@@ -116,29 +115,10 @@ def routes_table() -> Iterator[str]:
         yield f"| `{path}` | {', '.join(methods)} | {level} | {who} |"
 
 
-def _access(route: APIRoute) -> tuple[str, str]:
+def _access(route: APIRoute) -> Level:
     """The documented access level, and who that is."""
-    permissions = set(_permissions(route.dependant))
-    if not permissions:
-        return "Unauthenticated", "anybody"
-    (permission,) = permissions
-    rule = RULES[permission]
-    others = [role.value for role in Role if role in rule.roles - {Role.ADMIN}]
-    if rule.roles == set(Role):
-        return "Authenticated", "whoever is signed in"
-    if not others and not rule.own:
-        return "Restricted", "ADMIN"
-    return "Authenticated", ", ".join([*(["own"] if rule.own else []), *others])
-
-
-def _permissions(dependant: Dependant) -> Iterator[Permission]:
-    """What a route asks permission for, from what it depends on."""
-    for needed in dependant.dependencies:
-        if inspect.isfunction(needed.call):
-            outer = inspect.getclosurevars(needed.call).nonlocals
-            if "permission" in outer:
-                yield outer["permission"]
-        yield from _permissions(needed)
+    name = asked_by(route.dependant)
+    return level_of(None if name is None else permission_for(name))
 
 
 # --- what it points at ---------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import fields
 from application import handlers, policies
 from application.access import Permission
 from application.askable import Answer
-from application.catalogue import AT_THE_DOOR, COMMANDS, QUERIES, permission_for
+from application.catalogue import AT_THE_DOOR, COMMANDS, LISTS, ROWS, permission_for
 from application.command import Command
 from application.handlers import ASKED, FOLLOWING, HANDLERS
 from application.ports.queries import View
@@ -42,7 +42,7 @@ def test_each_command_is_handled_for_one_reason() -> None:
 
 
 def test_each_name_stands_for_one_thing() -> None:
-    names = [*COMMANDS, *QUERIES, *AT_THE_DOOR]
+    names = [*COMMANDS, *ROWS, *LISTS, *AT_THE_DOOR]
     assert len(set(names)) == len(names)
 
 
@@ -55,31 +55,28 @@ def test_a_command_is_made_of_its_numbers_and_its_body() -> None:
 
 
 def test_every_permission_is_for_something_that_is_asked() -> None:
-    names = [*COMMANDS, *QUERIES, *AT_THE_DOOR]
+    names = [*COMMANDS, *ROWS, *LISTS, *AT_THE_DOOR]
     assert {permission_for(name) for name in names} == {None, *Permission} - ABOUT_FACTS
 
 
 def test_every_view_can_be_asked_for() -> None:
-    assert {entry.view for entry in QUERIES.values()} == set(View)
+    rows = {entry.view for entry in ROWS.values()}
+    assert rows | {entry.view for entry in LISTS.values()} == set(View)
 
 
 def test_a_list_is_filtered_and_sorted_by_what_its_view_has() -> None:
-    for name, entry in QUERIES.items():
-        columns = tuple(LISTINGS[entry.view].columns) if entry.answer is Answer.PAGE else ()
-        assert entry.columns == columns, name
+    for name, entry in LISTS.items():
+        assert entry.columns == tuple(LISTINGS[entry.view].columns), name
 
 
 def test_a_row_is_of_the_kind_and_the_key_of_its_view() -> None:
-    for name, entry in QUERIES.items():
-        if entry.answer is Answer.ROW:
-            assert entry.kind is not None, name
-            assert LISTINGS[entry.view].kind == entry.kind.TOPIC, name
-            assert entry.numbers == len(LISTINGS[entry.view].keys), name
+    for name, entry in ROWS.items():
+        assert LISTINGS[entry.view].kind == entry.kind.TOPIC, name
+        assert entry.numbers == len(LISTINGS[entry.view].keys), name
 
 
-def test_rows_of_one_thing_are_for_those_who_may_read_it() -> None:
-    of = {name: entry.of for name, entry in QUERIES.items() if entry.of}
+def test_the_rows_of_one_thing_are_for_those_who_may_read_it() -> None:
+    of = {name: entry.of for name, entry in LISTS.items() if entry.of}
     assert of
     for name, thing in of.items():
-        assert permission_for(name) == permission_for(thing), name
-        assert QUERIES[name].numbers == QUERIES[thing].numbers, name
+        assert permission_for(name) == ROWS[thing].permission, name

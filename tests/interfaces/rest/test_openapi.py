@@ -6,14 +6,21 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
+from fastapi.routing import APIRoute
 
-from application.access import THE_CLUB, Caller
+from application.access import THE_CLUB, Caller, level_of
+from application.catalogue import AT_THE_DOOR, COMMANDS, LISTS, ROWS, permission_for
 from infra.settings import Settings
+from interfaces.rest import documents, health, index
+from interfaces.rest.door import asked_by
+from interfaces.rest.main import GROUPS
 from tests.conftest import Rest
 from tests.interfaces.rest.scenes import furnished
 from tests.interfaces.rest.serving import served
@@ -112,6 +119,74 @@ async def test_the_document_says_where_a_token_is_needed(rest: Rest) -> None:
             )
             assert challenge == ("401" in operation["responses"]), (method, path)
     assert said == {route: TABLE[route] == EVERYBODY for route in said}
+
+
+TWINS = {
+    "replace-training-exercise": "replace-exercise-of-training",
+    "change-training-exercise": "change-exercise-of-training",
+    "remove-training-exercise": "remove-exercise-of-training",
+}
+"""Operations that ask for the same as another; one of their numbers is not in the path."""
+
+UNASKED = (index, health, documents)
+SERVICE = {"index", "health", "jwks"}
+"""What is about the service itself, and no business of the club."""
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The name, the path and the content of each operation."""
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            yield operation["operationId"].replace("_", "-"), path, operation
+
+
+def schema_of_the_body(operation: dict[str, Any]) -> str | None:
+    """The name of the model that is sent as JSON."""
+    if "requestBody" not in operation:
+        return None
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    return str(schema["$ref"].rpartition("/")[2])
+
+
+async def test_every_operation_is_an_entry_of_the_catalogue(rest: Rest) -> None:
+    document = (await rest.http.get("/openapi.json")).json()
+    found = {name for name, _, _ in operations(document)}
+    assert found == SERVICE | TWINS.keys() | {*COMMANDS, *ROWS, *LISTS, *AT_THE_DOOR}
+    for name, path, operation in operations(document):
+        asked = TWINS.get(name, name)
+        numbers = path.count("{") + (name in TWINS)
+        if asked in COMMANDS:
+            command = COMMANDS[asked]
+            body = None if command.body is None else command.body.__name__
+            assert (schema_of_the_body(operation), numbers) == (body, command.numbers), name
+        elif asked in ROWS:
+            assert (schema_of_the_body(operation), numbers) == (None, ROWS[asked].numbers), name
+        elif asked in LISTS:
+            assert (schema_of_the_body(operation), numbers) == (None, bool(LISTS[asked].of)), name
+
+
+async def test_every_operation_says_who_may_ask_as_the_catalogue_has_it(rest: Rest) -> None:
+    document = (await rest.http.get("/openapi.json")).json()
+    said = {}
+    for name, _, operation in operations(document):
+        permission = None if name in SERVICE else permission_for(TWINS.get(name, name))
+        level = level_of(permission)
+        said[name] = operation["description"].rpartition("\n\n")[2]
+        assert said[name] == f"**{level.name}**: {level.who}.", name
+        assert (operation["security"] == [BEARER]) == (permission is not None), name
+    assert said["list-clients"] == "**Restricted**: ADMIN."
+    assert said["read-client"] == "**Authenticated**: own, TRAINER, STAFFER."
+    assert said["list-exercises"] == "**Authenticated**: whoever is signed in."
+    assert said["register-user"] == "**Unauthenticated**: anybody."
+
+
+def test_every_route_asks_for_what_it_is_called() -> None:
+    for group in GROUPS:
+        for route in group.routes.routes:
+            assert isinstance(route, APIRoute)
+            name = route.name.replace("_", "-")
+            asked = asked_by(route.dependant)
+            assert asked == (None if group in UNASKED else TWINS.get(name, name)), route.path
 
 
 async def test_the_document_says_what_a_sign_in_takes_and_answers(rest: Rest) -> None:
