@@ -14,6 +14,7 @@ from application import (
     memberships,
     payments,
     reports,
+    rules,
     sessions,
     trainings,
     users,
@@ -36,6 +37,7 @@ from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.payments import Payment
 from domain.reports import Report
+from domain.rules import ClubRules
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from domain.users import User
@@ -136,6 +138,10 @@ COMMANDS: Mapping[str, AskableCommand] = {
     "draw-up-report": creates(
         reports.DrawUpReport, reports.ReportBody, Permission.REPORTS_DRAW_UP, view=View.REPORTS
     ),
+    # --- the rules of the club
+    "change-rules": changes(
+        rules.ChangeRules, rules.RulesChanges, Permission.RULES_CHANGE, numbers=0
+    ),
 }
 """What the club is asked to do; `application.handlers` does it."""
 
@@ -156,6 +162,7 @@ ROWS: Mapping[str, AskableRow] = {
     ),
     "read-payment": AskableRow(Payment, View.PAYMENTS, Permission.PAYMENTS_READ),
     "read-report": AskableRow(Report, View.REPORTS, Permission.REPORTS_READ),
+    "read-rules": AskableRow(ClubRules, View.RULES, Permission.RULES_READ, numbers=0),
 }
 """What the club is asked for by number; the port `application.ports.queries` answers it."""
 

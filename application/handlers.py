@@ -78,6 +78,11 @@ AT_THE_MACHINE: Mapping[type[Command], Handler] = {
 }
 """What whoever sits at the machine may do besides, on the command line."""
 
+AT_THE_START: Mapping[type[Command], Handler] = {
+    rules.AdoptRules: rules.adopt_rules,
+}
+"""What is done when a club is opened for the first time."""
+
 IN_TIME: Mapping[type[Command], Handler] = {
     payments.ExpirePayment: payments.expire_payment,
     clients.LapseClient: clients.lapse_client,
@@ -101,6 +106,7 @@ HANDLERS: Mapping[type[Command], Handler] = {
     **AT_THE_DOOR,
     **REPORTED,
     **AT_THE_MACHINE,
+    **AT_THE_START,
     **IN_TIME,
     **FOLLOWING,
 }

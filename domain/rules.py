@@ -30,6 +30,10 @@ class ClubRules(Aggregate):
         _refuse_unknown_zone(facts)
         return cls.begin(THE_ONE, Adopted, at=at, **facts)
 
+    def row(self) -> dict[str, Any]:
+        """The rules, by name; there is nothing to number."""
+        return dict(self.facts)
+
     def change(self, facts: Facts, shared: Collection[int], at: datetime) -> None:
         """Set some of them anew; `shared` are memberships with several holders."""
         changes = self.changed(facts)

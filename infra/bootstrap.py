@@ -98,11 +98,6 @@ class Club:
         """How far the read tables are, and who refers to what."""
         return self.services.read_side
 
-    @property
-    def timezone(self) -> str:
-        """What "a day" means in reports."""
-        return self.settings.timezone
-
     async def health(self) -> Health:
         """How every part of the club is doing."""
         return await examine(

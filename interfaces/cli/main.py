@@ -14,6 +14,7 @@ from interfaces.cli import (
     projections,
     providers,
     queue,
+    rules,
     run,
     stack,
     tokens,
@@ -32,6 +33,7 @@ app.command("consumer")(parts.consumer)
 app.command("relay")(parts.relay)
 app.command("projector")(parts.projector)
 app.command("stack")(stack.stack)
+app.command("rules")(rules.rules)
 app.command("demo")(demo.demo)
 app.command("docs")(docs.docs)
 app.add_typer(users.app, name="users")

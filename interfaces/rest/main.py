@@ -20,6 +20,7 @@ from interfaces.rest import (
     payments,
     problems,
     reports,
+    rules,
     training_plans,
     trainings,
     trainings_exercises,
@@ -42,6 +43,7 @@ GROUPS = (
     training_plans,
     payments,
     reports,
+    rules,
 )
 """Every group of routes, in the order of the documentation."""
 

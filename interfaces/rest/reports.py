@@ -16,12 +16,17 @@ from interfaces.rest.lists import ListQuery, PathNumber, sorting
 routes = group("/reports", "Reports")
 
 
-class ReportShown(Body):
-    """A report on the users who registered on some days."""
+class ReportSummary(Body):
+    """Which days a report is on."""
 
     id: int
     report_date_start: Day
     report_date_end: Day
+
+
+class ReportShown(ReportSummary):
+    """A report on the users who registered on some days."""
+
     new_users: dict[str, list[dict[str, Any]]]
 
 
@@ -33,11 +38,11 @@ class ReportsQuery(ListQuery):
     sort: str | None = sorting("list-reports")
 
 
-@routes.get("/", responses=lists(ReportShown))
+@routes.get("/", responses=lists(ReportSummary))
 async def list_reports(
     asking: Annotated[Asking, asks("list-reports")], query: Annotated[ReportsQuery, Query()]
 ) -> Response:
-    """Retrieve the list of reports."""
+    """Retrieve the list of reports, without the users in them."""
     return await asking.page(query)
 
 

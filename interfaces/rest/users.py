@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from fastapi import Query, Response
 
 from application.fields import Day, Moment
 from application.users import NewUser, UserBody, UserChanges, UserReplacement
+from domain.days import end_of, start_of
 from domain.values import Role
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
@@ -58,18 +57,13 @@ async def list_users_for_report(
     query: Annotated[ForReportQuery, Query()],
 ) -> Response:
     """Retrieve the users who registered on some days, for a report."""
-    zone = ZoneInfo(asking.service.timezone)
+    zone = (await asking.service.bus.rules()).timezone
     days = {}
     if query.from_date is not None:
-        days["from_date"] = _start_of(date.fromisoformat(query.from_date), zone)
+        days["from_date"] = start_of(query.from_date, zone)
     if query.to_date is not None:
-        day_after = date.fromisoformat(query.to_date) + timedelta(days=1)
-        days["to_date"] = _start_of(day_after, zone)
+        days["to_date"] = end_of(query.to_date, zone)
     return await asking.page(query, **days)
-
-
-def _start_of(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time.min, zone).astimezone(UTC)
 
 
 @routes.get("/{user_id}/", responses=shows(UserShown))

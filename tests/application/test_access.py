@@ -101,6 +101,8 @@ EXPECTED: Mapping[Permission, Reach] = {
     Permission.PROVIDERS_KEEP: only(),
     Permission.REPORTS_DRAW_UP: only(N, S),
     Permission.REPORTS_READ: only(N),
+    Permission.RULES_READ: only(),
+    Permission.RULES_CHANGE: only(),
 }
 
 

@@ -85,7 +85,7 @@ def test_a_change_is_declared_by_an_event_of_its_own_kind() -> None:
         for there in getattr(hint, "__metadata__", ())
         if isinstance(there, DeclaredIn)
     }
-    assert len(changing) == 7
+    assert len(changing) == 8
     for kind, there in changing.items():
         assert there.event.__module__ == kind.__module__, kind
 

@@ -8,7 +8,7 @@ from domain.days import UnknownZone
 from domain.rules import Adopted, Changed, ClubRules, StillShared
 from tests.domain.scenario import START, after, given, news, told
 
-FIRST = {
+FIRST: dict[str, int | bool | str | None] = {
     "paid_days": 30,
     "payment_patience_hours": 24,
     "shared_memberships": False,

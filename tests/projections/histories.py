@@ -22,6 +22,7 @@ from domain.memberships import Membership
 from domain.payments import STEPS, Payment
 from domain.recorded import Recorded
 from domain.reports import Report
+from domain.rules import ClubRules
 from domain.sessions import Ended, Ending, Session
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
@@ -34,6 +35,7 @@ from projections import (
     exercises,
     memberships,
     payments,
+    rules,
     sessions,
     training_plans,
     trainings,
@@ -489,6 +491,18 @@ class History:
             payment.delete(self._at)
             self._record(payment)
 
+    def adopt_rules(self, _: int, __: int) -> None:
+        if not self.living(ClubRules):
+            rules: Facts = {"paid_days": 30, "payment_patience_hours": 24, "timezone": "UTC"}
+            self._new(ClubRules.adopt({**rules, "shared_memberships": False}, self._at))
+
+    def change_rules(self, one: int, other: int) -> None:
+        rules = self.one(ClubRules, 0)
+        if rules is not None:
+            changes: Facts = {"paid_days": 30 + one, "shared_memberships": bool(other % 2)}
+            rules.change(changes, (), self._at)
+            self._record(rules)
+
     def draw_up_report(self, _: int, __: int) -> None:
         number = self._next(Report)
         self.reported[number] = [u.row() for u in self._all[User].values() if isinstance(u, User)]
@@ -510,6 +524,7 @@ def _address(number: int) -> str:
 OPENING = [
     (action, number)
     for action in (
+        "adopt_rules",
         "register_user",
         "add_membership",
         "register_client",
@@ -621,6 +636,7 @@ async def shown_by_tables(connection: psycopg.AsyncConnection[Any]) -> dict[str,
         "pinned": await _shown(connection, training_plans.PINNED_LISTING),
         "payments": await _shown(connection, payments.LISTING),
         "sessions": await _shown(connection, sessions.LISTING),
+        "rules": await _shown(connection, rules.LISTING),
     }
     for name, sql in {
         "versions": "SELECT aggregate_id, version FROM aggregate_versions",
@@ -663,6 +679,7 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
         ),
         "payments": [payment.row() for payment in history.living(Payment)],
         "sessions": list(history.signed_in.values()),
+        "rules": [rules.row() for rules in history.living(ClubRules)],
         "versions": {a.id: a.version for a in history.everything()},
         "admissions": {
             c.number: datetime.fromisoformat(c.until) for c in history.living(Client) if c.until

@@ -365,7 +365,7 @@ async def test_all_who_start_at_once_on_an_empty_database_find_the_tables(
 
     async def opened() -> None:
         async with open_club(fresh, building=True):
-            assert await rows_of(empty_database) == []
+            assert await ask(empty_database, "SELECT FROM users") == []
 
     await asyncio.gather(*(opened() for _ in range(3)))
 

@@ -79,6 +79,8 @@ GOES_OUT: Mapping[str, tuple[str, ...]] = {
     "payment.refunded": ("occurred_at", "client_id"),
     "payment.refund-announced": ("occurred_at",),
     "provider.secret-added": ("number_of_secret",),
+    "rules.adopted": ("paid_days", "payment_patience_hours", "shared_memberships", "timezone"),
+    "rules.changed": ("paid_days", "payment_patience_hours", "shared_memberships", "timezone"),
     "report.drawn-up": (
         "report_date_start",
         "report_date_end",
@@ -121,6 +123,7 @@ CHANGING: Mapping[str, set[str]] = {
     "client.details-changed": PERSON,
     "exercise.details-changed": {*CATALOGUED},
     "membership.details-changed": {"description", "access_level"},
+    "rules.changed": {"paid_days", "payment_patience_hours", "shared_memberships", "timezone"},
     "payment.details-changed": {"client_id", "membership_id", "timestamp"},
     "training.details-changed": {
         "training_type",
