@@ -14,7 +14,7 @@ from application.bus import Bus
 from application.clients import LapseClient
 from application.command import Command, Context
 from application.payments import ExpirePayment
-from application.ports.ledger import LedgerUnavailable, Overloaded
+from application.ports.ledger import LedgerUnavailable, Overloaded, UnreadableHistory
 from application.ports.services import Services
 from domain.refusals import Busy, Conflict, NotFound
 
@@ -41,7 +41,8 @@ async def expire_what_is_due(bus: Bus, services: Services) -> int:
 async def _done(bus: Bus, command: Command, context: Context) -> bool:
     try:
         outcome = await bus.execute(command, context)
-    except (Conflict, NotFound):
-        # Settled, prolonged or deleted in the meantime: there is nothing left to do.
+    except (Conflict, NotFound, UnreadableHistory):
+        # Settled, prolonged or deleted in the meantime: there is nothing left to do. Or it is for
+        # a newer release to do.
         return False
     return outcome.position > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, TypeVar
 
+from application.ports.ledger import UnreadableHistory
 from application.ports.services import Services
 from domain.aggregate import Aggregate
 
@@ -63,10 +64,13 @@ def working_copy(aggregate: A) -> A:
 
 
 def replay(events: Any) -> Aggregate:
-    """The aggregate that these events make."""
+    """The aggregate that these events make; raises UnreadableHistory where they make none."""
     aggregate: Aggregate | None = None
-    for event in events:
-        aggregate = event.mutate(aggregate)
+    try:
+        for event in events:
+            aggregate = event.mutate(aggregate)
+    except Exception as fault:
+        raise UnreadableHistory from fault
     if aggregate is None:
         raise ValueError("an aggregate has at least one event")
     return aggregate

@@ -10,7 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from application.limits import TooManyAttempts
-from application.ports.ledger import LedgerUnavailable, OutcomeUnknown, Overloaded
+from application.ports.ledger import (
+    LedgerUnavailable,
+    OutcomeUnknown,
+    Overloaded,
+    UnreadableHistory,
+)
 from application.ports.queries import UnreadableCursor
 from application.ports.signing_in import (
     ChannelUnavailable,
@@ -47,6 +52,7 @@ STATUS: Mapping[type[Exception], int] = {
     OutcomeUnknown: 503,
     LedgerUnavailable: 503,
     Overloaded: 503,
+    UnreadableHistory: 503,
     UnreadableCursor: 422,
 }
 """The status of each kind of no; the first that fits counts."""

@@ -23,8 +23,21 @@ class Reference(NamedTuple):
 
 
 def seen(reference: Reference) -> str:
-    """SQL for the position of the read tables and all who refer to the number at it."""
-    return f"SELECT ({POSITION}), ARRAY(SELECT id FROM ({reference.sql}) AS referring ORDER BY id)"
+    """SQL for the position of the read tables and all who refer to the number at it.
+
+    And for what the tables do not show yet: the position of the ledger, and the events up to it
+    that may have added others, as parallel arrays of aggregates and facts.
+    """
+    return f"""
+    WITH shown AS (SELECT ({POSITION}) AS position), since AS (
+        SELECT originator_id, state FROM ledger_events, shown
+        WHERE notification_id > shown.position AND topic = ANY(%s)
+    )
+    SELECT ARRAY(SELECT id FROM ({reference.sql}) AS referring ORDER BY id),
+           (SELECT coalesce(max(notification_id), 0) FROM ledger_events),
+           ARRAY(SELECT originator_id FROM since ORDER BY 1),
+           ARRAY(SELECT state FROM since ORDER BY originator_id)
+    """
 
 
 HOLDING = (clients.Registered.TOPIC, clients.MembershipChanged.TOPIC)

@@ -80,6 +80,10 @@ class OutcomeUnknown(LedgerUnavailable):
     """The database went away in the middle of the commit: it may have happened, or not."""
 
 
+class UnreadableHistory(Exception):
+    """What happened to this was recorded by a newer release, which this one cannot read."""
+
+
 class Overloaded(Exception):
     """More commands are waiting than can be answered in time."""
 
@@ -96,7 +100,10 @@ class Ledger(Protocol):
         ...
 
     async def streams(self, ids: Sequence[str]) -> Mapping[str, Sequence[Event]]:
-        """The events of each of these aggregates, in order; none for one that is not there."""
+        """The events of each of these aggregates, in order; none for one that is not there.
+
+        Raises UnreadableHistory where this release cannot read one of them.
+        """
         ...
 
     async def ids(self, kind: str) -> Sequence[str]:

@@ -26,7 +26,10 @@ class ReadSide(Protocol):
         ...
 
     async def referring(self, reference: str, number: int) -> Seen:
-        """Who refers to this number, `reference` being one of `projections.references`."""
+        """Who may refer to this number, `reference` being one of `projections.references`.
+
+        All who do are among them; who did, or is about to be read anew, may be, too.
+        """
         ...
 
     async def shared_memberships(self) -> Seen:

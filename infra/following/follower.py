@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from infra.faults import Fault
 from infra.ledger.feed import Unreadable
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import CHANNEL
@@ -153,6 +154,8 @@ def standstill_of(fault: Exception) -> Standstill:
     match fault:
         case Unreadable() | Tripped() | Stuck():
             return Standstill(fault.reason, position=fault.position, topic=fault.topic)
+        case Fault():
+            return Standstill(str(fault).partition("\n")[0])
         case StandsAside():
             return Standstill(str(fault), aside=True)
         case psycopg.Error():

@@ -8,6 +8,7 @@ from datetime import datetime
 from application.ports.ledger import NothingSince
 from application.ports.read_side import Seen
 from infra.following.watch import Watch
+from infra.ledger.conditions import UNREADABLE, fact_in
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.postgres import Postgres
 from projections import clients, payments
@@ -30,12 +31,18 @@ class PostgresReadSide:
         return await self._watch.reached(position, LONGEST_WAIT)
 
     async def referring(self, reference: str, number: int) -> Seen:
-        """Who refers to the number, as of a position that is as new as it can be."""
-        await self.reached(await self._ledger.head())
+        """Who refers to the number, or did: the tables, and what the ledger has beyond them."""
         found = REFERENCES[reference]
-        ((position, numbers),) = await self._postgres.rows(seen(found), [number])
-        condition = NothingSince(position, found.topics, found.field, number)
-        return Seen(tuple(numbers), condition)
+        ((numbers, head, streams, states),) = await self._postgres.rows(
+            seen(found), [list(found.topics), number]
+        )
+        since = [
+            int(stream.rpartition("-")[2])
+            for stream, state in zip(streams, states, strict=True)
+            if fact_in(state, found.field) in {number, UNREADABLE}
+        ]
+        condition = NothingSince(head, found.topics, found.field, number)
+        return Seen(tuple(sorted({*numbers, *since})), condition)
 
     async def shared_memberships(self) -> Seen:
         """The memberships that several clients hold, as of a position as new as it can be."""

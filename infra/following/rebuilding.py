@@ -23,7 +23,7 @@ from infra.following.projecting import TablesOlder
 from infra.ledger import feed
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, SCHEMA_LOCK
-from projections.engine.folding import Changes, fold_batch
+from projections.engine.folding import Changes, Tripped, fold_batch
 from projections.engine.model import Group
 from projections.engine.schema import add_constraints, create_tables, create_types
 from projections.engine.table import Switch
@@ -77,6 +77,13 @@ class TablesBuiltUpon(ReadTablesError):
 
 class TablesTooStrict(ReadTablesError):
     """The ledger holds what the tables, as they are set now, do not allow: {reason}."""
+
+
+class RebuildStopped(ReadTablesError):
+    """The ledger was followed up to position {position} ({topic}) and no further: {reason}.
+
+    The tables in use stay as they are.
+    """
 
 
 class TablesBusy(ReadTablesError):
@@ -140,9 +147,17 @@ async def rebuild(postgres: Postgres, group: Group, progress: Progress = lambda 
     """Build all tables of the group again and swap them in.
 
     Raises RebuildRunning where another process is at it, and another ReadTablesError where the
-    tables cannot be exchanged; Unreadable or Tripped at an event that cannot be taken. Then those
-    in use stay as they are.
+    tables cannot be exchanged, or an event cannot be taken. Then those in use stay as they are.
     """
+    try:
+        return await _rebuild(postgres, group, progress)
+    except (feed.Unreadable, Tripped) as stopped:
+        raise RebuildStopped(
+            position=stopped.position, topic=stopped.topic, reason=stopped.reason
+        ) from stopped
+
+
+async def _rebuild(postgres: Postgres, group: Group, progress: Progress) -> Rebuilt:
     async with (
         await postgres.connect(autocommit=True) as connection,
         await postgres.connect(autocommit=True) as reader,
@@ -266,6 +281,7 @@ async def _compare(
     async with reader.transaction():
         await reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await reader.execute("SET LOCAL statement_timeout = 0")
+        await reader.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         position = await _position(reader, group)
         in_use = [await _checksum(reader, f"public.{table.name}") for table in group.tables]
         if builder.position > position:

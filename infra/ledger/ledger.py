@@ -8,9 +8,9 @@ from itertools import groupby
 
 import orjson
 
-from application.ports.ledger import Receipt, ReceiptKey, Submission
+from application.ports.ledger import Receipt, ReceiptKey, Submission, UnreadableHistory
 from domain.aggregate import Event
-from infra.ledger.mapper import to_event, to_stored
+from infra.ledger.mapper import UnreadableEvent, to_event, to_stored
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, SEQUENCES
 from infra.ledger.writer import Entry, Writer
@@ -80,20 +80,29 @@ class PostgresLedger:
 
     async def streams(self, ids: Sequence[str]) -> Mapping[str, Sequence[Event]]:
         """The events of these aggregates; loads under way at the same time share a query."""
-        return await self._streams.get_all(ids)
+        found = await self._streams.get_all(ids)
+        read: dict[str, Sequence[Event]] = {}
+        for stream, events in found.items():
+            if isinstance(events, UnreadableEvent):
+                raise UnreadableHistory from events
+            read[stream] = events
+        return read
 
     async def ids(self, kind: str) -> Sequence[str]:
         """The ids of all aggregates of a kind that has few."""
         between = [f"{kind}-", f"{kind}."]  # a dot is what comes after a hyphen
         return [row[0] for row in await self._postgres.rows(_IDS, between)]
 
-    async def _read_streams(self, ids: Sequence[str]) -> dict[str, list[Event]]:
+    async def _read_streams(self, ids: Sequence[str]) -> dict[str, list[Event] | UnreadableEvent]:
+        """Each stream by itself: one that cannot be read is no fault of those beside it."""
+        found: dict[str, list[Event] | UnreadableEvent] = {stream: [] for stream in ids}
         rows = await self._postgres.rows(_STREAMS, [list(ids)])
-        found = {
-            stream: [to_event(*row) for row in group]
-            for stream, group in groupby(rows, key=lambda row: row[0])
-        }
-        return {stream: found.get(stream, []) for stream in ids}
+        for stream, group in groupby(rows, key=lambda row: row[0]):
+            try:
+                found[stream] = [to_event(*row) for row in group]
+            except UnreadableEvent as unreadable:
+                found[stream] = unreadable
+        return found
 
     async def receipt(self, key: ReceiptKey) -> Receipt | None:
         """What became of the command of this key."""

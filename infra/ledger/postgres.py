@@ -20,6 +20,10 @@ LONGEST_WAIT = 2.0
 """Seconds to wait for one of them, or for a connection to be made."""
 
 
+class TablesOfAnotherRelease(LedgerUnavailable):
+    """The read tables are those of another release, and this one cannot read them."""
+
+
 class JsonAsBytes(Loader):
     """JSON made by Postgres goes to the network as it is."""
 
@@ -68,6 +72,8 @@ class Postgres:
             return await self._rows(sql, params)
         except psycopg.errors.ReadOnlySqlTransaction as closed:
             raise LedgerUnavailable(str(closed).strip()) from closed
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as other:
+            raise TablesOfAnotherRelease(str(other).partition("\n")[0]) from other
         except psycopg.OperationalError:
             # The server may have been restarted under an idle pool: replace what is broken.
             await self._pool.check()
@@ -89,7 +95,9 @@ _SETTINGS: dict[str, Any] = {
     "connect_timeout": int(LONGEST_WAIT),
     "options": (
         "-c timezone=UTC -c search_path=public -c jit=off "
-        "-c statement_timeout=60s -c lock_timeout=30s"
+        "-c statement_timeout=60s -c lock_timeout=30s "
+        # Whoever is frozen, or gone, in the middle of a transaction loses it, and what it locked.
+        "-c idle_in_transaction_session_timeout=10s"
     ),
     "application_name": "club",
     # A server that vanishes without a word is noticed within seconds, not after the kernel's

@@ -28,6 +28,8 @@ from application.ports.ledger import (
     Receipt,
     StaleDecision,
 )
+from infra.ledger.conditions import Unseen
+from infra.ledger.feed import LAST
 from infra.ledger.schema import CHANNEL, LOCK
 
 MOST_WAITING = 4096
@@ -86,12 +88,10 @@ SELECT
                       WHERE r.source = asked.source AND r.key = asked.key))
 """
 
-# Whether something came after a position that a decision on the read tables did not see.
+# What came after a position that decisions on the read tables rest on.
 _SINCE = """
-SELECT EXISTS (
-    SELECT FROM ledger_events
-    WHERE notification_id > %s AND topic = ANY(%s)
-      AND (%s::text IS NULL OR (convert_from(state, 'UTF8')::json ->> %s)::bigint = %s))
+SELECT notification_id, topic, state FROM ledger_events
+WHERE notification_id > %s AND topic = ANY(%s)
 """
 
 # The events of a batch; one announcement tells where it ended.
@@ -349,23 +349,14 @@ async def _hold(
     ahead: Sequence[Entry],
 ) -> bool:
     """Whether nothing came that these decisions did not see, in the ledger or in this batch."""
-    for condition in conditions:
-        if any(e.topic in condition.topics for entry in ahead for e in entry.events):
-            return False
-        cursor = await connection.execute(
-            _SINCE,
-            [
-                condition.position,
-                list(condition.topics),
-                condition.field,
-                condition.field,
-                condition.value,
-            ],
-        )
-        row = await cursor.fetchone()
-        if row is not None and row[0]:
-            return False
-    return True
+    topics = {topic for condition in conditions for topic in condition.topics}
+    cursor = await connection.execute(
+        _SINCE, [min(condition.position for condition in conditions), list(topics)]
+    )
+    came = await cursor.fetchall()
+    came += [(LAST, e.topic, e.state) for entry in ahead for e in entry.events if e.topic in topics]
+    unseen = Unseen(conditions)
+    return not any(unseen.is_said(*event) for event in came)
 
 
 def _row(

@@ -23,7 +23,7 @@ from application.bus import Bus, Outcome, StillInFlight
 from application.catalogue import COMMANDS
 from application.command import Command, Context
 from application.fields import LARGEST_ID
-from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey
+from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey, UnreadableHistory
 from application.ports.queries import Queries
 from application.ports.signing_in import Callers, InvalidToken, StoreUnavailable
 from domain.refusals import Busy, Refusal
@@ -80,7 +80,7 @@ class CommandsIn:
             body = await self._body(entry, outcome)
         except (LedgerUnavailable, Overloaded, StoreUnavailable) as away:
             raise Unavailable(type(away).__name__) from away
-        except (Busy, StillInFlight) as taken:
+        except (Busy, StillInFlight, UnreadableHistory) as taken:
             raise Later(type(taken).__name__) from taken
         except Unusable as unusable:
             detail, errors = unusable.detail[:LONGEST_DETAIL], _errors(unusable)

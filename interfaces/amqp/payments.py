@@ -9,7 +9,7 @@ from application.bus import Bus, StillInFlight
 from application.command import Context
 from application.fields import Moment
 from application.payments import PaymentReport, ReportPayment
-from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey
+from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey, UnreadableHistory
 from application.ports.signatures import Signatures, Unsigned
 from domain.refusals import Busy, Refusal
 from domain.values import Role
@@ -41,6 +41,8 @@ class PaymentsIn:
             raise Unusable(type(no).__name__.lower(), type(no).__doc__ or "") from no
         except LedgerUnavailable as away:
             raise Unavailable(type(away).__name__) from away
+        except UnreadableHistory as unreadable:
+            raise Later(type(unreadable).__name__) from unreadable
         news = read(ReportedPayment, message.body)
         if news.type != TYPE:
             raise Unusable("unknown-type", f"There is no {news.type!r} here, only {TYPE!r}.")
@@ -61,7 +63,7 @@ class PaymentsIn:
             await self._bus.execute(ReportPayment(news.data, news.time), context)
         except (LedgerUnavailable, Overloaded) as away:
             raise Unavailable(type(away).__name__) from away
-        except (Busy, StillInFlight) as taken:
+        except (Busy, StillInFlight, UnreadableHistory) as taken:
             raise Later(type(taken).__name__) from taken
         except Refusal as refusal:
             raise Unusable(refusal.code, refusal.detail) from refusal

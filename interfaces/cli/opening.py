@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from application.access import THE_CLUB
 from application.bus import Outcome
 from application.command import Command, Context
-from application.ports.ledger import LedgerUnavailable
+from application.ports.ledger import LedgerUnavailable, UnreadableHistory
 from application.ports.queries import Lookup
 from domain.refusals import NotFound, Refusal
 from infra.bootstrap import Club, open_club
@@ -82,6 +82,8 @@ def in_plain_words() -> Iterator[None]:
         yield
     except Refusal as refusal:
         complain(refusal.detail)
+    except UnreadableHistory as newer:
+        complain(type(newer).__doc__ or "")
     except (LedgerUnavailable, psycopg.OperationalError) as lost:
         complain(f"The database cannot be reached: {str(lost).strip()}")
     except Fault as missing:

@@ -6,18 +6,17 @@ themselves, so one that is late, comes twice or meets its twin in another worker
 
 from __future__ import annotations
 
-import asyncio
 import warnings
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_shutdown, worker_shutdown
 
 from application.housekeeping import LATER, expire_what_is_due
-from infra.bootstrap import Club, open_club
+from infra.bootstrap import Club
+from infra.kept_open import KeptOpen
 from infra.logs import set_up_logs
 from infra.settings import Settings
 
@@ -29,6 +28,7 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 
 settings = Settings()
 logger = structlog.get_logger("tasks")
+_open_club = KeptOpen(settings)
 
 app = Celery("club", broker=settings.amqp_url or "memory://")
 app.conf.update(
@@ -81,7 +81,7 @@ def expire() -> None:
     async def expired(club: Club) -> int:
         return await expire_what_is_due(club.bus, club.services)
 
-    done = _with_club(expired)
+    done = _open_club.do(expired)
     if done:
         logger.info("housekeeping.expired", commands=done)
 
@@ -94,12 +94,11 @@ def forget_receipts() -> None:
         await club.ledger.forget_receipts(settings.receipt_hours)
         return 0
 
-    _with_club(forgotten)
+    _open_club.do(forgotten)
 
 
-def _with_club(work: Callable[[Club], Awaitable[int]]) -> int:
-    async def opened() -> int:
-        async with open_club(settings, projecting=False) as club:
-            return await work(club)
-
-    return asyncio.run(opened())
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+@worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _close(**_: Any) -> None:
+    """Close the club at the end of the process."""
+    _open_club.close()
