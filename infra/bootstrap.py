@@ -220,7 +220,7 @@ def _wire(
     provider_secrets = ProviderSecrets(settings.home)
     tokens = SignedTokens(keys, settings.issuer)
     marks = Marks(store)
-    callers = Callers(tokens, postgres.rows, marks, settings.access_token_minutes * 60)
+    callers = Callers(tokens, postgres.rows, settings.access_token_minutes * 60)
     bus = Bus(services, callers.witness)
     return Club(
         settings=settings,

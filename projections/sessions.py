@@ -77,13 +77,3 @@ LISTING = Listing(
     only="s.ended_at IS NULL AND s.ends_at > now()",
 )
 """Sessions that go on."""
-
-# Who tokens stand for: the user and the role, of users who are not deleted and whose session (0
-# for none) has not ended. A session that the table does not show yet has not ended.
-CALLERS = """
-SELECT asked.user_id, asked.session_id, u.role::text
-FROM unnest(%s::bigint[], %s::bigint[]) AS asked (user_id, session_id)
-JOIN users AS u ON u.id = asked.user_id
-LEFT JOIN sessions AS s ON s.id = asked.session_id
-WHERE u.deleted_at IS NULL AND s.ended_at IS NULL AND coalesce(s.user_id = u.id, TRUE)
-"""

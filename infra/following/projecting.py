@@ -90,6 +90,7 @@ class Projector:
             held = await connection.execute(_HOLD, [self.group.name])
             rows = await feed.fetch(connection, self._position, self._limit)
         position = self._ours(await held.fetchone())
+        self._watch.advance(position)
         if position != self._position:
             rows = await feed.fetch(connection, position, self._limit)
         batch = feed.read(rows, position, self.group.kinds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from typing import Any, cast
@@ -60,11 +61,19 @@ def to_event(originator_id: str, version: int, topic: str, state: bytes) -> Even
     if b'"class_version"' in state:  # only versions after the first are written down
         _refuse_newer(kind, state)
     try:
-        return cast(
-            "Event", _mapper.to_domain_event(StoredEvent(originator_id, version, topic, state))
-        )
+        stored = StoredEvent(originator_id, version, topic, state)
+        event = cast("Event", _mapper.to_domain_event(stored))
     except Exception as fault:
         raise UnreadableEvent(f"{type(fault).__name__} while it was read") from fault
+    if not vars(event).keys() >= _fields(kind):
+        raise UnreadableEvent("facts are missing in it that such an event has")
+    return event
+
+
+@cache
+def _fields(kind: type[Event]) -> frozenset[str]:
+    """The facts that an event of this kind has; without them a projector would pass it by."""
+    return frozenset(field.name for field in fields(kind))  # type: ignore[arg-type]
 
 
 def _refuse_newer(kind: type[Event], state: bytes) -> None:

@@ -14,11 +14,11 @@ from application.ports.signing_in import InvalidToken
 from domain import sessions, users
 from domain.aggregate import Event
 from domain.values import Role
+from infra.ledger.conditions import fact_in
+from infra.ledger.mapper import UnreadableEvent, to_event
 from infra.secrets.tokens import SignedTokens
-from infra.short_lived import Marks
 from projections.engine.batching import Batcher
 from projections.engine.reads import Rows
-from projections.sessions import CALLERS
 
 FRESH = 2.0
 """Seconds for which a caller is believed: so soon a new role or the end of a session counts."""
@@ -31,6 +31,28 @@ Bearer = tuple[int, int]
 """The user and the session that a token names; session 0 for none."""
 
 
+# Of users who are not deleted, and of sessions (0 for none) that have not ended: the event that
+# gave the user a role, and the one that opened the session. Nothing comes after an end.
+_STANDING = f"""
+SELECT asked.user_id, asked.session_id, role.topic, role.state, opened.state
+FROM unnest(%s::bigint[], %s::bigint[]) AS asked (user_id, session_id)
+CROSS JOIN LATERAL (
+    SELECT topic, state FROM ledger_events WHERE originator_id = 'user-' || asked.user_id
+        AND topic IN ('{users.Registered.TOPIC}', '{users.RoleChanged.TOPIC}')
+    ORDER BY originator_version DESC LIMIT 1) AS role
+CROSS JOIN LATERAL (
+    SELECT topic FROM ledger_events WHERE originator_id = 'user-' || asked.user_id
+    ORDER BY originator_version DESC LIMIT 1) AS last_of_user
+LEFT JOIN LATERAL (
+    SELECT topic FROM ledger_events WHERE originator_id = 'session-' || asked.session_id
+    ORDER BY originator_version DESC LIMIT 1) AS last_of_session ON TRUE
+LEFT JOIN ledger_events AS opened ON opened.originator_id = 'session-' || asked.session_id
+    AND opened.originator_version = 1
+WHERE last_of_user.topic <> '{users.Deleted.TOPIC}'
+  AND coalesce(last_of_session.topic <> '{sessions.Ended.TOPIC}', TRUE)
+"""  # noqa: S608 - made of constants
+
+
 class _Known(NamedTuple):
     caller: Caller | None
     until: float
@@ -39,17 +61,16 @@ class _Known(NamedTuple):
 class Callers:
     """Knows who a token stands for, and what they may do now.
 
-    The truth about a session is in the log, and read from its table. Its end is also marked in
-    the store of what is short-lived, for a table that is behind; without the store, the table
-    alone decides. This process remembers by itself which sessions it has ended.
+    That is asked of the log, not of tables, which may be behind or stand still: a role that was
+    taken away, a deletion or the end of a session holds at once in the process where it happened,
+    and everywhere within the time for which a caller is believed.
     """
 
-    def __init__(self, tokens: SignedTokens, rows: Rows, marks: Marks, mark_seconds: float) -> None:
-        """A session is marked for `mark_seconds`, the longest life of an access token."""
+    def __init__(self, tokens: SignedTokens, rows: Rows, token_seconds: float) -> None:
+        """`rows` asks the ledger; `token_seconds` is the longest life of an access token."""
         self._tokens = tokens
         self._rows = rows
-        self._marks = marks
-        self._mark_seconds = mark_seconds
+        self._token_seconds = token_seconds
         self._known: OrderedDict[Bearer, _Known] = OrderedDict()
         self._ended: OrderedDict[int, float] = OrderedDict()
         """Sessions that ended here, and until when that matters, the earliest first."""
@@ -73,14 +94,13 @@ class Callers:
         return known.caller
 
     async def witness(self, events: Sequence[Event]) -> None:
-        """Believe nobody any longer to whom this happened, and mark sessions that ended."""
+        """Believe nobody any longer to whom this happened."""
         for event in events:
             match event:
                 case sessions.TokenReused():
                     logger.warning("session.token-reused", session=event.number)
                 case sessions.Ended():
                     self._remember_end(event.number)
-                    await self._marks.put(_mark(event.number), b"", self._mark_seconds)
                 case users.RoleChanged() | users.Deleted():
                     self._forget(event.number)
                 case _:
@@ -90,7 +110,7 @@ class Callers:
         now = time.monotonic()
         while self._ended and next(iter(self._ended.values())) < now:
             self._ended.popitem(last=False)
-        self._ended[session_id] = now + self._mark_seconds
+        self._ended[session_id] = now + self._token_seconds
 
     def _forget(self, user_id: int) -> None:
         for bearer in [known for known in self._known if known[0] == user_id]:
@@ -99,21 +119,15 @@ class Callers:
     async def _fetch(self, bearers: Sequence[Bearer]) -> dict[Bearer, Caller | None]:
         found: dict[Bearer, Caller | None] = dict.fromkeys(bearers)
         asked = [list(numbers) for numbers in zip(*bearers, strict=True)]
-        for user_id, session_id, role in await self._rows(CALLERS, asked):
-            caller = Caller.user(user_id, Role(role), session_id or None)
-            found[user_id, session_id] = caller
-        await self._take_out_marked(found)
+        for user_id, session_id, topic, state, opened in await self._rows(_STANDING, asked):
+            owner = user_id if opened is None else fact_in(opened, "user_id")
+            try:
+                event = to_event(users.User.stream(user_id), 1, topic, state)
+            except UnreadableEvent as unreadable:
+                logger.warning("caller.unreadable", user=user_id, reason=str(unreadable))
+                continue
+            assert isinstance(event, users.Registered | users.RoleChanged)  # noqa: S101 - asked for
+            if owner == user_id:
+                caller = Caller.user(user_id, Role(event.role), session_id or None)
+                found[user_id, session_id] = caller
         return found
-
-    async def _take_out_marked(self, found: dict[Bearer, Caller | None]) -> None:
-        with_session = [bearer for bearer in found if bearer[1]]
-        if not with_session:
-            return
-        marks = await self._marks.get(*(_mark(session_id) for _, session_id in with_session))
-        for bearer, mark in zip(with_session, marks, strict=True):
-            if mark is not None:
-                found[bearer] = None
-
-
-def _mark(session_id: int) -> str:
-    return f"ended:{session_id}"

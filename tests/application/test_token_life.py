@@ -38,15 +38,15 @@ from application.sign_in import (
     WrongCredentials,
 )
 from application.users import ChangeUser, DeleteUser
+from domain import sessions, users
 from domain.refusals import NotFound
 from domain.sessions import Ending, Session
 from domain.users import ForeignTelegram, NoTelegram, User, UserDeleted
 from domain.values import Role
+from infra.ledger.mapper import to_stored
 from infra.secrets.callers import Callers
 from infra.secrets.keys import Key, Keys
 from infra.secrets.tokens import SignedTokens
-from infra.short_lived import InProcessStore, Marks
-from projections.sessions import CALLERS
 from tests.application.scene import Door, user_changes, visit
 
 T = TypeVar("T")
@@ -174,20 +174,26 @@ class Club(Door):
         signed = TimedTokens(keys)
         super().__init__(signed, UNLIMITED)
         self.keys, self.signed = keys, signed
-        marks = Marks(InProcessStore(self.clock.seconds))
-        self.callers = Callers(signed, self._rows, marks, ACCESS.total_seconds())
+        self.callers = Callers(signed, self._rows, ACCESS.total_seconds())
         self.bus = Bus(self.services, self.callers.witness)
         self.sign_in = self.through(CodeChannel(link=self.telegram.link))
 
     async def _rows(self, sql: str, asked: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """What the query of callers finds in the tables."""
-        assert sql == CALLERS
-        users = {r["id"]: r for r in self.rows("users") if r.get("deleted_at") is None}
-        over = {r["id"] for r in self.rows("sessions") if r.get("ended_at") is not None}
+        """What the query of callers finds in the ledger."""
+        assert "ledger_events" in sql
+        deleted = {e.originator_id for e in self.ledger.events if isinstance(e, users.Deleted)}
+        over = {e.originator_id for e in self.ledger.events if isinstance(e, sessions.Ended)}
+        roles = {
+            event.number: to_stored(event)
+            for event in self.ledger.events
+            if isinstance(event, users.Registered | users.RoleChanged)
+        }
         return [
-            (user_id, session_id, users[user_id]["role"])
+            (user_id, session_id, roles[user_id].topic, roles[user_id].state, None)
             for user_id, session_id in zip(*asked, strict=True)
-            if user_id in users and session_id not in over
+            if user_id in roles
+            and f"user-{user_id}" not in deleted
+            and f"session-{session_id}" not in over
         ]
 
     async def caller(self, signed: Signed) -> Caller | None:

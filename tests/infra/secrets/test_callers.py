@@ -24,11 +24,11 @@ from domain.sessions import Ended, Ending, Session
 from domain.users import User
 from domain.values import Role
 from infra.bootstrap import Club, open_club
+from infra.ledger.mapper import to_stored
 from infra.secrets.callers import FRESH, Callers
 from infra.secrets.keys import Keys
 from infra.secrets.tokens import SignedTokens
 from infra.settings import Settings
-from infra.short_lived import InProcessStore, Marks
 from tests.application.fakes import A_MORNING
 from tests.servers import RedisServer, private_redis
 from tests.waiting import until
@@ -167,7 +167,7 @@ async def test_a_session_that_the_table_does_not_show_yet_is_open(club: Club) ->
     assert await role_of(club, unknown) is Role.USER
 
 
-async def test_while_the_tables_are_behind_the_mark_alone_refuses(
+async def test_tables_that_are_behind_let_nobody_in_whose_session_ended(
     settings: Settings, redis: RedisServer
 ) -> None:
     async with two_clubs(settings, redis, projecting=False) as (here, there, ada):
@@ -178,7 +178,7 @@ async def test_while_the_tables_are_behind_the_mark_alone_refuses(
         assert await role_of(there, ada.token) is None
 
 
-async def test_without_the_store_the_table_alone_refuses(
+async def test_no_store_is_needed_to_refuse(
     settings: Settings, redis: RedisServer, moment: SimpleNamespace
 ) -> None:
     async with two_clubs(settings, redis, projecting=True) as (here, there, ada):
@@ -222,10 +222,10 @@ async def test_a_look_that_began_before_the_end_of_a_session_does_not_bring_it_b
     async def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         looking.set()
         await go_on.wait()
-        return [(7, 8, "USER")]
+        return [standing(7, 8)]
 
     tokens = SignedTokens(Keys(settings.home), "club")
-    callers = Callers(tokens, rows, Marks(InProcessStore()), LIFE)
+    callers = Callers(tokens, rows, LIFE)
     token = tokens.access_token(7, 8, LIFE)
     slow = asyncio.create_task(callers.of(token))
     await looking.wait()
@@ -234,6 +234,17 @@ async def test_a_look_that_began_before_the_end_of_a_session_does_not_bring_it_b
     await asyncio.wait([slow])
     with pytest.raises(InvalidToken):
         await callers.of(token)
+
+
+def standing(user_id: int, session_id: int) -> tuple[Any, ...]:
+    """What the ledger answers of a USER."""
+    user = User.register(
+        user_id, username="ada", email="", password_hash="", role=Role.USER, at=A_MORNING
+    )
+    (registered,) = user.collect_events()
+    assert isinstance(registered, Event)
+    stored = to_stored(registered)
+    return user_id, session_id, stored.topic, stored.state, None
 
 
 def an_end(session_id: int) -> Event:
@@ -311,7 +322,7 @@ class Table:
     async def rows(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         asked = list(zip(*params, strict=True))
         self.looks += asked
-        return [(user_id, session_id, "USER") for user_id, session_id in asked]
+        return [standing(user_id, session_id) for user_id, session_id in asked]
 
 
 @pytest.fixture
@@ -322,7 +333,7 @@ def table() -> Table:
 @pytest.fixture
 def callers(table: Table, settings: Settings) -> Callers:
     tokens = SignedTokens(Keys(settings.home), "club")
-    return Callers(tokens, table.rows, Marks(InProcessStore()), LIFE)
+    return Callers(tokens, table.rows, LIFE)
 
 
 async def asks(callers: Callers, settings: Settings, user_id: int) -> Caller:
