@@ -40,13 +40,16 @@ def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -
 
 
 def launched(
-    command: Sequence[str | Path], environment: Mapping[str, str], log: Path
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    log: Path,
+    checkout: Path = CHECKOUT,
 ) -> subprocess.Popen[bytes]:
     """A process in a session of its own, as in a terminal of its own; what it says is logged."""
     with log.open("ab") as said:
         return subprocess.Popen(
             command,
-            cwd=CHECKOUT,
+            cwd=checkout,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=said,
@@ -57,6 +60,10 @@ def launched(
 
 class Service:
     """One home, the service in it, and the command line beside it."""
+
+    checkout = CHECKOUT
+    command: Sequence[str | Path] = (CLUB,)
+    """The command line, run in the checkout."""
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
@@ -79,12 +86,13 @@ class Service:
         assert self._process is not None
         return self._process
 
-    def launch(self, command: Sequence[str] = CLUB_RUN) -> None:
+    def launch(self, command: Sequence[str | Path] | None = None) -> None:
         """Start it; what it said before is gone."""
         self.said.unlink(missing_ok=True)
-        self._process = launched(command, self.environment, self.said)
+        run = (*self.command, "run") if command is None else command
+        self._process = launched(run, self.environment, self.said, self.checkout)
 
-    def start(self, command: Sequence[str] = CLUB_RUN) -> None:
+    def start(self, command: Sequence[str | Path] | None = None) -> None:
         """Start it and wait until it is open."""
         self.launch(command)
         until(self.is_open, f"the club is open; it said: {self.said.read_text()}")
@@ -140,8 +148,8 @@ class Service:
     def club(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run `club` on the same home."""
         return subprocess.run(
-            [CLUB, *arguments],
-            cwd=CHECKOUT,
+            [*self.command, *arguments],
+            cwd=self.checkout,
             env=self.environment,
             input=given,
             capture_output=True,
