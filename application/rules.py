@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import Field, Strict, StringConstraints
@@ -11,7 +11,6 @@ from application.access import Permission
 from application.command import Command
 from application.fields import Body, Flag
 from application.work import Result, Work, result_of
-from domain.refusals import NotFound
 from domain.rules import THE_ONE, ClubRules
 
 
@@ -62,7 +61,7 @@ async def change_rules(command: ChangeRules, work: Work) -> Result:
     work.must_reach_all(Permission.RULES_CHANGE)
     rules = await work.find(ClubRules, THE_ONE)
     if rules is None:
-        raise NotFound(what="set of rules", id=THE_ONE)
+        rules = work.add(ClubRules.adopt(asdict(work.services.first_rules), work.at))
     work.must_match(rules)
     shared = await work.shared_memberships() if "shared_memberships" in command.facts else ()
     rules.change(command.facts, shared, work.at)

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
@@ -84,6 +84,7 @@ async def _run(found: Settings, parts: Parts) -> None:
         )
         server = _Server(config)
         on_signal(server.stop)
+        await _say_which_rules_differ(club)
         _banner(found, listening.getsockname()[1], parts)
         async with asyncio.TaskGroup() as tasks:
             closing = asyncio.Event()
@@ -95,6 +96,18 @@ async def _run(found: Settings, parts: Parts) -> None:
             closing.set()
             if answering is not None:
                 answering.cancel()
+
+
+async def _say_which_rules_differ(club: Club) -> None:
+    """What the environment says of rules is their first value only; whoever set it is told."""
+    rules = await club.bus.rules()
+    for name, held in asdict(rules).items():
+        asked = getattr(club.settings.first_rules, name)
+        if name in club.settings.model_fields_set and asked != held:
+            complain(
+                f"CLUB_{name.upper()} is {asked} here, but the club's rule is {held}: it was the "
+                f"first value only, and `club rules` changes it."
+            )
 
 
 async def _answer(club: Club) -> None:

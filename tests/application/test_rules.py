@@ -12,7 +12,7 @@ from application.clients import DeleteClient, RegisterClient
 from application.ports.services import Rules
 from application.reports import DrawUpReport, ReportBody
 from application.rules import AdoptRules, ChangeRules
-from domain.refusals import Forbidden, NotFound, PreconditionFailed
+from domain.refusals import Forbidden, PreconditionFailed
 from domain.reports import DrawnUp
 from domain.reservations import MembershipHeld
 from domain.rules import StillShared
@@ -39,8 +39,8 @@ async def test_settings_are_the_first_value_and_nothing_else(ruled: Scene) -> No
 async def test_a_club_that_has_adopted_none_goes_by_its_settings() -> None:
     scene = Scene(Rules(paid_days=7))
     assert (await scene.bus.rules()).paid_days == 7
-    with pytest.raises(NotFound):
-        await scene.do(ChangeRules({"paid_days": 8}))
+    await scene.do(ChangeRules({"payment_patience_hours": 8}))
+    assert await scene.bus.rules() == Rules(paid_days=7, payment_patience_hours=8)
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.ADMIN])

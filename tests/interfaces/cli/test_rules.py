@@ -1,0 +1,42 @@
+"""`club rules` and `club projections status`, as whoever sits at the machine meets them."""
+
+from __future__ import annotations
+
+from tests.interfaces.cli.conftest import CommandLine
+
+FIRST = """\
+paid-days               30
+payment-patience-hours  24
+shared-memberships      no
+timezone                UTC
+"""
+
+
+def test_the_rules_are_shown_and_set(command_line: CommandLine) -> None:
+    shown = command_line.run("rules")
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, FIRST, "")
+    set_anew = command_line.run(
+        "rules", "--paid-days", "7", "--shared-memberships", "--timezone", "Europe/Lisbon"
+    )
+    assert set_anew.returncode == 0, set_anew.stderr
+    assert set_anew.stdout.split()[1::2] == ["7", "24", "yes", "Europe/Lisbon"]
+    assert command_line.run("rules", CLUB_PAID_DAYS="9").stdout == set_anew.stdout
+    events = command_line.rows("SELECT topic FROM ledger_events ORDER BY notification_id")
+    assert events == [("rules.adopted",), ("rules.changed",)]
+
+
+def test_what_cannot_be_a_rule_is_said_in_a_sentence(command_line: CommandLine) -> None:
+    refused = command_line.run("rules", "--paid-days", "0")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("--paid-days: Input should be greater than or equal to 1")
+    unknown = command_line.run("rules", "--timezone", "Middle/Earth")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr == "There is no time zone 'Middle/Earth'.\n"
+
+
+def test_the_status_of_the_read_tables_is_told_by_group(command_line: CommandLine) -> None:
+    command_line.run("rules")
+    told = command_line.run("projections", "status")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("documented: ")
+    assert "at position 1, 0 behind" in told.stdout
