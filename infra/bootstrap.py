@@ -162,6 +162,13 @@ async def open_club(
                 club.ledger.close()
 
 
+async def make_club(settings: Settings) -> None:
+    """Make the club, where there is none yet: the ledger, its tables, and the first rules."""
+    alone = settings.model_copy(update={"redis_url": None, "amqp_url": None})
+    async with open_club(alone, projecting=False, building=True):
+        pass
+
+
 def _parts(
     club: Club, projecting: bool, housekeeping: bool, reporting: bool
 ) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:

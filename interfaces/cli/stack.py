@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from infra.bootstrap import make_club
 from infra.faults import Fault
 from infra.servers.embedded_postgres import embedded_postgres, is_up, kept_for_others, start_again
 from infra.servers.local_servers import LocalRabbitMQ, LocalRedis, locked
@@ -38,6 +40,10 @@ def stack() -> None:
         held = [mark]
         if found.database_url is None:
             held.append(opened.enter_context(kept_for_others(found.home)))
+        give_up()
+        # All parts but the projector find the club made, and would end where it is not.
+        url = environment.get("CLUB_DATABASE_URL", found.database_url)
+        asyncio.run(make_club(found.model_copy(update={"database_url": url})))
         parts: list[Part] = []
         opened.callback(_stop, parts)
         for name, command in _commands(found):

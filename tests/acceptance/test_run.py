@@ -269,7 +269,9 @@ def test_told_to_end_it_leaves_nothing_running_and_loses_nothing(
 def kept(services: Services) -> Service:
     """A home to start the service in, again and again."""
     service = services()
+    service.start()
     headers = service.admin()
+    service.end()
     service.home.with_name(f"{service.home.name}.headers").write_text(json.dumps(headers))
     return service
 
