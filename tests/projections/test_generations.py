@@ -6,14 +6,43 @@ import inspect
 import io
 import tokenize
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from tokenize import TokenInfo
 
 import pytest
 
 from domain.recorded import Recorded
+from projections.catalogue import GROUPS
 from projections.engine import model
 from projections.engine.model import Group, ReadModel
 from projections.engine.table import Operations, Put, Table
+from tests.projections.record_generations import COMMAND, added, amiss, recorded
+
+# --- what was recorded ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_what_is_in_the_tables_is_what_was_recorded_for_their_generation(group: Group) -> None:
+    what_to_do = amiss(group, recorded())
+    assert not what_to_do, what_to_do
+
+
+def test_it_is_said_what_to_do() -> None:
+    now = Group("things", 2, (ReadModel("things", ("thing",), (THINGS,), project),))
+    as_recorded = {("things", 1): "older", ("things", 2): now.definition}
+    assert amiss(now, as_recorded) == ""
+    assert amiss(now, {("things", 1): "older"}) == f"run `{COMMAND}`, and commit generations.json"
+    changed = amiss(replace(now, models=()), as_recorded)
+    assert "raise its `generation` in projections/catalogue.py to 3" in changed
+    lowered = amiss(replace(now, generation=1), as_recorded)
+    assert "it was 2 already, so make it 3" in lowered
+
+
+def test_what_was_recorded_is_never_recorded_anew() -> None:
+    now = Group("things", 2, ())
+    assert added([now], {("things", 2): "another"}) == {}
+    assert added([now], {("things", 1): "older"}) == {("things", 2): now.definition}
+
 
 # --- what a definition is made of ----------------------------------------------------------------
 
