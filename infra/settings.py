@@ -16,7 +16,7 @@ from domain.days import is_zone
 
 
 class Settings(BaseSettings):
-    """Everything that may be set; the README lists it."""
+    """Everything that may be set; `docs/settings.md` lists it."""
 
     model_config = SettingsConfigDict(env_prefix="CLUB_", extra="ignore", env_ignore_empty=True)
 

@@ -152,23 +152,45 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(const)
 
 
-_LAYOUT = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-}
+_SAY_NOTHING = {tokenize.COMMENT, tokenize.NL}
+_END_A_LINE = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
 def _words(function: FunctionType) -> str:
     """Its source without comments, docstrings, blanks and line ends."""
-    source = textwrap.dedent(inspect.getsource(function))
     words: list[str] = []
     begins = True
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in _LAYOUT and not (begins and token.type == tokenize.STRING):
-            words.append(token.string)
-        begins = token.type in _LAYOUT
+    for kind, word in _tokens(textwrap.dedent(inspect.getsource(function))):
+        if kind in _SAY_NOTHING:
+            continue
+        ends = kind in _END_A_LINE
+        if not ends and not (begins and kind == tokenize.STRING):
+            words.append(word)
+        begins = ends
     return "".join(words)
+
+
+_FORMATTED_BEGINS = getattr(tokenize, "FSTRING_START", -1)
+_FORMATTED_ENDS = getattr(tokenize, "FSTRING_END", -1)
+
+
+def _tokens(source: str) -> Iterator[tuple[int, str]]:
+    """Each token's type and text; a formatted text is one token, as it is up to Python 3.11."""
+    lines = list(io.StringIO(source))
+    within: list[tuple[int, int]] = []
+    for token in tokenize.generate_tokens(iter(lines).__next__):
+        if token.type == _FORMATTED_BEGINS:
+            within.append(token.start)
+        elif token.type == _FORMATTED_ENDS:
+            begin = within.pop()
+            if not within:
+                yield tokenize.STRING, _between(lines, begin, token.end)
+        elif not within:
+            yield token.type, token.string
+
+
+def _between(lines: list[str], begin: tuple[int, int], end: tuple[int, int]) -> str:
+    (first, left), (last, right) = begin, end
+    if first == last:
+        return lines[first - 1][left:right]
+    return "".join([lines[first - 1][left:], *lines[first : last - 1], lines[last - 1][:right]])
