@@ -27,8 +27,8 @@ MOST_LAG = 10_000
 _LOOK = f"""
 SELECT ({HEAD}),
        NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
-       ARRAY(SELECT name FROM projection_positions WHERE name = ANY(%s) ORDER BY name),
-       ARRAY(SELECT position FROM projection_positions WHERE name = ANY(%s) ORDER BY name)
+       ARRAY(SELECT name FROM read_groups WHERE name = ANY(%s) ORDER BY name),
+       ARRAY(SELECT position FROM read_groups WHERE name = ANY(%s) ORDER BY name)
 """  # noqa: S608 - made of constants
 _GROUPS = [group.name for group in GROUPS]
 

@@ -32,9 +32,9 @@ logger = structlog.get_logger(__name__)
 
 # The position of a group, and whose tables they are; whoever asks holds it until the commit.
 _HOLD = """
-SELECT position, definition, generation FROM projection_positions WHERE name = %s FOR UPDATE
+SELECT position, definition, generation FROM read_groups WHERE name = %s FOR UPDATE
 """
-_ADVANCE = "UPDATE projection_positions SET position = %s WHERE name = %s"
+_ADVANCE = "UPDATE read_groups SET position = %s WHERE name = %s"
 
 
 class Projector:

@@ -1,4 +1,4 @@
-"""Whose the tables of a group are: its row in `projection_positions`."""
+"""Whose the tables of a group are: its row in `read_groups`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Made = dict[str, list[str]]
 
 _FIND = """
 SELECT position, definition, generation, tables, made::text
-FROM projection_positions WHERE name = %s
+FROM read_groups WHERE name = %s
 """
 _SET = """
-INSERT INTO projection_positions (name, position, definition, generation, tables, made)
+INSERT INTO read_groups (name, position, definition, generation, tables, made)
 VALUES (%s, %s, %s, %s, %s, %s)
 ON CONFLICT (name) DO UPDATE SET
     position = excluded.position, definition = excluded.definition,

@@ -6,6 +6,7 @@ columns), so that the stock library opens it; the columns after them say who, wh
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +31,9 @@ LOCK = 0x6C6564676572
 
 SCHEMA_LOCK = LOCK + 1
 """The advisory lock under which tables are made, so that two processes may start at once."""
+
+PAUSE = 0.2
+"""Seconds between looks whether somebody else is done with the tables."""
 
 CHANNEL = "ledger"
 """The channel on which each batch is announced, with the position it ended at."""
@@ -116,18 +120,26 @@ CREATE SEQUENCE IF NOT EXISTS sessions_id_seq AS integer;
 CREATE SEQUENCE IF NOT EXISTS sign_ins_id_seq AS integer;
 """
 
-# Positions are kept for each group of read tables, with a generation that only grows. The row of
-# the releases before stays for those of them that still run: it says that there is nothing for
-# their projector to do, and names no tables that they could take away.
+# Positions are kept for each group of read tables, with a generation that only grows. What still
+# runs of the release before finds its own table as a view: it sees how far the tables are, which
+# its decisions rest on, and its projector can write nothing, as its position cannot be moved.
 _GROUPS = """
-ALTER TABLE projection_positions
-    ADD COLUMN generation integer NOT NULL DEFAULT 0,
-    ADD COLUMN made jsonb NOT NULL DEFAULT '{}';
-INSERT INTO projection_positions (name, position, definition, tables)
+LOCK TABLE projection_positions IN ACCESS EXCLUSIVE MODE;
+CREATE TABLE read_groups (
+    name text PRIMARY KEY,
+    position bigint NOT NULL,
+    definition text NOT NULL,
+    generation integer NOT NULL DEFAULT 0,
+    tables text[] NOT NULL,
+    made jsonb NOT NULL DEFAULT '{}'
+);
+INSERT INTO read_groups (name, position, definition, tables)
     SELECT 'documented', position, definition, tables FROM projection_positions
     WHERE name = 'read tables';
-UPDATE projection_positions SET position = 9223372036854775807, tables = '{}'
-    WHERE name = 'read tables';
+ALTER TABLE projection_positions RENAME TO projection_positions_before;
+CREATE VIEW projection_positions AS
+    SELECT DISTINCT b.name, g.position, b.definition, '{}'::text[] AS tables
+    FROM projection_positions_before AS b JOIN read_groups AS g ON g.name = 'documented';
 """
 
 # Which parts of the service run, and how they are doing; nothing that has to outlast a crash.
@@ -149,8 +161,8 @@ class Step(NamedTuple):
 
     number: int
     sql: str
-    concurrently: bool = False
-    """One statement that must not be in a transaction: an index that is built concurrently."""
+    builds: str = ""
+    """The index that the one statement builds concurrently, which must not be in a transaction."""
 
 
 STEPS = (Step(1, _FIRST), Step(2, _GROUPS), Step(3, _PARTS))
@@ -181,7 +193,7 @@ class Opened(NamedTuple):
 
 _OPEN = """
 SELECT (SELECT max(number) FROM ledger_schema), id || ' ' || current_database(),
-       EXISTS (SELECT FROM projection_positions WHERE name = 'documented'),
+       EXISTS (SELECT FROM read_groups WHERE name = 'documented'),
        EXISTS (SELECT FROM ledger_events WHERE originator_id = 'rules-1')
 FROM ledger_identity
 """
@@ -211,8 +223,8 @@ async def advance_ledger(connection: Connection, steps: Sequence[Step] = STEPS) 
     For whoever projects: nobody else changes the database.
     """
     for step in steps:
-        if step.concurrently:
-            await _take_concurrently(connection, step)
+        if step.builds:
+            await _build_index(connection, step)
         else:
             async with connection.transaction():
                 await _hold_schema(connection)
@@ -221,16 +233,28 @@ async def advance_ledger(connection: Connection, steps: Sequence[Step] = STEPS) 
                     await connection.execute(_TAKE, [step.number])
 
 
-async def _take_concurrently(connection: Connection, step: Step) -> None:
-    """The lock is one of the session, as there is no transaction; the step can be taken again."""
-    await connection.execute("SELECT pg_advisory_lock(%s)", [SCHEMA_LOCK])
+async def _build_index(connection: Connection, step: Step) -> None:
+    """One that was left half built is taken away first.
+
+    Nobody waits for the lock: a statement that waits is one that the index has to wait for.
+    """
+    while not await _is(connection, _TRY, SCHEMA_LOCK):  # noqa: ASYNC110 - Postgres tells nobody
+        await asyncio.sleep(PAUSE)
     try:
-        if not await _taken(connection, step):
-            await connection.execute("SET statement_timeout = 0")
+        if await _taken(connection, step):
+            return
+        await connection.execute("SET statement_timeout = 0")
+        if not await _is(connection, _VALID, step.builds):
+            await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {step.builds}".encode())
             await connection.execute(step.sql.encode())
-            await connection.execute(_TAKE, [step.number])
+        await connection.execute(_TAKE, [step.number])
     finally:
         await connection.execute("SELECT pg_advisory_unlock(%s)", [SCHEMA_LOCK])
+
+
+async def _is(connection: Connection, sql: str, param: object) -> bool:
+    cursor = await connection.execute(sql.encode(), [param])
+    return await cursor.fetchone() == (True,)
 
 
 async def _hold_schema(connection: Connection) -> None:
@@ -250,4 +274,7 @@ CREATE TABLE IF NOT EXISTS ledger_schema (
     taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )
 """
+_TRY = "SELECT pg_try_advisory_lock(%s)"
+# Whether there is an index of this name, and it is whole.
+_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
 _TAKE = "INSERT INTO ledger_schema (number) VALUES (%s)"

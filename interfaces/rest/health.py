@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
+from application.fields import Moment
 from interfaces.rest.documented import group
 from interfaces.rest.index import NAME, VERSION
 from interfaces.rest.problems import JSON
@@ -24,10 +25,13 @@ class Ledger(BaseModel):
 
 
 class Projector(BaseModel):
-    """How far a read model is."""
+    """How far a group of read models is, and how those who project it are doing."""
 
+    status: Literal["running", "behind", "unavailable"]
     position: int | None
     lag: int | None = Field(description="events that it does not show yet")
+    detail: str = Field(default="", description="why it stands still, or who stands aside")
+    since: Moment | None = None
 
 
 class Component(BaseModel):
@@ -35,6 +39,7 @@ class Component(BaseModel):
 
     status: Literal["running", "behind", "read-only", "unavailable"]
     detail: str = ""
+    since: Moment | None = None
     parked: int | None = Field(default=None, description="of rabbitmq: messages to look at")
     lag: int | None = Field(
         default=None,

@@ -119,30 +119,32 @@ class Group:
 
 
 def _sources(models: Iterable[ReadModel]) -> Iterator[str]:
-    """The source of each function that makes rows, by name, so that no Python orders them anew."""
-    functions: dict[str, FunctionType] = {}
+    """The source of all that makes rows, by name, so that no Python orders it anew."""
+    found: dict[str, str] = {}
     for model in models:
         waiting: list[object] = [model.project]
         for fold in model.folds:
             waiting += [fold.key, fold.step]
         for function in waiting:
-            _take_with_helpers(function, functions)
-    return (f"{name}:{_words(functions[name])}" for name in sorted(functions))
+            _take(function, found)
+    return (f"{name}:{found[name]}" for name in sorted(found))
 
 
-def _take_with_helpers(function: object, found: dict[str, FunctionType]) -> None:
-    """The function, and those of the read models that it calls."""
+def _take(function: object, found: dict[str, str]) -> None:
+    """The function, the plain values that it names, and the functions beside it that it calls."""
     if not isinstance(function, FunctionType):
         return
     name = f"{function.__module__}.{function.__qualname__}"
     room = function.__module__.partition(".")[0]
     if name in found or room == "domain":
         return
-    found[name] = function
+    found[name] = _words(function)
     for called in _names(function.__code__):
         helper = function.__globals__.get(called)
         if isinstance(helper, FunctionType) and helper.__module__.partition(".")[0] == room:
-            _take_with_helpers(helper, found)
+            _take(helper, found)
+        elif isinstance(helper, str | int):
+            found[f"{name}.{called}"] = repr(helper)
 
 
 def _names(code: CodeType) -> Iterator[str]:

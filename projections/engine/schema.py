@@ -16,7 +16,7 @@ Connection = psycopg.AsyncConnection[Any]
 DOCUMENTED = "documented"
 """The group of the documented tables, for which whoever writes waits to be shown it."""
 
-POSITION = f"SELECT position FROM projection_positions WHERE name = '{DOCUMENTED}'"
+POSITION = f"SELECT position FROM read_groups WHERE name = '{DOCUMENTED}'"
 """How far the documented tables are."""
 
 

@@ -257,7 +257,7 @@ def test_projectors_killed_in_mid_batch_lose_and_double_nothing(database: str) -
 
     def position() -> int:
         with psycopg.connect(database) as connection:
-            row = connection.execute("SELECT position FROM projection_positions").fetchone()
+            row = connection.execute("SELECT position FROM read_groups").fetchone()
             assert row is not None
             return int(row[0])
 

@@ -99,7 +99,7 @@ def release(empty_database: str, tmp_path: Path) -> Iterator[Callable[[Path, str
 def generation(database: str) -> int:
     with psycopg.connect(database) as connection:
         row = connection.execute(
-            "SELECT generation FROM projection_positions WHERE name = 'documented'"
+            "SELECT generation FROM read_groups WHERE name = 'documented'"
         ).fetchone()
     assert row is not None
     return int(row[0])

@@ -20,6 +20,7 @@ from application.memberships import (
 )
 from application.payments import ChangePayment, DeletePayment, RequestPayment
 from application.reports import DrawUpReport, ReportBody
+from application.rules import ChangeRules
 from application.sessions import EndSession, UnbindTelegram
 from application.training_plans import (
     AddTrainingToPlan,
@@ -278,6 +279,7 @@ CASES: Mapping[str, Case] = {
     ),
     "delete a payment": Case(lambda t: DeletePayment(t.payment_id), CASHIER),
     "draw up a report": Case(lambda _: DrawUpReport(ReportBody()), only(N, S)),
+    "change the rules": Case(lambda _: ChangeRules({"paid_days": 31}), only()),
 }
 
 

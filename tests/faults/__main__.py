@@ -149,7 +149,7 @@ def is_done(stage: Stage) -> bool:
         row = connection.execute(
             "SELECT (SELECT max(notification_id) FROM ledger_events),"
             " (SELECT max(position) FROM relay_positions),"
-            " (SELECT max(position) FROM projection_positions)"
+            " (SELECT max(position) FROM read_groups)"
         ).fetchone()
         settled = connection.execute(
             "SELECT count(*) FROM payments WHERE payment_status = 'PENDING'"

@@ -151,7 +151,7 @@ async def test_a_group_beside_the_documented_one_follows_and_is_rebuilt_by_itsel
         done = await rebuild(postgres, LAPSING)
         assert (done.position, done.differing) == (len(events), (STANDINGS.name,))
         assert await read(connection) == told(events)
-        cursor = await connection.execute("SELECT name, position FROM projection_positions")
+        cursor = await connection.execute("SELECT name, position FROM read_groups")
         positions = dict(await cursor.fetchall())
     assert positions == {LAPSING.name: len(events), DOCUMENTED.name: 0}
 

@@ -18,7 +18,7 @@ from infra.ledger.postgres import Postgres
 AGES = 30.0
 """Longer than any of these tests takes."""
 
-ADVANCE = "UPDATE projection_positions SET position = %s"
+ADVANCE = "UPDATE read_groups SET position = %s"
 
 
 class Counting(Postgres):

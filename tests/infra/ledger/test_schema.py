@@ -83,7 +83,7 @@ async def test_an_index_is_built_without_holding_up_an_append(empty_database: st
     index = Step(
         len(STEPS) + 1,
         "CREATE INDEX CONCURRENTLY more ON ledger_events (command_id)",
-        concurrently=True,
+        builds="more",
     )
     async with (
         await Postgres(empty_database).connect() as append,
@@ -101,6 +101,24 @@ async def test_an_index_is_built_without_holding_up_an_append(empty_database: st
         await building
     assert (await taken(empty_database))[-1] == index.number
     await advance(empty_database, (*STEPS, index))
+
+
+async def test_an_index_is_built_once_by_whoever_comes_at_once_and_again_where_it_was_left(
+    empty_database: str,
+) -> None:
+    await advance(empty_database)
+    sql = "CREATE UNIQUE INDEX CONCURRENTLY more ON ledger_receipts (source)"
+    index = Step(len(STEPS) + 1, sql, builds="more")
+    for key in ("a", "b"):
+        await ask(empty_database, "INSERT INTO ledger_receipts VALUES ('same', %s, '', '{}')", key)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await advance(empty_database, (*STEPS, index))
+    invalid = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('more')"
+    assert await ask(empty_database, invalid) == [(False,)]
+    await ask(empty_database, "DELETE FROM ledger_receipts WHERE key = 'b'")
+    await asyncio.gather(*(advance(empty_database, (*STEPS, index)) for _ in range(3)))
+    assert await ask(empty_database, invalid) == [(True,)]
+    assert (await taken(empty_database))[-1] == index.number
 
 
 # --- who only looks ----------------------------------------------------------------------------
@@ -180,12 +198,20 @@ async def test_a_club_of_the_release_before_steps_goes_on(
         assert await club.watch.reached(len(events), 60), "its tables are built anew"
         assert await ask(empty_database, "SELECT id FROM ledger_identity") == identity
         assert (await club.rebuild(lambda _: None)).differing == ()
-    # What still runs of that release finds nothing to project, and nothing to take away.
-    kept = await ask(
-        empty_database,
-        "SELECT position, definition, tables FROM projection_positions WHERE name = 'read tables'",
-    )
-    assert kept == [(2**63 - 1, before[0][0], [])]
+        # What still runs of that release sees how far the tables are, and takes nothing away.
+        head = await club.ledger.head()
+        kept = await ask(
+            empty_database,
+            "SELECT position, definition, tables FROM projection_positions"
+            " WHERE name = 'read tables'",
+        )
+        assert kept == [(head, before[0][0], [])]
+        # Its projector, which would write rows of its own, cannot move its position.
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            await ask(
+                empty_database,
+                "UPDATE projection_positions SET position = 7 WHERE name = 'read tables'",
+            )
 
 
 async def test_tables_are_made_for_groups_that_have_none(empty_database: str) -> None:

@@ -123,6 +123,8 @@ TABLE: dict[str, str] = {
     "GET /training-plans/{training_plan_id}/trainings/": OWN_OR_TRAINER,
     "POST /training-plans/{training_plan_id}/trainings/": OWN_OR_TRAINER,
     "DELETE /training-plans/{training_plan_id}/trainings/{training_id}/": OWN_OR_TRAINER,
+    "PATCH /rules/": ADMIN,
+    "GET /rules/": ADMIN,
     "GET /payments/": ADMIN,
     "GET /payments/{payment_id}/": OWN_OR_CASHIER,
     "POST /payments/": FOR_ONESELF_OR_CASHIER,
