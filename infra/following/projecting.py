@@ -115,8 +115,8 @@ class Projector:
         self, batch: feed.Batch, position: int, connection: Connection
     ) -> feed.Batch:
         """Write what the batch means, up to an event that cannot be taken; what was taken."""
-        known = await load(self.group, batch.events, connection) if self.group.folds else None
         try:
+            known = await load(self.group, batch.events, connection) if self.group.folds else None
             steps = fold_batch(self.group, batch.events, known)
         except Tripped as tripped:
             before = feed.Batch(batch.events[: tripped.index], tripped.position - 1)

@@ -9,6 +9,7 @@ from infra.following.rebuilding import Rebuilt
 from infra.health import Health
 from interfaces.cli.opening import with_club
 from interfaces.cli.together import progress_bar
+from projections.catalogue import GROUPS
 
 app = typer.Typer(help="The read tables.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def rebuild() -> None:
 
     async def rebuilt(club: Club) -> Rebuilt:
         with progress_bar("events") as progress:
-            task = progress.add_task("events", total=await club.ledger.head())
+            task = progress.add_task("events", total=len(GROUPS) * await club.ledger.head())
             return await club.rebuild(lambda events: progress.advance(task, events))
 
     done = with_club(rebuilt, building=True)

@@ -216,6 +216,38 @@ def test_a_fault_names_its_event(model: ReadModel) -> None:
     assert "Error" in tripped.value.reason
 
 
+def failing_at_nine(recorded: Recorded) -> None:
+    if recorded.position == 9:
+        raise ZeroDivisionError("of ours")
+
+
+async def test_what_came_before_a_fault_is_there_wherever_the_fault_is(database: str) -> None:
+    events = History.of([]).events
+    await record(database, events)
+    postgres = Postgres(database)
+    stumbling_group = replace(
+        LAPSING,
+        models=(
+            *LAPSING.models,
+            ReadModel(
+                "stumbles over a key",
+                tuple(DOCUMENTED.kinds),
+                (),
+                folds=(
+                    Fold(STANDINGS, lambda r: None if 9 - r.position else (1 // 0,), stumbling),
+                ),
+            ),
+        ),
+    )
+    await make_missing(postgres, [stumbling_group])
+    projector = Projector(postgres, stumbling_group, Watch())
+    async with await postgres.connect() as connection:
+        assert await projector.step(connection) == 8
+        with pytest.raises(Tripped) as tripped:
+            await projector.step(connection)
+    assert tripped.value.position == 9
+
+
 # --- definitions ---------------------------------------------------------------------------------
 
 T = Table("t", ("id",), "id integer NOT NULL")
