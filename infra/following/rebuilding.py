@@ -14,10 +14,17 @@ from typing import Any
 
 import psycopg
 import structlog
-from psycopg.errors import DeadlockDetected, DependentObjectsStillExist, LockNotAvailable
+from psycopg.errors import (
+    DeadlockDetected,
+    DependentObjectsStillExist,
+    DuplicateObject,
+    DuplicateTable,
+    LockNotAvailable,
+)
 
 from infra.faults import Fault
 from infra.following import belongings, tables
+from infra.following.belongings import Belongings, CannotBeCarried, Moment
 from infra.following.follower import database_said
 from infra.following.projecting import TablesOlder
 from infra.ledger import feed
@@ -25,7 +32,12 @@ from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, SCHEMA_LOCK
 from projections.engine.folding import Changes, Tripped, fold_batch
 from projections.engine.model import Group
-from projections.engine.schema import add_constraints, create_tables, create_types
+from projections.engine.schema import (
+    add_constraints,
+    add_indexes_for_when_off,
+    create_tables,
+    create_types,
+)
 from projections.engine.table import Switch
 from projections.engine.writing import load, switched, write
 
@@ -52,6 +64,16 @@ _TAKEN = """
 SELECT name FROM unnest(%s::text[]) AS name
 WHERE to_regclass(name) IS NOT NULL OR to_regtype(name) IS NOT NULL
 """
+# Names of new tables and indexes that are taken by what does not go with the old tables.
+_IN_THE_WAY = """
+SELECT c.relname FROM pg_class AS c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN (
+    SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace
+) AND coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = c.oid), c.oid) NOT IN (
+    SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY(%s)
+)
+ORDER BY 1
+"""
 # A table's rows in one number, whatever their order.
 _CHECKSUM = "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)::text FROM {name} AS t"
 
@@ -66,13 +88,6 @@ class RebuildRunning(ReadTablesError):
 
 class NamesTaken(ReadTablesError):
     """The database has its own {names}: give the club a database of its own."""
-
-
-class TablesBuiltUpon(ReadTablesError):
-    """Something in the database that is not the club's builds on the read tables.
-
-    {detail}
-    """
 
 
 class TablesTooStrict(ReadTablesError):
@@ -167,17 +182,22 @@ async def _rebuild(postgres: Postgres, group: Group, progress: Progress) -> Rebu
             raise RebuildRunning
         in_use = await tables.find(reader, group)
         await _begin(connection, group)
+        made = await _try_out(connection, group, in_use)
+        hanging = Belongings(in_use, group.tables, beside(group), made)
+        await create_tables(connection, group.tables)
+        await hanging.look(connection)
+        await hanging.hang(connection, Moment.EMPTY)
         builder = _Builder(group, connection, reader, progress)
-        if in_use is not None and in_use.made:
-            await _belongings(builder, reader, in_use)  # refused before the work, not after it
         await builder.catch_up_nearly()
         await builder.constrain()
-        hung = await _belongings(builder, reader, in_use)
-        await hung.hang(connection, beside(group), early=True)
+        await hanging.look(connection)
+        await hanging.hang(connection, Moment.EMPTY, Moment.FULL)
         await connection.execute(f"ANALYZE {', '.join(t.name for t in group.tables)}".encode())
         same = in_use is not None and in_use.definition == group.definition
         differing = await _compare(builder, connection, reader) if same else ()
-        await _swap_when_free(builder, connection, hung)
+        await _swap_when_free(builder, connection, hanging, made)
+        for name in hanging.with_statistics():
+            await connection.execute(f"ANALYZE public.{name}".encode())
         return Rebuilt(builder.events, builder.position, differing)
 
 
@@ -189,7 +209,29 @@ async def _begin(connection: Connection, group: Group) -> None:
     await connection.execute(f"DROP SCHEMA IF EXISTS {beside(group)} CASCADE".encode())
     await connection.execute(f"CREATE SCHEMA {beside(group)}".encode())
     await connection.execute(f"SET search_path = {beside(group)}, public".encode())
-    await create_tables(connection, group.tables)
+
+
+async def _try_out(
+    connection: Connection, group: Group, in_use: tables.InUse | None
+) -> tables.Made:
+    """Make the new tables, empty, with all that is to be on them, and take them back.
+
+    So what cannot be carried is refused before the work, not after it. Returns the names of what
+    the club itself makes.
+    """
+    async with connection.transaction(force_rollback=True):
+        await create_tables(connection, group.tables)
+        await add_constraints(connection, group)
+        await add_indexes_for_when_off(connection, group)
+        old = in_use.tables if in_use is not None else []
+        cursor = await connection.execute(_IN_THE_WAY, [beside(group), old])
+        if taken := [row[0] for row in await cursor.fetchall()]:
+            raise NamesTaken(names=", ".join(taken))
+        made = await belongings.made_in(connection, beside(group), group.tables)
+        hanging = Belongings(in_use, group.tables, beside(group), made)
+        await hanging.look(connection)
+        await hanging.hang(connection, Moment.EMPTY, Moment.FULL)
+    return made
 
 
 class _Builder:
@@ -204,8 +246,6 @@ class _Builder:
         self._progress = progress
         self._switches: dict[str, Switch] = {}
         self._constrained = False
-        self.made: tables.Made = {}
-        """What the club itself made on the new tables."""
         self.position = 0
         self.events = 0
 
@@ -224,9 +264,6 @@ class _Builder:
         except psycopg.IntegrityError as forbidden:
             raise TablesTooStrict(reason=database_said(forbidden)) from forbidden
         self._constrained = True
-        self.made = await belongings.made_in(
-            self._connection, beside(self.group), self.group.tables
-        )
 
     async def catch_up(self, target: int) -> int:
         """Project everything up to `target`; returns the number of events.
@@ -315,39 +352,35 @@ async def _checksum(connection: Connection, name: str) -> tuple[Any, ...] | None
     return await cursor.fetchone()
 
 
-async def _belongings(
-    builder: _Builder, connection: Connection, in_use: tables.InUse | None
-) -> belongings.Belongings:
-    """What hangs on the tables in use, all of which can be carried over.
-
-    Of tables made by a release that kept no list, what bears the names of today is the club's.
-    """
-    ours = in_use.made if in_use is not None and in_use.made else builder.made
-    hung = await belongings.find(connection, builder.group.tables, ours)
-    hung.refuse_what_cannot_be_carried()
-    return hung
+class _NotReady(Exception):
+    """Something was hung on the tables in use that the new ones do not have yet."""
 
 
 async def _swap_when_free(
-    builder: _Builder, connection: Connection, hung: belongings.Belongings
+    builder: _Builder, connection: Connection, hanging: Belongings, made: tables.Made
 ) -> None:
     """Try until nobody reads at that moment, rather than let everybody wait for a long query."""
     reached = builder.position, builder.events
     for _ in range(MOST_TRIES):
         try:
-            await _swap(builder, connection, hung)
+            await _swap(builder, connection, hanging, made)
         except (LockNotAvailable, DeadlockDetected):
             builder.position, builder.events = reached
             await asyncio.sleep(PAUSE)
+        except _NotReady:
+            builder.position, builder.events = reached
+            await hanging.hang(connection, Moment.EMPTY, Moment.FULL)
         except DependentObjectsStillExist as depending:
-            raise TablesBuiltUpon(detail=depending.diag.message_detail) from depending
+            raise CannotBeCarried(names=depending.diag.message_detail) from depending
+        except (DuplicateTable, DuplicateObject) as taken:
+            raise NamesTaken(names=database_said(taken)) from taken
         else:
             return
     raise TablesBusy
 
 
 async def _swap(
-    builder: _Builder, connection: Connection, hung_early: belongings.Belongings
+    builder: _Builder, connection: Connection, hanging: Belongings, made: tables.Made
 ) -> None:
     """Hold the tail, take in the last events, and exchange the tables and all that is on them."""
     group = builder.group
@@ -358,7 +391,9 @@ async def _swap(
         names = await _there(connection, in_use)
         if names:
             await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
-        hung = await _belongings(builder, connection, in_use)
+        await hanging.look(connection)
+        if not hanging.ready():
+            raise _NotReady
         # All at once, as they refer to each other; what is not ours is not dropped with them.
         if names:
             await connection.execute(f"DROP TABLE {names} RESTRICT".encode())
@@ -368,9 +403,8 @@ async def _swap(
             )
         await connection.execute(f"DROP SCHEMA {beside(group)}".encode())
         await belongings.revoke_all(connection, group.tables)
-        await hung.hang(connection, "public", early=True, but=hung_early)
-        await hung.hang(connection, "public", early=False)
-        await tables.take_into_use(connection, group, builder.position, builder.made)
+        await hanging.hang(connection, Moment.IN_USE)
+        await tables.take_into_use(connection, group, builder.position, made)
 
 
 async def _there(connection: Connection, in_use: tables.InUse | None) -> str:
