@@ -7,8 +7,8 @@ and the swap itself takes a moment. Memory is bounded by a few batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,6 +234,15 @@ async def _try_out(
     return made
 
 
+@contextmanager
+def _not_too_strict() -> Iterator[None]:
+    """Raises TablesTooStrict for rows that a constraint forbids, also one of an administrator."""
+    try:
+        yield
+    except psycopg.IntegrityError as forbidden:
+        raise TablesTooStrict(reason=database_said(forbidden)) from forbidden
+
+
 class _Builder:
     """The new tables, and how far they have come."""
 
@@ -259,10 +268,8 @@ class _Builder:
 
     async def constrain(self) -> None:
         """Add the constraints and indexes, which rows come faster without."""
-        try:
+        with _not_too_strict():
             await add_constraints(self._connection, self.group, list(self._switches.values()))
-        except psycopg.IntegrityError as forbidden:
-            raise TablesTooStrict(reason=database_said(forbidden)) from forbidden
         self._constrained = True
 
     async def catch_up(self, target: int) -> int:
@@ -283,11 +290,12 @@ class _Builder:
         return self.events - done
 
     async def _write(self, batch: feed.Batch, steps: Sequence[Changes] | None) -> None:
-        async with self._connection.transaction():
-            if steps is None:
-                known = await load(self.group, batch.events, self._connection)
-                steps = fold_batch(self.group, batch.events, known)
-            await write(self.group, steps, self._connection, constrained=self._constrained)
+        with _not_too_strict():
+            async with self._connection.transaction():
+                if steps is None:
+                    known = await load(self.group, batch.events, self._connection)
+                    steps = fold_batch(self.group, batch.events, known)
+                await write(self.group, steps, self._connection, constrained=self._constrained)
         for switch in switched(steps):
             self._switches[switch.constraint.name] = switch
         events = batch.position - self.position
@@ -388,6 +396,9 @@ async def _swap(
         await connection.execute("SET LOCAL lock_timeout = '1s'")
         in_use = await tables.find(connection, group, hold=True)
         await builder.catch_up(await _scalar(connection, HEAD))
+        # Nothing may be left to check on tables that are altered.
+        with _not_too_strict():
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         names = await _there(connection, in_use)
         if names:
             await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())

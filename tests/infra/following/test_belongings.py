@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 
 from infra.following.belongings import CannotBeCarried, ChangedMeanwhile
-from infra.following.rebuilding import NamesTaken, build_forward
+from infra.following.rebuilding import NamesTaken, TablesTooStrict, build_forward
 from infra.ledger.postgres import Postgres
 from infra.servers.postgres_server import PROGRAMS
 from infra.settings import Settings
@@ -20,12 +21,14 @@ from projections.engine.model import Group
 from projections.engine.table import Table
 from tests.infra.following.test_rebuild import (
     ask,
+    connected,
     follow,
     rebuilding,
     rebuilt,
     rows_of,
 )
 from tests.projections.histories import record, rich
+from tests.waiting import until
 
 EVENTS = rich(160).events
 SHOWN = len(EVENTS) // 2
@@ -584,3 +587,132 @@ async def test_what_cannot_be_carried_is_named_also_when_it_comes_in_the_last_mo
         await rebuilt(shown)
     assert await ask(shown, "SELECT 1 FROM names") != []
     assert [t for t in await ask(shown, TABLES) if t[0] != "names"] == tables
+
+
+async def test_events_of_the_last_moment_are_taken_in_before_anything_is_hung(
+    shown: str, meanwhile: Meanwhile
+) -> None:
+    """Their deferred constraints are checked by then: Postgres alters no table before."""
+    for kind in ("policies", "grants", "trigger", "owner", "replica identity"):
+        await ask(shown, KINDS[kind])
+    before = catalogue(shown)
+
+    async def happened() -> None:
+        await record(shown, EVENTS[SHOWN:], head=SHOWN)
+
+    meanwhile(happened)
+    done = await rebuilt(shown)
+    assert done.position == len(EVENTS)
+    differing = set(catalogue(shown)) ^ set(before)
+    assert all("clients_membership_id_key" in line for line in differing), "the rules changed it"
+
+
+async def test_rows_that_a_constraint_of_an_administrator_forbids_later_are_refused(
+    shown: str, meanwhile: Meanwhile
+) -> None:
+    ((most,),) = await ask(shown, "SELECT max(id) FROM payments")
+    await ask(shown, f"ALTER TABLE payments ADD CONSTRAINT few CHECK (id <= {most})")
+
+    async def happened() -> None:
+        await record(shown, EVENTS[SHOWN:], head=SHOWN)
+
+    meanwhile(happened)
+    with pytest.raises(TablesTooStrict, match="few"):
+        await rebuilt(shown)
+
+
+# --- the exchange itself -----------------------------------------------------------------------
+
+
+async def test_readers_hardly_wait_for_an_index_that_takes_long_to_build(
+    shown: str, meanwhile: Meanwhile
+) -> None:
+    """It is built beside, also one that was added during the rebuild."""
+    await ask(
+        shown,
+        """CREATE FUNCTION theirs.slowly(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql
+            AS 'BEGIN PERFORM pg_sleep(0.4); RETURN $1; END';
+        CREATE INDEX users_slowly ON users (theirs.slowly(id))""",
+    )
+
+    async def added() -> None:
+        await ask(shown, "CREATE INDEX users_slower ON users (theirs.slowly(id), email)")
+
+    meanwhile(added)
+    waits: list[float] = []
+    ((users,),) = await ask(shown, "SELECT count(*) FROM users")
+    running = asyncio.create_task(rebuilt(shown))
+    async with connected(shown) as reader:
+        while not running.done():
+            started = time.monotonic()
+            await reader.execute("SELECT count(*) FROM users")
+            waits.append(time.monotonic() - started)
+            await asyncio.sleep(0.01)
+    await running
+    assert users * 0.4 > 2, "each of them takes so many seconds"
+    assert max(waits) < 1
+    assert await ask(shown, "SELECT to_regclass('users_slowly'), to_regclass('users_slower')") == [
+        ("users_slowly", "users_slower")
+    ]
+
+
+PAUSED = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event = 'PgSleep' AND application_name = 'club'
+"""
+MOMENTS = ("DROP TABLE", "ALTER TABLE", "GRANT", "CREATE TRIGGER", "CREATE POLICY", "COMMENT")
+"""What the exchange does, from its first change to its last."""
+
+
+@pytest.fixture
+async def pausing(shown: str) -> Callable[[str], Awaitable[None]]:
+    """Has a rebuild pause for a second within its exchange, after some statement."""
+
+    async def pause_after(tag: str) -> None:
+        await ask(
+            shown,
+            f"""CREATE FUNCTION theirs.pause() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF current_setting('application_name') = 'club' AND 'documented' IN (
+                    SELECT name FROM projection_positions
+                    WHERE xmax::text::bigint = txid_current() % (1::bigint << 32)
+                ) THEN PERFORM pg_sleep(1); END IF; END $$;
+            CREATE EVENT TRIGGER pausing ON ddl_command_end WHEN TAG IN ('{tag}')
+                EXECUTE FUNCTION theirs.pause()""",
+        )
+
+    return pause_after
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("end", ["killed", "cut off"])
+async def test_a_rebuild_that_ends_within_the_exchange_leaves_all_in_place(
+    shown: str,
+    settings: Settings,
+    pausing: Callable[[str], Awaitable[None]],
+    moment: str,
+    end: str,
+) -> None:
+    for kind in ("index", "grants", "trigger", "policies", "comments"):
+        await ask(shown, KINDS[kind])
+    before, rows = catalogue(shown), await rows_of(shown)
+    tables = await ask(shown, TABLES)
+    await pausing(moment)
+    with rebuilding(shown, settings) as process:
+        ((pid,),) = await until(lambda: ask(shown, PAUSED), "it is within the exchange")
+        if end == "killed":
+            process.kill()
+        else:
+            await ask(shown, "SELECT pg_terminate_backend(%s)", pid)
+        await asyncio.to_thread(process.communicate, timeout=60)
+        assert process.returncode != 0
+    await ask(shown, "DROP EVENT TRIGGER pausing; DROP FUNCTION theirs.pause()")
+
+    async def gone() -> bool:
+        return not await ask(shown, "SELECT FROM pg_locks WHERE locktype = 'advisory'")
+
+    await until(gone, "its connections are cleared away")
+    assert await ask(shown, TABLES) == tables
+    assert await rows_of(shown) == rows
+    await rebuilt(shown)
+    assert catalogue(shown) == before
+    assert await rows_of(shown) == rows
