@@ -75,7 +75,7 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN (
 ORDER BY 1
 """
 # A table's rows in one number, whatever their order.
-_CHECKSUM = "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)::text FROM {name} AS t"
+_CHECKSUM = "SELECT count(*), coalesce(sum(hash_record_extended(t, 0)), 0)::text FROM {name} AS t"
 
 
 class ReadTablesError(Fault):
