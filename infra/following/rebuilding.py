@@ -74,6 +74,9 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN (
 )
 ORDER BY 1
 """
+# All new tables that are not in use.
+_DROP = "DROP SCHEMA IF EXISTS {beside} CASCADE"
+
 # A table's rows in one number, whatever their order.
 _CHECKSUM = "SELECT count(*), coalesce(sum(hash_record_extended(t, 0)), 0)::text FROM {name} AS t"
 
@@ -182,23 +185,31 @@ async def _rebuild(postgres: Postgres, group: Group, progress: Progress) -> Rebu
             raise RebuildRunning
         in_use = await tables.find(reader, group)
         await _begin(connection, group)
-        made = await _try_out(connection, group, in_use)
-        hanging = Belongings(in_use, group.tables, beside(group), made)
-        await create_tables(connection, group.tables)
-        await hanging.look(connection)
-        await hanging.hang(connection, Moment.EMPTY)
-        builder = _Builder(group, connection, reader, progress)
-        await builder.catch_up_nearly()
-        await builder.constrain()
-        await hanging.look(connection)
-        await hanging.hang(connection, Moment.EMPTY, Moment.FULL)
-        await connection.execute(f"ANALYZE {', '.join(t.name for t in group.tables)}".encode())
-        same = in_use is not None and in_use.definition == group.definition
-        differing = await _compare(builder, connection, reader) if same else ()
-        await _swap_when_free(builder, connection, hanging, made)
-        for name in hanging.with_statistics():
-            await connection.execute(f"ANALYZE public.{name}".encode())
-        return Rebuilt(builder.events, builder.position, differing)
+        try:
+            return await _build_and_swap(_Builder(group, connection, reader, progress), in_use)
+        except (Fault, feed.Unreadable, Tripped):
+            await connection.execute(_DROP.format(beside=beside(group)).encode())
+            raise
+
+
+async def _build_and_swap(builder: _Builder, in_use: tables.InUse | None) -> Rebuilt:
+    group, connection, reader = builder.group, builder.connection, builder.reader
+    made = await _try_out(connection, group, in_use)
+    hanging = Belongings(in_use, group.tables, beside(group), made)
+    await create_tables(connection, group.tables)
+    await hanging.look(connection)
+    await hanging.hang(connection, Moment.EMPTY)
+    await builder.catch_up_nearly()
+    await builder.constrain()
+    await hanging.look(connection)
+    await hanging.hang(connection, Moment.EMPTY, Moment.FULL)
+    await connection.execute(f"ANALYZE {', '.join(t.name for t in group.tables)}".encode())
+    same = in_use is not None and in_use.definition == group.definition
+    differing = await _compare(builder, connection, reader) if same else ()
+    await _swap_when_free(builder, connection, hanging, made)
+    for name in hanging.with_statistics():
+        await connection.execute(f"ANALYZE public.{name}".encode())
+    return Rebuilt(builder.events, builder.position, differing)
 
 
 async def _begin(connection: Connection, group: Group) -> None:
@@ -206,7 +217,7 @@ async def _begin(connection: Connection, group: Group) -> None:
     await connection.execute("SET statement_timeout = 0")
     await connection.execute("SET synchronous_commit = off")
     await create_types(connection, group.types)
-    await connection.execute(f"DROP SCHEMA IF EXISTS {beside(group)} CASCADE".encode())
+    await connection.execute(_DROP.format(beside=beside(group)).encode())
     await connection.execute(f"CREATE SCHEMA {beside(group)}".encode())
     await connection.execute(f"SET search_path = {beside(group)}, public".encode())
 
@@ -250,8 +261,8 @@ class _Builder:
         self, group: Group, connection: Connection, reader: Connection, progress: Progress
     ) -> None:
         self.group = group
-        self._connection = connection
-        self._reader = reader
+        self.connection = connection
+        self.reader = reader
         self._progress = progress
         self._switches: dict[str, Switch] = {}
         self._constrained = False
@@ -260,7 +271,7 @@ class _Builder:
 
     async def catch_up_nearly(self) -> None:
         """Take in the ledger, until what is left is little."""
-        while (head := await _scalar(self._reader, HEAD)) - self.position > NEAR or (
+        while (head := await _scalar(self.reader, HEAD)) - self.position > NEAR or (
             self.position == 0
         ):
             if not await self.catch_up(head):
@@ -269,7 +280,7 @@ class _Builder:
     async def constrain(self) -> None:
         """Add the constraints and indexes, which rows come faster without."""
         with _not_too_strict():
-            await add_constraints(self._connection, self.group, list(self._switches.values()))
+            await add_constraints(self.connection, self.group, list(self._switches.values()))
         self._constrained = True
 
     async def catch_up(self, target: int) -> int:
@@ -291,11 +302,11 @@ class _Builder:
 
     async def _write(self, batch: feed.Batch, steps: Sequence[Changes] | None) -> None:
         with _not_too_strict():
-            async with self._connection.transaction():
+            async with self.connection.transaction():
                 if steps is None:
-                    known = await load(self.group, batch.events, self._connection)
+                    known = await load(self.group, batch.events, self.connection)
                     steps = fold_batch(self.group, batch.events, known)
-                await write(self.group, steps, self._connection, constrained=self._constrained)
+                await write(self.group, steps, self.connection, constrained=self._constrained)
         for switch in switched(steps):
             self._switches[switch.constraint.name] = switch
         events = batch.position - self.position
@@ -309,7 +320,7 @@ class _Builder:
         position = self.position
         while position < target:
             batch = await feed.after(
-                self._reader, position, BATCH, until=target, kinds=self.group.kinds
+                self.reader, position, BATCH, until=target, kinds=self.group.kinds
             )
             if batch.position == position:
                 return

@@ -20,6 +20,7 @@ from projections.catalogue import DOCUMENTED
 from projections.engine.model import Group
 from projections.engine.table import Table
 from tests.infra.following.test_rebuild import (
+    BESIDE,
     ask,
     connected,
     follow,
@@ -348,6 +349,7 @@ async def test_what_cannot_be_carried_is_named_and_nothing_is_exchanged(
     with pytest.raises(CannotBeCarried, match=named) as refused:
         await rebuilt(shown)
     assert "Nothing was exchanged" in str(refused.value)
+    assert await ask(shown, BESIDE) == [], "nothing is left lying about"
     assert catalogue(shown) == before
     assert await rows_of(shown) == rows
     assert await ask(shown, TABLES) == tables
@@ -587,6 +589,7 @@ async def test_what_cannot_be_carried_is_named_also_when_it_comes_in_the_last_mo
         await rebuilt(shown)
     assert await ask(shown, "SELECT 1 FROM names") != []
     assert [t for t in await ask(shown, TABLES) if t[0] != "names"] == tables
+    assert await ask(shown, BESIDE) == [], "nothing is left lying about"
 
 
 async def test_events_of_the_last_moment_are_taken_in_before_anything_is_hung(
