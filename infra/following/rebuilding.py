@@ -7,17 +7,24 @@ and the swap itself takes a moment. Memory is bounded by a few batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import structlog
-from psycopg.errors import DeadlockDetected, DependentObjectsStillExist, LockNotAvailable
+from psycopg.errors import (
+    DeadlockDetected,
+    DependentObjectsStillExist,
+    DuplicateObject,
+    DuplicateTable,
+    LockNotAvailable,
+)
 
 from infra.faults import Fault
 from infra.following import belongings, tables
+from infra.following.belongings import Belongings, CannotBeCarried, Moment
 from infra.following.follower import database_said
 from infra.following.projecting import TablesOlder
 from infra.ledger import feed
@@ -25,7 +32,12 @@ from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, SCHEMA_LOCK
 from projections.engine.folding import Changes, Tripped, fold_batch
 from projections.engine.model import Group
-from projections.engine.schema import add_constraints, create_tables, create_types
+from projections.engine.schema import (
+    add_constraints,
+    add_indexes_for_when_off,
+    create_tables,
+    create_types,
+)
 from projections.engine.table import Switch
 from projections.engine.writing import load, switched, write
 
@@ -52,8 +64,21 @@ _TAKEN = """
 SELECT name FROM unnest(%s::text[]) AS name
 WHERE to_regclass(name) IS NOT NULL OR to_regtype(name) IS NOT NULL
 """
+# Names of new tables and indexes that are taken by what does not go with the old tables.
+_IN_THE_WAY = """
+SELECT c.relname FROM pg_class AS c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN (
+    SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace
+) AND coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = c.oid), c.oid) NOT IN (
+    SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY(%s)
+)
+ORDER BY 1
+"""
+# All new tables that are not in use.
+_DROP = "DROP SCHEMA IF EXISTS {beside} CASCADE"
+
 # A table's rows in one number, whatever their order.
-_CHECKSUM = "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)::text FROM {name} AS t"
+_CHECKSUM = "SELECT count(*), coalesce(sum(hash_record_extended(t, 0)), 0)::text FROM {name} AS t"
 
 
 class ReadTablesError(Fault):
@@ -66,13 +91,6 @@ class RebuildRunning(ReadTablesError):
 
 class NamesTaken(ReadTablesError):
     """The database has its own {names}: give the club a database of its own."""
-
-
-class TablesBuiltUpon(ReadTablesError):
-    """Something in the database that is not the club's builds on the read tables.
-
-    {detail}
-    """
 
 
 class TablesTooStrict(ReadTablesError):
@@ -167,18 +185,31 @@ async def _rebuild(postgres: Postgres, group: Group, progress: Progress) -> Rebu
             raise RebuildRunning
         in_use = await tables.find(reader, group)
         await _begin(connection, group)
-        builder = _Builder(group, connection, reader, progress)
-        if in_use is not None and in_use.made:
-            await _belongings(builder, reader, in_use)  # refused before the work, not after it
-        await builder.catch_up_nearly()
-        await builder.constrain()
-        hung = await _belongings(builder, reader, in_use)
-        await hung.hang(connection, beside(group), early=True)
-        await connection.execute(f"ANALYZE {', '.join(t.name for t in group.tables)}".encode())
-        same = in_use is not None and in_use.definition == group.definition
-        differing = await _compare(builder, connection, reader) if same else ()
-        await _swap_when_free(builder, connection, hung)
-        return Rebuilt(builder.events, builder.position, differing)
+        try:
+            return await _build_and_swap(_Builder(group, connection, reader, progress), in_use)
+        except (Fault, feed.Unreadable, Tripped):
+            await connection.execute(_DROP.format(beside=beside(group)).encode())
+            raise
+
+
+async def _build_and_swap(builder: _Builder, in_use: tables.InUse | None) -> Rebuilt:
+    group, connection, reader = builder.group, builder.connection, builder.reader
+    made = await _try_out(connection, group, in_use)
+    hanging = Belongings(in_use, group.tables, beside(group), made)
+    await create_tables(connection, group.tables)
+    await hanging.look(connection)
+    await hanging.hang(connection, Moment.EMPTY)
+    await builder.catch_up_nearly()
+    await builder.constrain()
+    await hanging.look(connection)
+    await hanging.hang(connection, Moment.EMPTY, Moment.FULL)
+    await connection.execute(f"ANALYZE {', '.join(t.name for t in group.tables)}".encode())
+    same = in_use is not None and in_use.definition == group.definition
+    differing = await _compare(builder, connection, reader) if same else ()
+    await _swap_when_free(builder, connection, hanging, made)
+    for name in hanging.with_statistics():
+        await connection.execute(f"ANALYZE public.{name}".encode())
+    return Rebuilt(builder.events, builder.position, differing)
 
 
 async def _begin(connection: Connection, group: Group) -> None:
@@ -186,10 +217,41 @@ async def _begin(connection: Connection, group: Group) -> None:
     await connection.execute("SET statement_timeout = 0")
     await connection.execute("SET synchronous_commit = off")
     await create_types(connection, group.types)
-    await connection.execute(f"DROP SCHEMA IF EXISTS {beside(group)} CASCADE".encode())
+    await connection.execute(_DROP.format(beside=beside(group)).encode())
     await connection.execute(f"CREATE SCHEMA {beside(group)}".encode())
     await connection.execute(f"SET search_path = {beside(group)}, public".encode())
-    await create_tables(connection, group.tables)
+
+
+async def _try_out(
+    connection: Connection, group: Group, in_use: tables.InUse | None
+) -> tables.Made:
+    """Make the new tables, empty, with all that is to be on them, and take them back.
+
+    So what cannot be carried is refused before the work, not after it. Returns the names of what
+    the club itself makes.
+    """
+    async with connection.transaction(force_rollback=True):
+        await create_tables(connection, group.tables)
+        await add_constraints(connection, group)
+        await add_indexes_for_when_off(connection, group)
+        old = in_use.tables if in_use is not None else []
+        cursor = await connection.execute(_IN_THE_WAY, [beside(group), old])
+        if taken := [row[0] for row in await cursor.fetchall()]:
+            raise NamesTaken(names=", ".join(taken))
+        made = await belongings.made_in(connection, beside(group), group.tables)
+        hanging = Belongings(in_use, group.tables, beside(group), made)
+        await hanging.look(connection)
+        await hanging.hang(connection, Moment.EMPTY, Moment.FULL)
+    return made
+
+
+@contextmanager
+def _not_too_strict() -> Iterator[None]:
+    """Raises TablesTooStrict for rows that a constraint forbids, also one of an administrator."""
+    try:
+        yield
+    except psycopg.IntegrityError as forbidden:
+        raise TablesTooStrict(reason=database_said(forbidden)) from forbidden
 
 
 class _Builder:
@@ -199,19 +261,17 @@ class _Builder:
         self, group: Group, connection: Connection, reader: Connection, progress: Progress
     ) -> None:
         self.group = group
-        self._connection = connection
-        self._reader = reader
+        self.connection = connection
+        self.reader = reader
         self._progress = progress
         self._switches: dict[str, Switch] = {}
         self._constrained = False
-        self.made: tables.Made = {}
-        """What the club itself made on the new tables."""
         self.position = 0
         self.events = 0
 
     async def catch_up_nearly(self) -> None:
         """Take in the ledger, until what is left is little."""
-        while (head := await _scalar(self._reader, HEAD)) - self.position > NEAR or (
+        while (head := await _scalar(self.reader, HEAD)) - self.position > NEAR or (
             self.position == 0
         ):
             if not await self.catch_up(head):
@@ -219,14 +279,9 @@ class _Builder:
 
     async def constrain(self) -> None:
         """Add the constraints and indexes, which rows come faster without."""
-        try:
-            await add_constraints(self._connection, self.group, list(self._switches.values()))
-        except psycopg.IntegrityError as forbidden:
-            raise TablesTooStrict(reason=database_said(forbidden)) from forbidden
+        with _not_too_strict():
+            await add_constraints(self.connection, self.group, list(self._switches.values()))
         self._constrained = True
-        self.made = await belongings.made_in(
-            self._connection, beside(self.group), self.group.tables
-        )
 
     async def catch_up(self, target: int) -> int:
         """Project everything up to `target`; returns the number of events.
@@ -246,11 +301,12 @@ class _Builder:
         return self.events - done
 
     async def _write(self, batch: feed.Batch, steps: Sequence[Changes] | None) -> None:
-        async with self._connection.transaction():
-            if steps is None:
-                known = await load(self.group, batch.events, self._connection)
-                steps = fold_batch(self.group, batch.events, known)
-            await write(self.group, steps, self._connection, constrained=self._constrained)
+        with _not_too_strict():
+            async with self.connection.transaction():
+                if steps is None:
+                    known = await load(self.group, batch.events, self.connection)
+                    steps = fold_batch(self.group, batch.events, known)
+                await write(self.group, steps, self.connection, constrained=self._constrained)
         for switch in switched(steps):
             self._switches[switch.constraint.name] = switch
         events = batch.position - self.position
@@ -264,7 +320,7 @@ class _Builder:
         position = self.position
         while position < target:
             batch = await feed.after(
-                self._reader, position, BATCH, until=target, kinds=self.group.kinds
+                self.reader, position, BATCH, until=target, kinds=self.group.kinds
             )
             if batch.position == position:
                 return
@@ -315,39 +371,35 @@ async def _checksum(connection: Connection, name: str) -> tuple[Any, ...] | None
     return await cursor.fetchone()
 
 
-async def _belongings(
-    builder: _Builder, connection: Connection, in_use: tables.InUse | None
-) -> belongings.Belongings:
-    """What hangs on the tables in use, all of which can be carried over.
-
-    Of tables made by a release that kept no list, what bears the names of today is the club's.
-    """
-    ours = in_use.made if in_use is not None and in_use.made else builder.made
-    hung = await belongings.find(connection, builder.group.tables, ours)
-    hung.refuse_what_cannot_be_carried()
-    return hung
+class _NotReady(Exception):
+    """Something was hung on the tables in use that the new ones do not have yet."""
 
 
 async def _swap_when_free(
-    builder: _Builder, connection: Connection, hung: belongings.Belongings
+    builder: _Builder, connection: Connection, hanging: Belongings, made: tables.Made
 ) -> None:
     """Try until nobody reads at that moment, rather than let everybody wait for a long query."""
     reached = builder.position, builder.events
     for _ in range(MOST_TRIES):
         try:
-            await _swap(builder, connection, hung)
+            await _swap(builder, connection, hanging, made)
         except (LockNotAvailable, DeadlockDetected):
             builder.position, builder.events = reached
             await asyncio.sleep(PAUSE)
+        except _NotReady:
+            builder.position, builder.events = reached
+            await hanging.hang(connection, Moment.EMPTY, Moment.FULL)
         except DependentObjectsStillExist as depending:
-            raise TablesBuiltUpon(detail=depending.diag.message_detail) from depending
+            raise CannotBeCarried(names=depending.diag.message_detail) from depending
+        except (DuplicateTable, DuplicateObject) as taken:
+            raise NamesTaken(names=database_said(taken)) from taken
         else:
             return
     raise TablesBusy
 
 
 async def _swap(
-    builder: _Builder, connection: Connection, hung_early: belongings.Belongings
+    builder: _Builder, connection: Connection, hanging: Belongings, made: tables.Made
 ) -> None:
     """Hold the tail, take in the last events, and exchange the tables and all that is on them."""
     group = builder.group
@@ -355,10 +407,15 @@ async def _swap(
         await connection.execute("SET LOCAL lock_timeout = '1s'")
         in_use = await tables.find(connection, group, hold=True)
         await builder.catch_up(await _scalar(connection, HEAD))
+        # Nothing may be left to check on tables that are altered.
+        with _not_too_strict():
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         names = await _there(connection, in_use)
         if names:
             await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
-        hung = await _belongings(builder, connection, in_use)
+        await hanging.look(connection)
+        if not hanging.ready():
+            raise _NotReady
         # All at once, as they refer to each other; what is not ours is not dropped with them.
         if names:
             await connection.execute(f"DROP TABLE {names} RESTRICT".encode())
@@ -368,9 +425,8 @@ async def _swap(
             )
         await connection.execute(f"DROP SCHEMA {beside(group)}".encode())
         await belongings.revoke_all(connection, group.tables)
-        await hung.hang(connection, "public", early=True, but=hung_early)
-        await hung.hang(connection, "public", early=False)
-        await tables.take_into_use(connection, group, builder.position, builder.made)
+        await hanging.hang(connection, Moment.IN_USE)
+        await tables.take_into_use(connection, group, builder.position, made)
 
 
 async def _there(connection: Connection, in_use: tables.InUse | None) -> str:

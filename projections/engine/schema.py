@@ -59,3 +59,12 @@ async def add_constraints(
                 else f"ALTER TABLE {table.name} ADD CONSTRAINT {switched.name} {switched.holds}"
             )
             await connection.execute(made.encode())
+
+
+async def add_indexes_for_when_off(connection: Connection, group: Group) -> None:
+    """Add, beside the constraints that are switched, the indexes that are there without them."""
+    for table in group.tables:
+        for switched in table.switched:
+            await connection.execute(
+                f"CREATE INDEX {switched.name}_off ON {table.name} {switched.index}".encode()
+            )
