@@ -506,12 +506,12 @@ async def test_what_hangs_on_a_table_that_goes_is_named(shown: str) -> None:
 async def test_tables_of_a_release_that_kept_no_list_are_carried_over_alike(shown: str) -> None:
     for kind in ("index", "grants", "comments", "check", "not null", "default"):
         await ask(shown, KINDS[kind])
-    await ask(shown, "UPDATE projection_positions SET made = '{}'")
+    await ask(shown, "UPDATE read_groups SET made = '{}'")
     before = catalogue(shown)
     await rebuilt(shown)
     assert catalogue(shown) == before
     await ask(shown, "ALTER TABLE payments ADD note text")
-    await ask(shown, "UPDATE projection_positions SET made = '{}'")
+    await ask(shown, "UPDATE read_groups SET made = '{}'")
     with pytest.raises(CannotBeCarried, match="column note on payments"):
         await rebuilt(shown)
 
@@ -676,7 +676,7 @@ async def pausing(shown: str) -> Callable[[str], Awaitable[None]]:
             shown,
             f"""CREATE FUNCTION theirs.pause() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
                 IF current_setting('application_name') = 'club' AND 'documented' IN (
-                    SELECT name FROM projection_positions
+                    SELECT name FROM read_groups
                     WHERE xmax::text::bigint = txid_current() % (1::bigint << 32)
                 ) THEN PERFORM pg_sleep(1); END IF; END $$;
             CREATE EVENT TRIGGER pausing ON ddl_command_end WHEN TAG IN ('{tag}')
