@@ -22,12 +22,12 @@ from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
 from application.rules import AdoptRules
 from application.sign_in import SignIn
+from infra.following.builder import Progress
 from infra.following.elsewhere import follow
 from infra.following.follower import RETRY
 from infra.following.projecting import Projecting, Projector
 from infra.following.read_side import PostgresReadSide
 from infra.following.rebuilding import (
-    Progress,
     Rebuilt,
     build_forward,
     make_missing,

@@ -136,7 +136,7 @@ async def test_a_rich_history_gives_the_same_rows_one_by_one_and_all_at_once(dat
 async def test_a_group_beside_the_documented_one_follows_and_is_rebuilt_by_itself(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.following.rebuilding.BATCH", 40)
+    monkeypatch.setattr("infra.following.builder.BATCH", 40)
     events = rich(600).events
     await record(database, events)
     postgres = Postgres(database)

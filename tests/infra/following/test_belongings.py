@@ -12,7 +12,9 @@ import psycopg
 import pytest
 
 from infra.following.belongings import CannotBeCarried, ChangedMeanwhile
-from infra.following.rebuilding import NamesTaken, TablesTooStrict, build_forward
+from infra.following.builder import TablesTooStrict
+from infra.following.exchange import NamesTaken
+from infra.following.rebuilding import build_forward
 from infra.ledger.postgres import Postgres
 from infra.servers.postgres_server import PROGRAMS
 from infra.settings import Settings
@@ -369,7 +371,7 @@ async def test_all_that_cannot_be_carried_is_named_at_once_and_before_the_work(
     async def work(*_: object) -> None:
         pytest.fail("it is refused before")
 
-    monkeypatch.setattr("infra.following.rebuilding._Builder.catch_up_nearly", work)
+    monkeypatch.setattr("infra.following.builder.Builder.catch_up_nearly", work)
     with pytest.raises(CannotBeCarried) as refused:
         await rebuilt(shown)
     for kind in ("view", "column", "rule", "foreign key of another table"):
@@ -531,7 +533,7 @@ def meanwhile(shown: str, monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
             await what()
             return ()
 
-        monkeypatch.setattr("infra.following.rebuilding._compare", compare)
+        monkeypatch.setattr("infra.following.rebuilding.compare", compare)
 
     return happens
 

@@ -22,15 +22,9 @@ from application.memberships import AddMembership, ChangeMembership, MembershipB
 from application.ports.queries import View
 from infra.bootstrap import Club, open_club
 from infra.following.belongings import CannotBeCarried
+from infra.following.exchange import NamesTaken, TablesBusy
 from infra.following.projecting import Projector, TablesOlder
-from infra.following.rebuilding import (
-    NamesTaken,
-    RebuildRunning,
-    Rebuilt,
-    TablesBusy,
-    build_forward,
-    rebuild,
-)
+from infra.following.rebuilding import RebuildRunning, Rebuilt, build_forward, rebuild
 from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
 from infra.settings import Settings
@@ -129,7 +123,7 @@ async def test_a_rebuild_gives_the_rows_that_the_tail_gave(
     followed: str, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In many small batches, and in one huge one, where reports still show their moment."""
-    monkeypatch.setattr("infra.following.rebuilding.BATCH", batch)
+    monkeypatch.setattr("infra.following.builder.BATCH", batch)
     before = await rows_of(followed)
     ((events,),) = await ask(followed, "SELECT count(*) FROM ledger_events")
     assert await ask(followed, "SELECT 1 FROM simple_report") != []
@@ -300,7 +294,7 @@ async def _wants_to_swap(database: str) -> bool:
 async def test_a_rebuild_that_is_never_let_in_gives_up(
     followed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.following.rebuilding.MOST_TRIES", 1)
+    monkeypatch.setattr("infra.following.exchange.MOST_TRIES", 1)
     before = await rows_of(followed)
     async with connected(followed) as reader, reader.transaction():
         await reader.execute("SELECT 1 FROM users")
@@ -312,7 +306,7 @@ async def test_a_rebuild_that_is_never_let_in_gives_up(
 async def test_memory_does_not_grow_with_the_ledger(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.following.rebuilding.BATCH", 200)
+    monkeypatch.setattr("infra.following.builder.BATCH", 200)
 
     async def peak() -> int:
         tracemalloc.start()
