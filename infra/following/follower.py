@@ -9,8 +9,8 @@ beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -103,10 +103,7 @@ class Follower:
         pause = RETRY
         while True:
             try:
-                async with await self._postgres.connect() as connection:
-                    await connection.set_autocommit(True)
-                    await connection.execute("SET synchronous_commit = off")
-                    await connection.set_autocommit(False)
+                async with self._connected() as connection:
                     while True:
                         self._woken.clear()
                         more = await self._step(connection)
@@ -121,6 +118,17 @@ class Follower:
                 pause = RETRY if isinstance(fault, psycopg.OperationalError) else pause
                 await self._rest(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection]:
+        """A connection whose commits need not be on disk; it is closed whatever ends it."""
+        connection = await self._postgres.connect(autocommit=True)
+        try:
+            await connection.execute("SET synchronous_commit = off")
+            await connection.set_autocommit(False)
+            yield connection
+        finally:
+            await connection.close()
 
     async def _rest(self, seconds: float | None = None) -> None:
         """Wait until woken, or until it is time to look; for `seconds`, whoever wakes it."""

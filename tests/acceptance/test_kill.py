@@ -245,6 +245,7 @@ import infra.following.projecting
 from infra.ledger.postgres import Postgres
 from infra.following.projecting import Projector
 from infra.following.watch import Watch
+from projections.catalogue import DOCUMENTED
 
 infra.following.projecting.BATCH = 20
 asyncio.run(Projector(Postgres(sys.argv[1]), DOCUMENTED, Watch()).run())

@@ -119,6 +119,7 @@ class Bench:
     def prepare(self, payments: int) -> list[Story]:
         """So many payments that wait to be settled, and a provider."""
         settled = [("PAID",)] * payments
+        club(["projections", "rebuild"], self._environment)  # which makes the club
         stories = asyncio.run(seed(self._database, settled, random.Random(1))).stories
         self._secret = club(["providers", "add", PROVIDER], self._environment).strip()
         with psycopg.connect(self._database, autocommit=True) as connection:

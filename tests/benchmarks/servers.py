@@ -89,6 +89,7 @@ def club_service(url: str, home: Path, users: int, memberships: int) -> Iterator
     database = create_database(url, name)
     port = free_port()
     environment = club_environment(database, home / name, port)
+    club(["projections", "rebuild"], environment)  # which makes the club
     admin = ["users", "create-admin", "--username", "bench", "--email", "bench@example.com"]
     club(admin, environment, given="correct horse battery staple\n")
     user_ids, membership_ids = asyncio.run(seed(database, users, memberships))

@@ -143,6 +143,8 @@ def opened() -> Iterator[Stage]:
         rabbitmq.start()
         stage = Stage(home, url, rabbitmq)
         stack.callback(stage.close)
+        made = stage.service.club("projections", "rebuild")
+        assert made.returncode == 0, made.stderr
         yield stage
 
 

@@ -366,21 +366,17 @@ async def test_a_relay_that_waits_for_its_turn_ends_when_it_is_asked_to(
         )
         waiting = asyncio.create_task(run_relay(club, closing := asyncio.Event()))
         await add_exercise(rest, "Squat")
-        await until(lambda: _has_looked(club), "it looked whether it has its turn")
+        looks = club.parts.here
+
+        async def waits() -> bool:
+            return [part.name for part in looks() if part.name == "relay"] == ["relay"]
+
+        await until(waits, "it follows")
         assert await lag(club.postgres, RELAY) is None
         closing.set()
         done, _ = await asyncio.wait({waiting}, timeout=5)
         waiting.cancel()
         assert done
-
-
-async def _has_looked(club: Club) -> bool:
-    looked = await club.postgres.rows(
-        "SELECT FROM pg_stat_activity WHERE datname = current_database()"
-        " AND query LIKE '%club relay%' AND pid <> pg_backend_pid() AND state LIKE 'idle%'"
-        " AND query LIKE '%try%'"
-    )
-    return bool(looked)
 
 
 async def test_it_leaves_nothing_behind_when_it_is_killed(

@@ -60,7 +60,7 @@ async def test_a_seed_makes_the_same_people_and_facts_again(
 ) -> None:
     await fill(club, 30, 5)
     other_settings = settings.model_copy(update={"database_url": empty_database})
-    async with open_club(other_settings) as other:
+    async with open_club(other_settings, building=True) as other:
         await fill(other, 30, 5)
         assert await facts(other) == await facts(club)
 

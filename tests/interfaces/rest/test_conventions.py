@@ -304,6 +304,7 @@ async def test_every_documented_change_obeys_if_match(rest: Rest) -> None:
         "trainings-exercises": {"order_in_training": 2},
         "training-plans": {"user_id": scene.user, "title": "Autumn"},
         "payments": {"client_id": scene.client, "membership_id": scene.membership},
+        "rules": {},
     }
     head = await rest.club.ledger.head()
     obeyed = {}

@@ -292,7 +292,7 @@ async def test_a_sign_in_leaves_nothing_in_redis_that_does_not_end(
     await ada.begin()
     names = redis_of.keys("*")
     kinds = {name.split(b":")[2].decode() for name in names}
-    assert kinds == {"login", "code", "tries", "attempts", "count", "ended"}
+    assert kinds == {"login", "code", "tries", "attempts", "count"}
     assert all(redis_of.pttl(name) > 0 for name in names)
 
 
