@@ -124,6 +124,7 @@ async def open_club(
     *,
     projecting: bool = True,
     building: bool = False,
+    forward: bool = True,
     housekeeping: bool = False,
     reporting: bool = False,
 ) -> AsyncIterator[Club]:
@@ -133,7 +134,7 @@ async def open_club(
     without an answer.
 
     `projecting` follows the ledger in this process, not only in others; `building` makes what is
-    missing or older than this release, and is for the processes whose part it is to project;
+    missing or (`forward`) older than this release, and is for those whose part it is to project;
     `housekeeping` does what time does; `reporting` tells all others how the parts here are doing.
     Without `building`, raises LedgerMissing or LedgerOlder where this release cannot work.
     """
@@ -142,7 +143,7 @@ async def open_club(
         store = await stack.enter_async_context(open_store(settings.redis_url, opened.identity))
         rabbitmq = await stack.enter_async_context(open_rabbitmq(settings.amqp_url))
         channel, bot = await stack.enter_async_context(open_codes(settings))
-        wired = _wire(settings, postgres, store, channel, building=building)
+        wired = _wire(settings, postgres, store, channel, building=building and forward)
         club = replace(wired, bot=bot, rabbitmq=rabbitmq)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")

@@ -1,7 +1,7 @@
 """Which parts of the service run, in whatever process, and how they are doing.
 
-Every part says so where all can see it: in a table that need not outlast a crash. One that ends
-as it should takes its row away; one that was killed or frozen leaves a row that grows old.
+Every part says so where all can see it. One that ends as it should takes its row away; one that
+was killed or frozen leaves a row that grows old.
 """
 
 from __future__ import annotations

@@ -98,6 +98,19 @@ class Follower:
         """There is something new."""
         self._woken.set()
 
+    def stands(self, why: Standstill) -> None:
+        """Say why it does not go on, as long as it does not."""
+        if self.standstill == why:
+            return
+        self.standstill = why
+        logger.warning(
+            "follower.stands-still",
+            follower=self.name,
+            reason=why.reason,
+            position=why.position,
+            topic=why.topic,
+        )
+
     async def run(self) -> None:
         """Take step after step, also across faults and lost connections."""
         pause = RETRY
@@ -114,7 +127,7 @@ class Follower:
             except self._passes_on:
                 raise
             except Exception as fault:  # noqa: BLE001 - told, and tried again; see the module
-                self._stands(standstill_of(fault))
+                self.stands(standstill_of(fault))
                 pause = RETRY if isinstance(fault, psycopg.OperationalError) else pause
                 await self._rest(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
@@ -143,18 +156,6 @@ class Follower:
         if self.standstill is not None:
             logger.info("follower.goes-on", follower=self.name)
             self.standstill = None
-
-    def _stands(self, why: Standstill) -> None:
-        if self.standstill == why:
-            return
-        self.standstill = why
-        logger.warning(
-            "follower.stands-still",
-            follower=self.name,
-            reason=why.reason,
-            position=why.position,
-            topic=why.topic,
-        )
 
 
 def standstill_of(fault: Exception) -> Standstill:

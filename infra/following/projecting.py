@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import structlog
 
-from infra.following.follower import Follower, StandsAside, Stuck, database_said, listen
+from infra.following.follower import Follower, StandsAside, Standstill, Stuck, database_said, listen
 from infra.following.watch import Watch
 from infra.ledger import feed
 from infra.ledger.postgres import Postgres
@@ -76,7 +76,8 @@ class Projector:
             if self._build is None:
                 raise
         await connection.rollback()
-        logger.info("projector.builds", group=self.group.name, generation=self.group.generation)
+        generation = self.group.generation
+        self.follower.stands(Standstill(f"builds generation {generation} beside what is in use"))
         await self._build()
         return True
 

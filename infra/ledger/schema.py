@@ -142,9 +142,9 @@ CREATE VIEW projection_positions AS
     FROM projection_positions_before AS b JOIN read_groups AS g ON g.name = 'documented';
 """
 
-# Which parts of the service run, and how they are doing; nothing that has to outlast a crash.
+# Which parts of the service run, and how they are doing.
 _PARTS = """
-CREATE UNLOGGED TABLE parts (
+CREATE TABLE parts (
     name text NOT NULL,
     process text NOT NULL,
     status text NOT NULL,

@@ -58,12 +58,13 @@ def with_club(
 ) -> T:
     """Open the club for one piece of work, beside a running service or without one.
 
-    `building` is for work that makes the read tables anew; all other work takes them as they are.
+    `building` is for work that makes the read tables anew by itself; all other takes them as they
+    are.
     """
     found = found or settings()
 
     async def opened() -> T:
-        async with open_club(found, building=building) as club:
+        async with open_club(found, building=building, forward=False) as club:
             try:
                 return await work(club)
             except Exception as why:  # noqa: BLE001 - raised again below

@@ -218,6 +218,22 @@ def test_a_release_killed_while_it_builds_leaves_the_tables_to_the_next(
     until(lambda: new.shown(admin) == expected, "the next one builds anew")
 
 
+def test_a_newer_release_builds_by_hand_as_well(
+    release: Callable[[Path, str], Release], newer: Path, empty_database: str
+) -> None:
+    old, new = release(CHECKOUT, "old"), release(newer, "new")
+    old.start()
+    admin = old.admin()
+    old.add(admin, "first")
+    for _ in range(2):
+        built = new.club("projections", "rebuild")
+        assert built.returncode == 0, built.stderr
+        assert built.stdout.startswith("Rebuilt from "), "and nothing of it differed"
+        assert built.stdout.count("\n") == 1
+    assert generation(empty_database) == NOW + 1
+    assert old.shown(admin) == ["first (newer)"]
+
+
 def being_built(database: str) -> bool:
     with psycopg.connect(database) as connection:
         row = connection.execute(
