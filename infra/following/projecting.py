@@ -89,12 +89,12 @@ class Projector:
         """
         async with connection.pipeline():
             held = await connection.execute(_HOLD, [self.group.name])
-            rows = await feed.fetch(connection, self._position, self._limit)
+            found = await feed.ask(connection, self._position, self._limit)
         position = self._ours(await held.fetchone())
         self._watch.advance(position)
         if position != self._position:
-            rows = await feed.fetch(connection, position, self._limit)
-        batch = feed.read(rows, position, self.group.kinds)
+            found = await feed.ask(connection, position, self._limit)
+        batch = feed.read(await found.fetchall(), position, self.group.kinds)
         if batch.position > position:
             batch = await self._project(batch, position, connection)
         else:

@@ -59,15 +59,15 @@ async def after(
 
     Raises Unreadable where the very next event is one that cannot be read.
     """
-    return read(await fetch(connection, position, limit, until=until), position, kinds)
+    cursor = await ask(connection, position, limit, until=until)
+    return read(await cursor.fetchall(), position, kinds)
 
 
-async def fetch(
+async def ask(
     connection: Connection, position: int, limit: int, *, until: int = LAST
-) -> list[Row]:
-    """The next events as they are stored, for `read`."""
-    cursor = await connection.execute(_AFTER, [position, until, limit], binary=True)
-    return await cursor.fetchall()
+) -> psycopg.AsyncCursor[Any]:
+    """Ask for the next events as they are stored; `read` reads the rows."""
+    return await connection.execute(_AFTER, [position, until, limit], binary=True)
 
 
 def read(rows: Sequence[Row], position: int, kinds: Collection[str] | None = None) -> Batch:
@@ -77,14 +77,14 @@ def read(rows: Sequence[Row], position: int, kinds: Collection[str] | None = Non
     """
     events: list[Recorded] = []
     for row in rows:
-        at, stream, version, topic, state, *about = row
+        at, stream = row[0], row[1]
         if kinds is None or stream.rpartition("-")[0] in kinds:
             try:
-                event = to_event(stream, version, topic, state)
+                event = to_event(stream, row[2], row[3], row[4])
             except UnreadableEvent as unreadable:
                 if row is rows[0]:
-                    raise Unreadable(at, topic, str(unreadable)) from unreadable
+                    raise Unreadable(at, row[3], str(unreadable)) from unreadable
                 return Batch(events, position)
-            events.append(Recorded(at, event, *about))
+            events.append(Recorded(at, event, *row[5:]))
         position = at
     return Batch(events, position)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import datetime
-from functools import cache
 from typing import Any, cast
 
 import orjson
@@ -55,9 +54,10 @@ def to_event(originator_id: str, version: int, topic: str, state: bytes) -> Even
 
     Raises UnreadableEvent, whatever it is that cannot be read.
     """
-    kind = _known().get(topic) or _known_anew().get(topic)
-    if kind is None:
+    known = _KNOWN.get(topic) or _known_anew().get(topic)
+    if known is None:
         raise UnreadableEvent("this release does not know such an event")
+    kind, facts = known
     if b'"class_version"' in state:  # only versions after the first are written down
         _refuse_newer(kind, state)
     try:
@@ -65,15 +65,10 @@ def to_event(originator_id: str, version: int, topic: str, state: bytes) -> Even
         event = cast("Event", _mapper.to_domain_event(stored))
     except Exception as fault:
         raise UnreadableEvent(f"{type(fault).__name__} while it was read") from fault
-    if not vars(event).keys() >= _fields(kind):
+    if not facts.issubset(vars(event)):
+        # A projector would pass it by.
         raise UnreadableEvent("facts are missing in it that such an event has")
     return event
-
-
-@cache
-def _fields(kind: type[Event]) -> frozenset[str]:
-    """The facts that an event of this kind has; without them a projector would pass it by."""
-    return frozenset(field.name for field in fields(kind))  # type: ignore[arg-type]
 
 
 def _refuse_newer(kind: type[Event], state: bytes) -> None:
@@ -87,20 +82,20 @@ def _refuse_newer(kind: type[Event], state: bytes) -> None:
         raise UnreadableEvent(f"it is stored in version {stored}; this release knows up to {known}")
 
 
-@cache
-def _known() -> dict[str, type[Event]]:
-    """Every event of this release by its topic; no topic of the ledger is ever imported."""
-    found: dict[str, type[Event]] = {}
+_KNOWN: dict[str, tuple[type[Event], frozenset[str]]] = {}
+"""Every event of this release by its topic, and the facts that it has.
+
+No topic of the ledger is ever imported.
+"""
+
+
+def _known_anew() -> dict[str, tuple[type[Event], frozenset[str]]]:
+    """The same, with those of modules that were imported since."""
     classes: list[type[Event]] = [Event]
     while classes:
         kind = classes.pop()
         classes += kind.__subclasses__()
         if "TOPIC" in kind.__dict__:
-            found[kind.TOPIC] = kind
-    return found
-
-
-def _known_anew() -> dict[str, type[Event]]:
-    """The same, with those of modules that were imported since."""
-    _known.cache_clear()
-    return _known()
+            facts = frozenset(field.name for field in fields(kind))  # type: ignore[arg-type]
+            _KNOWN[kind.TOPIC] = kind, facts
+    return _KNOWN

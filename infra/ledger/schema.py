@@ -220,52 +220,39 @@ async def open_ledger(connection: Connection) -> Opened:
 async def advance_ledger(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
     """Take the steps that the ledger's tables have not taken yet; the connection is in autocommit.
 
-    For whoever projects: nobody else changes the database.
-    """
-    for step in steps:
-        if step.builds:
-            await _build_index(connection, step)
-        else:
-            async with connection.transaction():
-                await _hold_schema(connection)
-                if not await _taken(connection, step):
-                    await connection.execute(step.sql.encode())
-                    await connection.execute(_TAKE, [step.number])
-
-
-async def _build_index(connection: Connection, step: Step) -> None:
-    """One that was left half built is taken away first.
-
-    Nobody waits for the lock: a statement that waits is one that the index has to wait for.
+    For whoever projects: nobody else changes the database. Nobody waits for the lock in a
+    statement, as an index that is built concurrently waits for every statement.
     """
     while not await _is(connection, _TRY, SCHEMA_LOCK):  # noqa: ASYNC110 - Postgres tells nobody
         await asyncio.sleep(PAUSE)
     try:
-        if await _taken(connection, step):
-            return
-        await connection.execute("SET statement_timeout = 0")
-        if not await _is(connection, _VALID, step.builds):
-            await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {step.builds}".encode())
-            await connection.execute(step.sql.encode())
-        await connection.execute(_TAKE, [step.number])
+        await connection.execute("SET client_min_messages = warning")
+        await connection.execute(_SCHEMA)
+        for step in steps:
+            if await _is(connection, _TAKEN, step.number):
+                continue
+            if step.builds:
+                await _build_index(connection, step)
+                continue
+            async with connection.transaction():
+                await connection.execute(step.sql.encode())
+                await connection.execute(_TAKE, [step.number])
     finally:
         await connection.execute("SELECT pg_advisory_unlock(%s)", [SCHEMA_LOCK])
+
+
+async def _build_index(connection: Connection, step: Step) -> None:
+    """One that was left half built is taken away first."""
+    await connection.execute("SET statement_timeout = 0")
+    if not await _is(connection, _VALID, step.builds):
+        await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {step.builds}".encode())
+        await connection.execute(step.sql.encode())
+    await connection.execute(_TAKE, [step.number])
 
 
 async def _is(connection: Connection, sql: str, param: object) -> bool:
     cursor = await connection.execute(sql.encode(), [param])
     return await cursor.fetchone() == (True,)
-
-
-async def _hold_schema(connection: Connection) -> None:
-    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEMA_LOCK])
-    await connection.execute("SET LOCAL client_min_messages = warning")
-    await connection.execute(_SCHEMA)
-
-
-async def _taken(connection: Connection, step: Step) -> bool:
-    cursor = await connection.execute("SELECT FROM ledger_schema WHERE number = %s", [step.number])
-    return await cursor.fetchone() is not None
 
 
 _SCHEMA = """
@@ -275,6 +262,7 @@ CREATE TABLE IF NOT EXISTS ledger_schema (
 )
 """
 _TRY = "SELECT pg_try_advisory_lock(%s)"
+_TAKEN = "SELECT EXISTS (SELECT FROM ledger_schema WHERE number = %s)"
 # Whether there is an index of this name, and it is whole.
 _VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
 _TAKE = "INSERT INTO ledger_schema (number) VALUES (%s)"

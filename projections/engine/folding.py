@@ -22,7 +22,6 @@ from projections.engine.table import (
     Remove,
     Row,
     Switch,
-    Switched,
     Table,
 )
 
@@ -93,16 +92,16 @@ class Changes:
 
     def fold(self, operation: Operation) -> None:
         """Take one more operation."""
-        match operation:
-            case Gather():
-                self.gathers.append(operation)
-            case Switch(table, Switched(name)):
-                self.switches[table.name, name] = operation
-            case _:
-                changes = self.tables.get(operation.table.name)
-                if changes is None:
-                    changes = self.tables[operation.table.name] = TableChanges(operation.table)
-                changes.fold(operation)
+        if isinstance(operation, Gather):
+            self.gathers.append(operation)
+        elif isinstance(operation, Switch):
+            self.switches[operation.table.name, operation.constraint.name] = operation
+        else:
+            name = operation.table.name
+            changes = self.tables.get(name)
+            if changes is None:
+                changes = self.tables[name] = TableChanges(operation.table)
+            changes.fold(operation)
 
     def takes(self, operation: Operation) -> bool:
         """Whether the operation may still join these: nothing was gathered that it would change."""
@@ -140,20 +139,27 @@ def fold_batch(
     steps = [Changes()]
     rows = {name: dict(of) for name, of in (known or {}).items()}
     before = {name: dict(of) for name, of in rows.items()}
+    projects = group.projects
     for index, recorded in enumerate(events):
         try:
-            operations: Iterable[Operation] = group.operations(recorded)
+            for project in projects.get(recorded.event.kind, ()):
+                for operation in project(recorded):
+                    _join(steps, operation)
             if group.folds:
-                operations = [*operations, *_stepped(group, recorded, rows)]
-            for operation in operations:
-                if not steps[-1].takes(operation):
-                    steps.append(Changes())
-                steps[-1].fold(operation)
+                for operation in _stepped(group, recorded, rows):
+                    _join(steps, operation)
         except Exception as fault:
             raise Tripped(index, recorded, fault) from fault
     for _, fold in group.folds:
         _fold_rows(fold, before.get(fold.table.name, {}), rows.get(fold.table.name, {}), steps[-1])
     return steps
+
+
+def _join(steps: list[Changes], operation: Operation) -> None:
+    """Fold the operation into the last step, or into one more."""
+    if steps[-1].gathers and not steps[-1].takes(operation):
+        steps.append(Changes())
+    steps[-1].fold(operation)
 
 
 def _stepped(

@@ -86,7 +86,8 @@ class Group:
         )
 
     @cached_property
-    def _projects(self) -> dict[str, tuple[Callable[[Recorded], Operations], ...]]:
+    def projects(self) -> dict[str, tuple[Callable[[Recorded], Operations], ...]]:
+        """What is to be called for an event, by the kind of its aggregate."""
         return {
             kind: tuple(
                 model.project
@@ -98,7 +99,7 @@ class Group:
 
     def operations(self, recorded: Recorded) -> Iterator[Operation]:
         """What one event means for the tables, but for what the folds make of it."""
-        for project in self._projects.get(recorded.event.kind, ()):
+        for project in self.projects.get(recorded.event.kind, ()):
             yield from project(recorded)
 
     @cached_property

@@ -98,6 +98,17 @@ class Celery:
         """How many tasks are in the queue, and in nobody's hand."""
         return asyncio.run(_messages(self.amqp_url))
 
+    def taking(self) -> int:
+        """How many workers take tasks."""
+        return asyncio.run(_consumers(self.amqp_url))
+
+
+async def _consumers(url: str) -> int:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        declared = await channel.declare_queue(QUEUE, passive=True)
+        return declared.declaration_result.consumer_count or 0
+
 
 async def _messages(url: str) -> int:
     async with await aio_pika.connect(url) as connection:
@@ -188,6 +199,7 @@ async def test_a_task_that_comes_late_often_and_to_two_workers_happens_once(
 
     await come(lambda: celery.expired().keys() == payments, "all of them expire")
     await come(lambda: celery.asked_for() == 0, "all tasks are taken")
+    await come(lambda: celery.taking() == 2, "both workers are there, though one may do it all")
     assert await asyncio.to_thread(celery.end) == [0, 0]
     assert await asyncio.to_thread(celery.asked_for) == 0
     assert set(celery.expired().values()) == {1}
