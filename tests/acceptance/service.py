@@ -72,7 +72,7 @@ class Service:
         outside = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("CLUB_", "MAKE", "MFLAGS"))
+            if not name.startswith(("CLUB_", "MAKE", "MFLAGS", "ARGS"))
         }
         ours = {"CLUB_HOME": str(home), "CLUB_HTTP_PORT": str(self.port)}
         self.environment: Mapping[str, str] = {**outside, **ours, **settings}
