@@ -19,7 +19,7 @@ from types import CodeType, FunctionType
 from typing import NamedTuple
 
 from domain.recorded import Recorded
-from projections.engine.table import Key, Operation, Operations, Row, Table
+from projections.engine.table import Key, Operations, Row, Table
 
 ENGINE = 2
 """To be raised when the engine writes other rows for the same operations."""
@@ -96,11 +96,6 @@ class Group:
             )
             for kind in self.kinds
         }
-
-    def operations(self, recorded: Recorded) -> Iterator[Operation]:
-        """What one event means for the tables, but for what the folds make of it."""
-        for project in self.projects.get(recorded.event.kind, ()):
-            yield from project(recorded)
 
     @cached_property
     def definition(self) -> str:

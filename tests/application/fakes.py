@@ -34,7 +34,7 @@ from application.ports.signing_in import (
 from domain.aggregate import Event, time_text
 from domain.recorded import Recorded
 from projections.catalogue import DOCUMENTED
-from projections.engine.table import Gather, Patch, Put, Remove, Switch
+from projections.engine.table import Gather, Operation, Patch, Put, Remove, Switch
 from projections.references import HOLDING, REFERENCES
 
 A_MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -170,6 +170,12 @@ class FakeReadSide:
         return [number for _, number in lapsed[:limit]]
 
 
+def operations_of(recorded: Recorded) -> list[Operation]:
+    """What an event means for the documented tables."""
+    projects = DOCUMENTED.projects.get(recorded.event.kind, ())
+    return [operation for project in projects for operation in project(recorded)]
+
+
 def _recorded(event: Event) -> Recorded:
     return Recorded(0, event, event.timestamp, *["fake"] * 5)
 
@@ -177,7 +183,7 @@ def _recorded(event: Event) -> Recorded:
 def _folded(events: Iterable[Event]) -> defaultdict[str, Rows]:
     tables: defaultdict[str, Rows] = defaultdict(dict)
     for event in events:
-        for operation in DOCUMENTED.operations(_recorded(event)):
+        for operation in operations_of(_recorded(event)):
             match operation:
                 case Put(table, row):
                     tables[table.name][tuple(row[c] for c in table.key)] = dict(row)

@@ -40,8 +40,8 @@ from domain.values import (
     TrainingType,
 )
 from infra.ledger.mapper import to_event, to_stored
-from projections.catalogue import DOCUMENTED
 from projections.engine.table import Gather, Patch, Put, Remove
+from tests.application.fakes import operations_of
 from tests.domain.scenario import START
 from tests.projections.histories import as_recorded
 
@@ -371,7 +371,7 @@ def test_every_event_shows_in_the_read_tables_as_it_changed_the_aggregate(
 
 def write(event: Event, rows: Rows) -> None:
     """Do to the rows what the projectors say; what they refer to must be there."""
-    for operation in DOCUMENTED.operations(as_recorded([event])[0]):
+    for operation in operations_of(as_recorded([event])[0]):
         match operation:
             case Put(table, row):
                 key = tuple(row[column] for column in table.key)
