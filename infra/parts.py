@@ -19,8 +19,8 @@ from typing import NamedTuple
 import structlog
 
 from application.ports.ledger import LedgerUnavailable
-from infra.following.follower import Follower
 from infra.ledger.postgres import Postgres
+from infra.standstill import Working
 
 BEAT = 5.0
 """Seconds between two signs of life."""
@@ -65,31 +65,31 @@ class Parts:
     def __init__(self, postgres: Postgres) -> None:
         self.process = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._postgres = postgres
-        self._followers: dict[str, Follower] = {}
+        self._working: dict[str, Working] = {}
         self._began: dict[str, datetime] = {}
 
     @asynccontextmanager
-    async def reporting(self, *followers: Follower) -> AsyncIterator[None]:
+    async def reporting(self, *working: Working) -> AsyncIterator[None]:
         """Tell how these are doing, as long as the block lasts."""
-        for follower in followers:
-            self._followers[follower.name] = follower
-            self._began[follower.name] = datetime.now(UTC)
+        for one in working:
+            self._working[one.name] = one
+            self._began[one.name] = datetime.now(UTC)
         try:
             yield
         finally:
-            for follower in followers:
-                self._followers.pop(follower.name, None)
+            for one in working:
+                self._working.pop(one.name, None)
 
     def here(self) -> list[Part]:
         """The parts of this process, as they are now."""
-        return [self._part(follower) for follower in self._followers.values()]
+        return [self._part(one) for one in self._working.values()]
 
-    def _part(self, follower: Follower) -> Part:
-        why = follower.standstill
+    def _part(self, one: Working) -> Part:
+        why = one.standstill
         if why is None:
-            return Part(follower.name, self.process, "running", "", self._began[follower.name])
+            return Part(one.name, self.process, "running", "", self._began[one.name])
         status = "aside" if why.aside else "standing"
-        return Part(follower.name, self.process, status, why.sentence, why.since)
+        return Part(one.name, self.process, status, why.sentence, why.since)
 
     async def look(self) -> list[Part]:
         """Every part of every process; raises LedgerUnavailable."""
@@ -109,7 +109,7 @@ class Parts:
             for tick in count():
                 parts = self.here()
                 if parts != told or tick % _TICKS == 0:
-                    await self._leave([p.name for p in told if p.name not in self._followers])
+                    await self._leave([p.name for p in told if p.name not in self._working])
                     await self._tell(parts)
                     told = parts
                 await asyncio.sleep(BEAT / _TICKS)

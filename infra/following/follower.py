@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -22,6 +20,7 @@ from infra.faults import Fault
 from infra.ledger.feed import Unreadable
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import CHANNEL
+from infra.standstill import Standstill
 from projections.engine.folding import Tripped
 
 POLL = 0.5
@@ -50,26 +49,6 @@ class Stuck(Exception):
         self.position = position
         self.topic = topic
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Standstill:
-    """Why a follower does not go on, and since when."""
-
-    reason: str
-    aside: bool = False
-    """Whether that is as it should be: the part is another's."""
-    position: int | None = None
-    """The event that it cannot take, where it is one."""
-    topic: str | None = None
-    since: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
-
-    @property
-    def sentence(self) -> str:
-        """For people: where it stands, and why. It never quotes a row."""
-        if self.position is None:
-            return self.reason
-        return f"stands still before position {self.position} ({self.topic}): {self.reason}"
 
 
 class Follower:

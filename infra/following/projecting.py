@@ -16,10 +16,11 @@ from typing import Any
 import psycopg
 import structlog
 
-from infra.following.follower import Follower, StandsAside, Standstill, Stuck, database_said, listen
+from infra.following.follower import Follower, StandsAside, Stuck, database_said, listen
 from infra.following.watch import Watch
 from infra.ledger import feed
 from infra.ledger.postgres import Postgres
+from infra.standstill import Standstill
 from projections.engine.folding import Tripped, fold_batch
 from projections.engine.model import Group
 from projections.engine.writing import load, write
