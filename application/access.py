@@ -92,6 +92,7 @@ class Permission(StrEnum):
     REPORTS_READ = "reports.read"
     RULES_READ = "rules.read"
     RULES_CHANGE = "rules.change"
+    HEALTH_DETAILS = "health.details"
 
 
 class Rule(NamedTuple):
@@ -147,6 +148,7 @@ RULES: Mapping[Permission, Rule] = {
     Permission.REPORTS_READ: _rule(Role.ANALYST),
     Permission.RULES_READ: _ADMIN,
     Permission.RULES_CHANGE: _ADMIN,
+    Permission.HEALTH_DETAILS: _ADMIN,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import structlog
 from application.access import THE_CLUB
 from application.bus import Bus
 from application.command import Context
-from application.housekeeping import LATER, expire_what_is_due
+from application.housekeeping import expire_what_is_due
 from application.ports.read_side import ReadSide
 from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
@@ -34,7 +34,7 @@ from infra.following.rebuilding import (
     rebuild,
 )
 from infra.following.watch import Watch
-from infra.health import Health, examine
+from infra.health import Health, Lookout
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import LedgerMissing, Opened, advance_ledger, open_ledger
@@ -51,6 +51,7 @@ from infra.servers.embedded_postgres import embedded_postgres, has_database, sta
 from infra.servers.postgres_server import EmbeddedPostgresError
 from infra.settings import Settings
 from infra.short_lived import Marks, Store, open_store
+from infra.timers import Timers
 from projections.catalogue import DOCUMENTED, GROUPS
 from projections.engine.reads import Reads
 from projections.views import LISTINGS, LOOKUPS
@@ -90,6 +91,7 @@ class Club:
     projecting: Projecting
     watch: Watch
     parts: Parts
+    lookout: Lookout
     bot: Bot | None = None
     rabbitmq: RabbitMQ | None = None
 
@@ -100,15 +102,7 @@ class Club:
 
     async def health(self) -> Health:
         """How every part of the club is doing."""
-        return await examine(
-            self.postgres,
-            self.parts,
-            self.watch,
-            self.metrics,
-            self.store,
-            bot=self.bot is not None,
-            rabbitmq=self.rabbitmq,
-        )
+        return await self.lookout.health()
 
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""
@@ -142,22 +136,21 @@ async def open_club(
         postgres, opened = await _database(settings, stack, building=building)
         store = await stack.enter_async_context(open_store(settings.redis_url, opened.identity))
         rabbitmq = await stack.enter_async_context(open_rabbitmq(settings.amqp_url))
-        channel, bot = await stack.enter_async_context(open_codes(settings))
-        wired = _wire(settings, postgres, store, channel, building=building and forward)
-        club = replace(wired, bot=bot, rabbitmq=rabbitmq)
+        codes = await stack.enter_async_context(open_codes(settings))
+        club = _wire(settings, postgres, store, codes, rabbitmq, building=building and forward)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
-            running = [
-                tasks.create_task(part, name=name)
-                for name, part in _parts(club, projecting, housekeeping, reporting)
-            ]
+            timers = Timers(partial(_keep_house, club), settings.housekeeping_seconds)
+            parts = _parts(club, projecting, timers if housekeeping else None)
+            running = [tasks.create_task(part, name=name) for name, part in parts]
+            working = [p.follower for p in club.projecting.projectors] if projecting else []
+            if reporting:
+                running.append(tasks.create_task(club.parts.run(), name="parts"))
             try:
                 if building and not opened.has_rules:
                     await _adopt_rules(club)
-                if projecting:
-                    followers = [p.follower for p in club.projecting.projectors]
-                    await stack.enter_async_context(club.parts.reporting(*followers))
-                yield club
+                async with club.parts.reporting(*working, *([timers] if housekeeping else [])):
+                    yield club
             finally:
                 for task in running:
                     task.cancel()
@@ -172,7 +165,7 @@ async def make_club(settings: Settings) -> None:
 
 
 def _parts(
-    club: Club, projecting: bool, housekeeping: bool, reporting: bool
+    club: Club, projecting: bool, timers: Timers | None
 ) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
     """What runs as long as the club is open."""
     if projecting:
@@ -181,10 +174,8 @@ def _parts(
         yield "follower", follow(club.postgres, club.watch)
     if club.settings.database_url is None:
         yield "embedded-postgres", _keep_up(club)
-    if housekeeping:
-        yield "housekeeping", _keep_house(club)
-    if reporting:
-        yield "parts", club.parts.run()
+    if timers is not None:
+        yield timers.name, timers.run()
 
 
 async def _database(
@@ -212,8 +203,15 @@ async def _database(
 
 
 def _wire(
-    settings: Settings, postgres: Postgres, store: Store, channel: CodeChannel, *, building: bool
+    settings: Settings,
+    postgres: Postgres,
+    store: Store,
+    codes: tuple[CodeChannel, Bot | None],
+    rabbitmq: RabbitMQ | None,
+    *,
+    building: bool,
 ) -> Club:
+    channel, bot = codes
     metrics, watch = Metrics(), Watch()
     projecting = _projecting(postgres, watch, building=building)
     ledger = PostgresLedger(postgres, partial(_appended, projecting, metrics))
@@ -231,6 +229,10 @@ def _wire(
     marks = Marks(store)
     callers = Callers(tokens, postgres.rows, settings.access_token_minutes * 60)
     bus = Bus(services, callers.witness)
+    parts = Parts(postgres)
+    lookout = Lookout(
+        postgres, parts, watch, metrics, store, has_bot=bot is not None, rabbitmq=rabbitmq
+    )
     return Club(
         settings=settings,
         bus=bus,
@@ -250,7 +252,10 @@ def _wire(
         postgres=postgres,
         projecting=projecting,
         watch=watch,
-        parts=Parts(postgres),
+        parts=parts,
+        lookout=lookout,
+        bot=bot,
+        rabbitmq=rabbitmq,
     )
 
 
@@ -298,14 +303,8 @@ async def _keep_up(club: Club) -> None:
             await asyncio.sleep(RETRY)
 
 
-async def _keep_house(club: Club) -> None:
-    """Do what time does, every now and then."""
-    while True:
-        try:
-            done = await expire_what_is_due(club.bus, club.services)
-            await club.ledger.forget_receipts(club.settings.receipt_hours)
-            if done:
-                logger.info("housekeeping.expired", commands=done)
-        except LATER as later:
-            logger.warning("housekeeping.postponed", reason=type(later).__name__)
-        await asyncio.sleep(club.settings.housekeeping_seconds)
+async def _keep_house(club: Club) -> int:
+    """Do what is due; how many commands that took."""
+    done = await expire_what_is_due(club.bus, club.services)
+    await club.ledger.forget_receipts(club.settings.receipt_hours)
+    return done

@@ -1,36 +1,61 @@
-"""How the parts of a running club are doing."""
+"""How the parts of a running club are doing.
+
+What it says is for two kinds of people: anybody may know which part does not work, and since when;
+the details, which may name machines, are for whoever runs the club.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
+import structlog
 
 from application.ports.ledger import LedgerUnavailable
 from application.ports.signing_in import StoreUnavailable
 from domain.aggregate import time_text
-from infra.following.relaying import RELAY, lag
+from infra import parts as known
+from infra.following.relaying import RELAY
 from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD
 from infra.metrics import Metrics
 from infra.parts import Part, Parts
 from infra.rabbitmq import UNREACHABLE, RabbitMQ
-from infra.secrets.codes import reported
 from infra.short_lived import InProcessStore, Store
 from projections.catalogue import DOCUMENTED, GROUPS
 
-MOST_LAG = 10_000
-"""Events, or messages, behind which a part counts as behind, not as current."""
+LATE = 30.0
+"""Seconds for which an event may wait to be handled before that is called behind."""
 
-# The head, whether this server takes writes, how far each group of read tables is, and the relay.
+MOST_WAITING = 10_000
+"""Messages that may wait for the consumers before that is called behind."""
+
+LONGEST_LOOK = 3.0
+"""Seconds to wait for the database, which may be frozen."""
+
+logger = structlog.get_logger(__name__)
+
+_AGE = """
+(SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM ledger_events
+ WHERE notification_id > position ORDER BY notification_id LIMIT 1)
+"""
+# All of it in one statement: the head, whether this server takes writes, how far each group of
+# read tables and the relay are and how old what they have not handled is, and every part.
 _LOOK = f"""
-SELECT ({HEAD}),
-       NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
-       ARRAY(SELECT name FROM read_groups WHERE name = ANY(%s) ORDER BY name),
-       ARRAY(SELECT position FROM read_groups WHERE name = ANY(%s) ORDER BY name)
+SELECT json_build_object(
+    'head', ({HEAD}),
+    'writable', NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
+    'groups', (SELECT json_object_agg(name, json_build_array(position, {_AGE})) FROM read_groups),
+    'relay', (SELECT json_build_array(position, {_AGE}) FROM relay_positions WHERE name = %s),
+    'parts', ({known.LOOK})
+)::text
 """  # noqa: S608 - made of constants
-_GROUPS = [group.name for group in GROUPS]
+
+Shown = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,139 +63,232 @@ class Health:
     """The state of each part; `able` is whether the ledger can be written."""
 
     able: bool
-    report: dict[str, Any]
+    report: Shown
+
+    @property
+    def public(self) -> Shown:
+        """The report without the details."""
+        return _without_details(self.report)
 
 
-async def examine(
-    postgres: Postgres,
-    parts: Parts,
-    watch: Watch,
-    metrics: Metrics,
-    store: Store,
-    *,
-    bot: bool = False,
-    rabbitmq: RabbitMQ | None = None,
-) -> Health:
-    """Ask the database, the parts of every process, and all that the club has beside them.
+class Lookout:
+    """Looks how the club is doing, once for all who ask meanwhile.
 
-    `bot` is whether the club has one, which reports in the store.
+    Whoever asks is never told what was found before they asked.
     """
-    others: dict[str, dict[str, Any]] = {"redis": await _redis(store)}
-    if bot:
-        others["telegram"] = await reported(store)
-    if rabbitmq is not None:
-        others |= await _rabbitmq(rabbitmq)
-    try:
-        ((head, writable, names, found),) = await postgres.rows(_LOOK, [_GROUPS, _GROUPS])
-        running = await parts.look()
-    except LedgerUnavailable as lost:
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        parts: Parts,
+        watch: Watch,
+        metrics: Metrics,
+        store: Store,
+        *,
+        has_bot: bool = False,
+        rabbitmq: RabbitMQ | None = None,
+    ) -> None:
+        self._postgres = postgres
+        self._parts = parts
+        self._watch = watch
+        self._metrics = metrics
+        self._store = store
+        self._has_bot = has_bot
+        self._rabbitmq = rabbitmq
+        self._looking: asyncio.Task[Health] | None = None
+        self._next: asyncio.Task[Health] | None = None
+        self._asking: asyncio.Task[Shown | str] | None = None
+        self._said: Mapping[str, str] = {}
+
+    async def health(self) -> Health:
+        """How every part of the club is doing."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._look_after(self._looking))
+        return await asyncio.shield(self._next)
+
+    async def _look_after(self, before: asyncio.Task[Health] | None) -> Health:
+        if before is not None:
+            await asyncio.wait({before})
+        self._looking, self._next = self._next, None
+        health = await self._look()
+        self._log(health.report["components"])
+        return health
+
+    async def _look(self) -> Health:
+        found, redis, queues = await asyncio.gather(
+            self._found(), _redis(self._store), self._queues()
+        )
+        if isinstance(found, str):
+            return Health(able=False, report=self._without_database(found, redis | queues))
+        parts = self._parts.all(found["parts"])
+        groups = {group.name: found["groups"].get(group.name) or [0, None] for group in GROUPS}
+        head = found["head"]
+        self._watch.advance(groups[DOCUMENTED.name][0])
+        projectors = {
+            name: _following(_named(parts, name), head, *group, doing="projects these tables")
+            for name, group in groups.items()
+        }
+        components = {
+            "postgres": {"status": "running" if found["writable"] else "read-only"},
+            "projector": _worst(projectors.values()),
+            **redis,
+            **queues,
+            **dict(self._components(parts, head, found["relay"] or [0, None])),
+        }
+        self._metrics.tell(head, components, projectors)
+        well = {shown["status"] for shown in components.values()} == {"running"}
+        status = "running" if well else "degraded"
         return Health(
-            able=False,
+            able=found["writable"],
             report={
-                "status": "unavailable",
-                "ledger": {"writable": False, "head": None},
-                "projectors": {name: _group(None, None) for name in _GROUPS},
-                "components": {
-                    "postgres": {"status": "unavailable", "detail": str(lost)},
-                    **others,
-                },
+                "status": status if found["writable"] else "unavailable",
+                "ledger": {"writable": found["writable"], "head": head},
+                "projectors": projectors,
+                "components": components,
             },
         )
-    positions = dict(zip(names, found, strict=True))
-    watch.advance(positions.get(DOCUMENTED.name, 0))
-    projectors = {
-        name: _projector(positions.get(name, 0), head, [p for p in running if p.name == name])
-        for name in _GROUPS
-    }
-    metrics.ledger_head.set(head)
-    metrics.projection_lag.set(projectors[DOCUMENTED.name]["lag"])
-    if rabbitmq is not None:
-        others["relay"] = await _relay(postgres, [p for p in running if p.name == "relay"])
-    worst = _worst(projectors)
-    well = writable and {worst["status"], *(o["status"] for o in others.values())} == {"running"}
-    status = "running" if well else "degraded"
-    return Health(
-        able=writable,
-        report={
-            "status": status if writable else "unavailable",
-            "ledger": {"writable": writable, "head": head},
-            "projectors": projectors,
+
+    def _without_database(self, why: str, others: Shown) -> Shown:
+        here = self._parts.here()
+        unknown = {"status": "unavailable", "position": None, "lag": None, "age": None}
+        return {
+            "status": "unavailable",
+            "ledger": {"writable": False, "head": None},
+            "projectors": {group.name: dict(unknown) for group in GROUPS},
             "components": {
-                "postgres": {"status": "running" if writable else "read-only"},
-                "projector": worst,
+                "postgres": {"status": "unavailable", "detail": why},
                 **others,
+                **{part.name: _shown([part], "runs here") for part in here},
             },
-        },
-    )
+        }
+
+    async def _found(self) -> Shown | str:
+        """What the database says, or why it does not: one that is frozen is not asked again."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        done, _ = await asyncio.wait({self._asking}, timeout=LONGEST_LOOK)
+        return self._asking.result() if done else f"no answer in {LONGEST_LOOK:.0f} seconds"
+
+    async def _ask(self) -> Shown | str:
+        try:
+            ((text,),) = await self._postgres.rows(_LOOK, [RELAY])
+        except LedgerUnavailable as lost:
+            return str(lost)
+        found: Shown = orjson.loads(text)
+        return found
+
+    async def _queues(self) -> Shown:
+        """Whether RabbitMQ is there, what a person should look at, and whether it is consumed."""
+        if self._rabbitmq is None:
+            return {}
+        try:
+            queues = await self._rabbitmq.queues()
+        except UNREACHABLE as lost:
+            gone = {"status": "unavailable", "detail": str(lost) or type(lost).__name__}
+            return {"rabbitmq": gone}
+        consumers: Shown = {"status": "running", "lag": queues.waiting}
+        if queues.unserved:
+            detail = f"nobody consumes {' and '.join(queues.unserved)}"
+            consumers |= {"status": "unavailable", "detail": detail}
+        elif queues.waiting > MOST_WAITING:
+            consumers["status"] = "behind"
+        return {"rabbitmq": {"status": "running", "parked": queues.parked}, "consumers": consumers}
+
+    def _components(
+        self, parts: Sequence[Part], head: int, relay: Sequence[Any]
+    ) -> Iterator[tuple[str, Shown]]:
+        """The parts that this club has, or has had until lately."""
+        if self._parts.told or _named(parts, known.API):
+            yield known.API, _shown(_named(parts, known.API), "serves requests")
+        if self._rabbitmq is not None:
+            yield (
+                known.RELAY,
+                _following(_named(parts, known.RELAY), head, *relay, doing="publishes events"),
+            )
+            if self._parts.told:
+                for name in (known.COMMANDS, known.PAYMENTS):
+                    yield name, _shown(_named(parts, name), f"takes {name} from RabbitMQ")
+        if self._has_bot:
+            yield "telegram", _shown(_named(parts, known.BOT), "runs the bot")
+        celery = {name: _named(parts, name) for name in (known.BEAT, known.WORKER)}
+        timers = _named(parts, known.TIMERS)
+        if any(celery.values()) and not timers:
+            for name, those in celery.items():
+                yield name, _shown(those, f"runs as Celery's {name}")
+        elif self._parts.told or timers:
+            yield known.TIMERS, _shown(timers, "does what time does")
+
+    def _log(self, components: Mapping[str, Shown]) -> None:
+        """Only what is new."""
+        said = {name: shown["status"] for name, shown in components.items()}
+        for name, shown in components.items():
+            if self._said.get(name, "running") != shown["status"]:
+                logger.warning("health.changed", part=name, **shown)
+        self._said = said
 
 
-def _projector(position: int, head: int, processes: Sequence[Part]) -> dict[str, Any]:
-    """How the projectors of a group are doing: it is well where one of them works."""
-    lag = max(0, head - position)
+def _named(parts: Sequence[Part], name: str) -> list[Part]:
+    return [part for part in parts if part.name == name]
+
+
+_URGENCY = ("standing", "silent", "aside", "running")
+"""What is told first of several processes of a part."""
+
+
+def _shown(processes: Sequence[Part], doing: str) -> Shown:
+    """How a part is doing: well, where one process works and none is missed."""
+    if not processes:
+        return {"status": "unavailable", "detail": f"no process {doing}"}
+    told = min(processes, key=lambda part: _URGENCY.index(part.status))
     working = [part for part in processes if part.status == "running"]
-    behind = lag > MOST_LAG or not working
-    shown = _group(position, lag) | {"status": "behind" if behind else "running"}
-    idle = [part for part in processes if part.status != "running"]
-    if idle and (behind or not all(part.status == "silent" for part in idle)):
-        told = min(idle, key=lambda part: _URGENCY.index(part.status))
-        shown |= {"detail": told.detail, "since": time_text(told.since)}
-    elif not processes:
-        shown |= {"detail": "no process projects these tables"}
+    if told.status == "aside":
+        # As it should be where another works; else nobody does.
+        told = working[0] if working else told._replace(status="standing")
+    shown: Shown = {"status": told.status, "since": time_text(told.since)}
+    if working and told.status != "running":
+        shown |= {"status": "degraded", "working": len(working)}
+    if told.status != "running":
+        shown["detail"] = told.detail
     return shown
 
 
-_URGENCY = ("standing", "silent", "aside")
-"""What is told first of several parts that do not work."""
+def _following(
+    processes: Sequence[Part], head: int, position: int, age: float | None, *, doing: str
+) -> Shown:
+    """How those are doing who follow the ledger, and how far they are behind it."""
+    shown = _shown(processes, doing)
+    late = age is not None and age > LATE
+    if shown["status"] == "running" and late:
+        shown["status"] = "behind"
+    return {
+        **shown,
+        "position": position,
+        "lag": max(0, head - position),
+        "age": round(age or 0.0, 3),
+    }
 
 
-def _group(position: int | None, lag: int | None) -> dict[str, Any]:
-    return {"status": "unavailable", "position": position, "lag": lag}
-
-
-def _worst(projectors: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _worst(projectors: Collection[Shown]) -> Shown:
     """All projectors in one line: the first that does not run, or all that run."""
-    ill = next((p for p in projectors.values() if p["status"] != "running"), None)
-    told = ill or next((p for p in projectors.values() if "detail" in p), {"status": "running"})
-    return {name: told[name] for name in ("status", "detail", "since") if name in told}
+    told = min(projectors, key=lambda one: one["status"] == "running")
+    return {name: told[name] for name in ("status", "since", "detail", "age") if name in told}
 
 
-async def _redis(store: Store) -> dict[str, str]:
+async def _redis(store: Store) -> Shown:
     """Where it is gone, nobody signs in until it is back, and everything else goes on."""
     try:
         await store.ping()
     except StoreUnavailable as lost:
-        return {"status": "unavailable", "detail": str(lost)}
+        return {"redis": {"status": "unavailable", "detail": str(lost)}}
     if isinstance(store, InProcessStore):
-        return {"status": "running", "detail": "in this process"}
-    return {"status": "running"}
+        return {"redis": {"status": "running", "detail": "in this process"}}
+    return {"redis": {"status": "running"}}
 
 
-async def _rabbitmq(rabbitmq: RabbitMQ) -> dict[str, dict[str, Any]]:
-    """Whether it is there, what a person should look at, and whether messages are taken."""
-    try:
-        queues = await rabbitmq.queues()
-    except UNREACHABLE as lost:
-        gone = {"status": "unavailable", "detail": str(lost) or type(lost).__name__}
-        return {"rabbitmq": gone}
-    consumers: dict[str, Any] = {"status": "running", "lag": queues.waiting}
-    if queues.unserved:
-        detail = f"nobody consumes {' and '.join(queues.unserved)}"
-        consumers |= {"status": "unavailable", "detail": detail}
-    elif queues.waiting > MOST_LAG:
-        consumers["status"] = "behind"
-    return {"rabbitmq": {"status": "running", "parked": queues.parked}, "consumers": consumers}
-
-
-async def _relay(postgres: Postgres, processes: Sequence[Part]) -> dict[str, Any]:
-    """How many events are still to go out, and why, where it stands still."""
-    behind = await lag(postgres, RELAY)
-    status = "running" if behind is not None and behind <= MOST_LAG else "behind"
-    standing = next((part for part in processes if part.status == "standing"), None)
-    shown: dict[str, Any] = {"status": status, "lag": behind}
-    if standing is not None and not any(part.status == "running" for part in processes):
-        shown |= {
-            "status": "behind",
-            "detail": standing.detail,
-            "since": time_text(standing.since),
-        }
-    return shown
+def _without_details(shown: Shown) -> Shown:
+    """Why something does not run is not for everybody."""
+    return {
+        name: _without_details(value) if isinstance(value, dict) else value
+        for name, value in shown.items()
+        if name != "detail" or shown["status"] == "running"
+    }

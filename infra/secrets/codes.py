@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from application.ports.signing_in import CodeChannel, StoreUnavailable
+from application.ports.signing_in import CodeChannel
 from infra.settings import Settings
-from infra.short_lived import Store
 
 if TYPE_CHECKING:
     from aiogram import Bot
-
-SILENCE = 30.0
-"""Seconds after which a bot that reports nothing counts as gone."""
-
-REPORT = "telegram"
-"""Where in the store the bot reports how it is doing, for all processes of the club."""
 
 
 @asynccontextmanager
@@ -36,22 +29,3 @@ async def open_codes(settings: Settings) -> AsyncIterator[tuple[CodeChannel, Bot
 
 def _on_console(username: str, code: str) -> None:
     print(f"  The code of {username}: {code}", file=sys.stderr, flush=True)
-
-
-async def report(store: Store, trouble: str) -> None:
-    """Let all processes of the club know what troubles the bot; nothing does where it is empty."""
-    with suppress(StoreUnavailable):
-        await store.put(REPORT, trouble.encode(), SILENCE)
-
-
-async def reported(store: Store) -> dict[str, str]:
-    """How the bot is doing, whichever process it runs in."""
-    try:
-        (trouble,) = await store.get(REPORT)
-    except StoreUnavailable as lost:
-        return {"status": "unavailable", "detail": str(lost)}
-    if trouble is None:
-        return {"status": "unavailable", "detail": "no bot runs, or it is not heard of"}
-    if trouble:
-        return {"status": "unavailable", "detail": trouble.decode()}
-    return {"status": "running"}

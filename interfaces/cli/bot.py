@@ -39,5 +39,5 @@ async def _run(found: Settings) -> None:
     end_this_on_signal()
     from interfaces.telegram.main import run_bot  # noqa: PLC0415 - it takes seconds
 
-    async with open_club(found) as club:
+    async with open_club(found, reporting=True) as club:
         await run_bot(club)

@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 
 from infra.bootstrap import Club, open_club
+from infra.parts import API, Plain
 from infra.settings import Settings
 from interfaces.amqp.asyncapi.document import document
 from interfaces.amqp.main import run_consumers, run_relay
@@ -86,7 +87,7 @@ async def _run(found: Settings, parts: Parts) -> None:
         on_signal(server.stop)
         await _say_which_rules_differ(club)
         _banner(found, listening.getsockname()[1], parts)
-        async with asyncio.TaskGroup() as tasks:
+        async with club.parts.reporting(Plain(API)), asyncio.TaskGroup() as tasks:
             closing = asyncio.Event()
             answering = tasks.create_task(_answer(club)) if club.bot and parts.bot else None
             if found.amqp_url is not None and parts.amqp:

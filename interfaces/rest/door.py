@@ -34,7 +34,7 @@ class Asks:
         service: Service = request.app.state.service
         caller = ANYBODY
         if self.permission is not None or "authorization" in request.headers:
-            caller = await service.callers.of(_bearer(request))
+            caller = await service.callers.of(bearer(request))
         _refuse_unknown(request)
         everybody = self.permission is not None and reaches_all(caller, self.permission)
         return Asking(request, service, self.name, caller, everybody=everybody)
@@ -95,7 +95,8 @@ def _refuse_unknown(request: Request) -> None:
         )
 
 
-def _bearer(request: Request) -> str:
+def bearer(request: Request) -> str:
+    """The token that comes with a request; raises InvalidToken where there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise InvalidToken

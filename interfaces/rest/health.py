@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
 import orjson
@@ -9,8 +10,13 @@ from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
+from application.access import Permission, reaches_all
 from application.fields import Moment
+from application.ports.ledger import LedgerUnavailable
+from application.ports.signing_in import InvalidToken
+from domain.refusals import Forbidden
 from interfaces.rest.documented import group
+from interfaces.rest.door import bearer
 from interfaces.rest.index import NAME, VERSION
 from interfaces.rest.problems import JSON
 
@@ -24,27 +30,35 @@ class Ledger(BaseModel):
     head: int | None = Field(description="the position of the last event")
 
 
-class Projector(BaseModel):
-    """How far a group of read models is, and how those who project it are doing."""
-
-    status: Literal["running", "behind", "unavailable"]
-    position: int | None
-    lag: int | None = Field(description="events that it does not show yet")
-    detail: str = Field(default="", description="why it stands still, or who stands aside")
-    since: Moment | None = None
+Status = Literal["running", "degraded", "behind", "standing", "silent", "read-only", "unavailable"]
 
 
 class Component(BaseModel):
-    """How a part is doing."""
+    """How a part is doing, in all of its processes."""
 
-    status: Literal["running", "behind", "read-only", "unavailable"]
-    detail: str = ""
-    since: Moment | None = None
+    status: Status = Field(
+        description="`degraded`: one of its processes works, another does not; `behind`: it works,"
+        " and is late; `standing`: it runs, and cannot go on; `silent`: it was killed, or is"
+        " frozen"
+    )
+    since: Moment | None = Field(default=None, description="since when that is so")
+    working: int | None = Field(default=None, description="of one that is degraded: processes")
+    detail: str = Field(default="", description="why it does not run; for ADMINs only")
     parked: int | None = Field(default=None, description="of rabbitmq: messages to look at")
     lag: int | None = Field(
         default=None,
         description="of relay: events still to go out; of consumers: messages still to be taken",
     )
+    age: float | None = Field(
+        default=None, description="seconds for which the oldest of these events has waited"
+    )
+
+
+class Projector(Component):
+    """How a group of read models is doing, and how far it is."""
+
+    position: int | None
+    lag: int | None = Field(description="events that it does not show yet")
 
 
 class HealthShown(BaseModel):
@@ -66,10 +80,22 @@ class HealthShown(BaseModel):
     },
 )
 async def health(request: Request) -> Response:
-    """Return the running status of the service."""
-    found = await request.app.state.service.health()
-    body = {"name": NAME, "version": VERSION} | found.report
+    """Return the running status of the service: an ADMIN is also told why something does not."""
+    service = request.app.state.service
+    found, is_admin = await asyncio.gather(service.health(), _is_admin(request))
+    body = {"name": NAME, "version": VERSION} | (found.report if is_admin else found.public)
     return Response(orjson.dumps(body), 200 if found.able else 503, media_type=JSON)
+
+
+async def _is_admin(request: Request) -> bool:
+    """Whoever cannot be told from others just now is not an ADMIN."""
+    if "authorization" not in request.headers:
+        return False
+    try:
+        caller = await request.app.state.service.callers.of(bearer(request))
+        return reaches_all(caller, Permission.HEALTH_DETAILS)
+    except (InvalidToken, Forbidden, LedgerUnavailable):
+        return False
 
 
 @routes.get("/metrics", include_in_schema=False)

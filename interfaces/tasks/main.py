@@ -6,19 +6,28 @@ themselves, so one that is late, comes twice or meets its twin in another worker
 
 from __future__ import annotations
 
+import atexit
 import warnings
 from typing import Any
 
 import structlog
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, worker_process_shutdown, worker_shutdown
+from celery.signals import (
+    beat_init,
+    setup_logging,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+)
 
 from application.housekeeping import LATER, expire_what_is_due
 from infra.bootstrap import Club
-from infra.kept_open import KeptOpen
+from infra.kept_open import KeptOpen, Telling
 from infra.logs import set_up_logs
 from infra.settings import Settings
+from interfaces.tasks import beat
+from interfaces.tasks.worker import WorkerWorking
 
 QUEUE = "club.tasks"
 
@@ -50,6 +59,10 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_transport_options={"confirm_publish": True},
     timezone="UTC",
+    # A RabbitMQ that is frozen, or vanished without a word, is noticed.
+    broker_heartbeat=10,
+    beat_scheduler=f"{beat.__name__}:{beat.Beat.__name__}",
+    beat_max_loop_interval=beat.LONGEST_PAUSE,
     beat_schedule={
         "expire-what-is-due": {
             "task": "club.expire_what_is_due",
@@ -95,6 +108,22 @@ def forget_receipts() -> None:
         return 0
 
     _open_club.do(forgotten)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _tell_of_the_worker(sender: Any, **_: Any) -> None:
+    """Tell all others how this worker is doing, until it ends."""
+    telling = Telling(settings, WorkerWorking(sender))
+    telling.start()
+    worker_shutdown.connect(lambda **_: telling.stop(), weak=False)
+
+
+@beat_init.connect  # type: ignore[untyped-decorator]
+def _tell_of_beat(**_: Any) -> None:
+    """Tell all others how this beat is doing, until it ends."""
+    telling = Telling(settings, beat.working)
+    telling.start()
+    atexit.register(telling.stop)
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]

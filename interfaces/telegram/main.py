@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import structlog
@@ -19,7 +21,8 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from infra.bootstrap import Club
-from infra.secrets.codes import report
+from infra.parts import BOT
+from infra.standstill import Standstill
 from infra.telegram import LONGEST_CALL
 from interfaces.telegram.bot import dispatcher
 
@@ -38,6 +41,9 @@ LAST_ANSWERS = 3.0
 LOOK = 10.0
 """Seconds between looks at whether Telegram still knows the webhook."""
 
+LONGEST_SILENCE = 40.0
+"""Seconds in which Telegram answers something, where all is well."""
+
 SECRET = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the name of a header
 
 logger = structlog.get_logger("telegram")
@@ -52,15 +58,16 @@ async def run_bot(club: Club) -> None:
     answering = _Answering(club, club.bot)
     url = club.settings.telegram_webhook_url
     taking = _Polling(answering) if url is None else _Webhook(answering, url)
-    while True:
-        pause = RETRY
-        try:
-            await taking.run()
-        except (AiogramError, OSError) as lost:
-            await answering.is_troubled(str(lost))
-            if isinstance(lost, TelegramRetryAfter):
-                pause = lost.retry_after
-        await asyncio.sleep(pause)
+    async with club.parts.reporting(answering):
+        while True:
+            pause = RETRY
+            try:
+                await taking.run()
+            except (AiogramError, OSError) as lost:
+                answering.is_troubled(str(lost))
+                if isinstance(lost, TelegramRetryAfter):
+                    pause = lost.retry_after
+            await asyncio.sleep(pause)
 
 
 class RawUpdate(BaseModel, extra="allow"):
@@ -85,32 +92,41 @@ class GetRawUpdates(TelegramMethod[list[RawUpdate]]):
 
 
 class _Answering:
-    """Answers updates, however they come, and reports how the bot is doing."""
+    """Answers updates, however they come, and knows how the bot is doing."""
+
+    name = BOT
 
     def __init__(self, club: Club, bot: Bot) -> None:
         self.club = club
         self.bot = bot
         self._dispatcher = dispatcher(club.sign_in)
         self.kinds = self._dispatcher.resolve_used_update_types()
-        self._trouble: str | None = None
+        self._heard: float | None = None
+        """When Telegram answered last, by the monotonic clock."""
+        self._trouble: Standstill | None = Standstill("Telegram has not answered yet")
 
-    async def is_well(self) -> None:
+    @property
+    def standstill(self) -> Standstill | None:
+        """Why nobody is answered: Telegram refuses, cannot be reached, or says nothing."""
+        if self._trouble is None and self._heard is not None:
+            quiet = time.monotonic() - self._heard
+            if quiet > LONGEST_SILENCE:
+                since = datetime.now(UTC) - timedelta(seconds=quiet)
+                return Standstill("Telegram has stopped answering", since=since)
+        return self._trouble
+
+    def is_well(self) -> None:
         """Telegram has just answered."""
-        await self._report("")
+        self._heard = time.monotonic()
+        if self._trouble is not None:
+            self._trouble = None
+            logger.info("telegram.running", webhook=self.club.settings.telegram_webhook_url)
 
-    async def is_troubled(self, reason: str) -> None:
-        """Telegram cannot be reached, or refuses."""
-        await self._report(reason)
-
-    async def _report(self, trouble: str) -> None:
-        """The log is only told what is new."""
-        if trouble != self._trouble:
-            self._trouble = trouble
-            if trouble:
-                logger.warning("telegram.unavailable", reason=trouble)
-            else:
-                logger.info("telegram.running", webhook=self.club.settings.telegram_webhook_url)
-        await report(self.club.store, trouble)
+    def is_troubled(self, reason: str) -> None:
+        """Telegram cannot be reached, or refuses; the log is only told what is new."""
+        if self._trouble is None or self._trouble.reason != reason:
+            self._trouble = Standstill(reason)
+            logger.warning("telegram.unavailable", reason=reason)
 
     async def answer(self, raw: RawUpdate) -> None:
         """Answer an update; what this aiogram does not know yet is passed over."""
@@ -150,7 +166,7 @@ class _Polling:
                 allowed_updates=self._answering.kinds,
             )
             updates = await bot(asked, request_timeout=wait + int(LONGEST_CALL))
-            await self._answering.is_well()
+            self._answering.is_well()
             await self._answer(updates)
             if updates:
                 self._offset = max(update.update_id for update in updates) + 1
@@ -199,7 +215,7 @@ class _Webhook:
                 self._url, secret_token=self._secret, allowed_updates=self._answering.kinds
             )
             while (await bot.get_webhook_info()).url == self._url:
-                await self._answering.is_well()
+                self._answering.is_well()
                 await asyncio.sleep(LOOK)
         finally:
             await runner.cleanup()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shelve
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import aio_pika
@@ -24,6 +27,7 @@ from infra.settings import Settings
 from tests.acceptance.service import CHECKOUT, PATIENCE, Service, launched, until
 from tests.conftest import Rest
 from tests.rabbitmq import waiting_in
+from tests.waiting import until as eventually
 
 CELERY = (sys.executable, "-m", "celery", "--app", "interfaces.tasks.main", "--quiet")
 ALONE = ("--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
@@ -54,12 +58,16 @@ class Celery:
         return self._start("worker", *ALONE, "--hostname", f"{len(self.started)}@%h")
 
     def beat(self) -> subprocess.Popen[bytes]:
-        return self._start("beat", "--schedule", str(self.home.with_name("schedule")))
+        return self._start("beat", "--schedule", str(self.schedule))
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         process = launched([*CELERY, *command], self.environment, self.log)
         self.started.append(process)
         return process
+
+    @property
+    def schedule(self) -> Path:
+        return self.home.with_name("schedule")
 
     @property
     def log(self) -> Path:
@@ -223,3 +231,45 @@ async def test_what_a_killed_worker_had_begun_is_done_by_the_next(
     assert await asyncio.to_thread(celery.end) == [0]
     assert await asyncio.to_thread(celery.asked_for) == 0
     assert set(celery.expired().values()) == {1}
+
+
+async def test_beat_goes_on_after_the_clock_was_put_back(rest: Rest, celery: Celery) -> None:
+    payer = await client(rest)
+    celery.worker()
+    celery.beat()
+    before = await payment(rest, payer, 2)
+    await come(lambda: celery.expired() == {before: 1}, "it was done before")
+    assert await asyncio.to_thread(celery.end) == [0, 0]
+    with shelve.open(str(celery.schedule), writeback=True) as schedule:
+        for entry in schedule["entries"].values():
+            entry.last_run_at += timedelta(days=2)
+
+    later = await payment(rest, payer, 2)
+    celery.worker()
+    celery.beat()
+    await come(lambda: celery.expired() == {before: 1, later: 1}, "it is done now")
+    assert "beat.clock-put-back" in celery.log.read_text()
+
+
+async def test_beat_and_worker_say_how_they_are_and_are_missed_when_they_are_frozen(
+    rest: Rest, celery: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.parts.SILENT", 7.0)
+    parts = {"worker": celery.worker(), "beat": celery.beat()}
+
+    async def are(status: str) -> dict[str, str] | None:
+        found = (await rest.club.health()).report["components"]
+        shown = {name: found[name] for name in parts if name in found}
+        told = [one["status"] for one in shown.values()] == [status] * len(parts)
+        return {name: one["since"] for name, one in shown.items()} if told else None
+
+    await eventually(partial(are, "running"), "both are well")
+    for process in parts.values():
+        process.send_signal(signal.SIGSTOP)
+    assert (await eventually(partial(are, "silent"), "both are missed")).keys() == parts.keys()
+    for process in parts.values():
+        process.send_signal(signal.SIGCONT)
+    await eventually(partial(are, "running"), "both go on")
+    assert await asyncio.to_thread(celery.end) == [0, 0]
+    found = (await rest.club.health()).report["components"]
+    assert not parts.keys() & found.keys(), "who ends as they should is not missed"

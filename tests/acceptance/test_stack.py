@@ -157,6 +157,35 @@ def test_a_part_that_is_killed_is_started_again(stack: Stack, headers: dict[str,
     settles(stack, headers, path)
 
 
+NAMES = {
+    "projector": {"projector"},
+    "consumer": {"commands", "payments"},
+    "relay": {"relay"},
+    "worker": {"worker"},
+    "beat": {"beat"},
+}
+"""What the parts of a process are called in `/health/`."""
+
+
+def test_parts_that_are_frozen_are_named_until_they_go_on(stack: Stack) -> None:
+    frozen = [psutil.Process(stack.part(name)) for name in NAMES]
+    expected = set().union(*NAMES.values())
+    begun = time.monotonic()
+    for process in frozen:
+        process.suspend()
+
+    def silent() -> set[str]:
+        found = stack.health()["components"].items()
+        return {name for name, shown in found if shown["status"] == "silent" and shown["since"]}
+
+    until(lambda: silent() == expected, f"all of them are named, not {silent()}", 60)
+    assert time.monotonic() - begun < 60
+    assert stack.health()["status"] == "degraded"
+    for process in frozen:
+        process.resume()
+    until(stack.is_well, f"all is well again, not {stack.health()}", 60)
+
+
 def test_a_server_that_is_killed_is_started_again_with_its_data(
     stack: Stack, headers: dict[str, str]
 ) -> None:

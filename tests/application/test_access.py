@@ -104,6 +104,7 @@ EXPECTED: Mapping[Permission, Reach] = {
     Permission.REPORTS_READ: only(N),
     Permission.RULES_READ: only(),
     Permission.RULES_CHANGE: only(),
+    Permission.HEALTH_DETAILS: only(),
 }
 
 

@@ -79,8 +79,8 @@ async def client_of(rest: Rest) -> tuple[int, int, dict[str, str]]:
 
 
 async def health(rest: Rest) -> dict[str, Any]:
-    found: dict[str, Any] = (await rest.http.get("/health/")).json()
-    return found
+    """What /health/ tells an ADMIN."""
+    return (await rest.club.health()).report
 
 
 async def standing(rest: Rest, position: int) -> dict[str, Any]:
@@ -108,6 +108,9 @@ async def test_the_group_stands_still_there_and_all_else_goes_on(
     assert poison.topic in group["detail"]
     assert poison.why in group["detail"]
     assert group["since"]
+    said = (await rest.http.get("/health/")).json()["projectors"]["documented"]
+    assert (said["status"], said["since"]) == ("standing", group["since"])
+    assert "detail" not in said
     found = await health(rest)
     assert found["status"] == "degraded"
     assert found["components"]["projector"]["detail"] == group["detail"]

@@ -267,7 +267,7 @@ async def test_a_fault_is_said_and_what_was_held_up_comes_when_it_is_mended(
         return health.report if health.report["status"] == "degraded" else None
 
     report = await until(said, "its health says so")
-    assert report["components"]["projector"]["status"] == "behind"
+    assert report["components"]["projector"]["status"] == "standing"
     assert "memberships_pkey" in report["components"]["projector"]["detail"]
     assert report["projectors"]["documented"]["lag"] == 1
     assert (await club.health()).able, "commands are taken all the same"

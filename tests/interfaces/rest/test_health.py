@@ -47,7 +47,9 @@ async def test_a_club_that_runs_says_how_far_it_is(rest: Rest) -> None:
     assert answer.status_code == 200
     assert body["status"] == "running"
     assert body["ledger"] == {"writable": True, "head": head}
-    assert body["projectors"] == {"documented": {"status": "running", "position": head, "lag": 0}}
+    (documented,) = body["projectors"].values()
+    assert documented.pop("since").endswith("Z")
+    assert documented == {"status": "running", "position": head, "lag": 0, "age": 0.0}
     assert {part["status"] for part in body["components"].values()} == {"running"}
 
 
@@ -85,7 +87,7 @@ async def redis_and_all(http: httpx.AsyncClient) -> tuple[str, str]:
     assert body["ledger"]["writable"]
     assert body["components"]["postgres"]["status"] == "running"
     redis = body["components"]["redis"]
-    assert bool(redis.get("detail")) == (redis["status"] == "unavailable")
+    assert "detail" not in redis, "where it is, and what it says, is not for everybody"
     return redis["status"], body["status"]
 
 

@@ -17,12 +17,11 @@ from structlog.testing import capture_logs
 
 from application.ports.signing_in import ChannelUnavailable
 from infra.bootstrap import Club, open_club
-from infra.health import Health, examine
+from infra.health import Health
 from infra.settings import Settings
 from infra.telegram import Session
 from interfaces.telegram import bot as words
 from tests.interfaces.telegram.conftest import A_CODE, PASSWORD, VISIT, Scene, running
-from tests.servers import private_redis
 from tests.telegram_server import TOKEN, WAITS, TelegramServer, Trouble
 
 
@@ -233,16 +232,10 @@ async def test_a_token_that_telegram_refuses_keeps_logins_away_and_the_club_open
 # --- health ---------------------------------------------------------------------------------------
 
 
-async def health(club: Club) -> Health:
-    return await examine(
-        club.postgres, club.parts, club.watch, club.metrics, club.store, bot=club.bot is not None
-    )
-
-
 async def healthy(club: Club, condition: Callable[[Health], bool]) -> Health:
     async with asyncio.timeout(30):
         while True:
-            found = await health(club)
+            found = await club.health()
             if condition(found):
                 return found
             await asyncio.sleep(0.02)
@@ -253,7 +246,7 @@ def telegram_of(found: Health) -> dict[str, str]:
 
 
 async def test_a_club_without_a_bot_says_nothing_of_it(club: Club) -> None:
-    found = await health(club)
+    found = await club.health()
     assert "telegram" not in found.report["components"]
     assert found.report["status"] == "running"
 
@@ -262,12 +255,12 @@ async def test_health_says_how_the_bot_is_doing(
     bot_settings: Settings, telegram: TelegramServer
 ) -> None:
     async with open_club(bot_settings) as club:
-        none_yet = await health(club)
+        none_yet = await club.health()
         assert telegram_of(none_yet)["status"] == "unavailable"
         assert none_yet.report["status"] == "degraded"
         async with running(club):
             well = await healthy(club, lambda found: found.report["status"] == "running")
-            assert telegram_of(well) == {"status": "running"}
+            assert telegram_of(well)["status"] == "running"
             telegram.lasting("*", Trouble(401, "Unauthorized"))
             ill = await healthy(club, lambda found: found.report["status"] == "degraded")
             assert ill.able, "all else goes on"
@@ -276,19 +269,18 @@ async def test_health_says_how_the_bot_is_doing(
             await healthy(club, lambda found: found.report["status"] == "running")
 
 
-async def test_a_bot_of_its_own_is_heard_of_over_redis(
+async def test_a_bot_of_its_own_is_heard_of_without_redis(
     bot_settings: Settings, telegram: TelegramServer
 ) -> None:
-    with private_redis() as redis:
-        settings = bot_settings.model_copy(update={"redis_url": redis.url})
-        async with open_club(settings) as service, open_club(settings) as alone:
-            assert telegram_of(await health(service))["status"] == "unavailable"
-            async with running(alone):
-                await healthy(service, lambda found: found.report["status"] == "running")
-                redis.stop()
-                gone = await health(service)
-                assert telegram_of(gone)["status"] == "unavailable"
-                assert gone.able
-                redis.start()
-                telegram.write("/help")
-                await healthy(service, lambda found: found.report["status"] == "running")
+    async with (
+        open_club(bot_settings) as service,
+        open_club(bot_settings, reporting=True) as alone,
+    ):
+        assert telegram_of(await service.health())["status"] == "unavailable"
+        async with running(alone):
+            await healthy(service, lambda found: found.report["status"] == "running")
+            telegram.lasting("*", Trouble(502, "Bad Gateway"))
+            ill = await healthy(service, lambda found: found.report["status"] == "degraded")
+            assert telegram_of(ill)["status"] == "standing"
+            telegram.lasting("*", None)
+            await healthy(service, lambda found: found.report["status"] == "running")

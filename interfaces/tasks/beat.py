@@ -1,0 +1,105 @@
+"""Celery's beat, as the club runs it: it says how it does, and bears a clock that is put back."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from celery.beat import PersistentScheduler
+
+from infra.parts import BEAT
+from infra.standstill import Standstill
+
+LONGEST_PAUSE = 5
+"""Seconds between two looks at what is due."""
+
+STUCK = 15.0
+"""Seconds without a look after which beat counts as standing still: RabbitMQ takes nothing."""
+
+AHEAD = timedelta(seconds=10)
+"""How far in the future something may have been done: clocks differ by that."""
+
+LONG_AGO = timedelta(days=1)
+
+logger = structlog.get_logger("tasks")
+
+
+class BeatWorking:
+    """Whether beat looks at what is due, and whether RabbitMQ takes what it sends."""
+
+    name = BEAT
+
+    def __init__(self) -> None:
+        self._looked = time.monotonic()
+        self._refused: Standstill | None = None
+
+    @property
+    def standstill(self) -> Standstill | None:
+        """Why nothing that is due is sent."""
+        quiet = time.monotonic() - self._looked
+        if quiet > STUCK:
+            since = datetime.now(UTC) - timedelta(seconds=quiet)
+            return Standstill("what is due is not sent: RabbitMQ does not take it", since=since)
+        return self._refused
+
+    def looks(self) -> None:
+        """It looks at what is due now."""
+        self._looked = time.monotonic()
+
+    def sent(self) -> None:
+        """RabbitMQ has taken a task."""
+        self._refused = None
+
+    def refused(self, fault: Exception) -> None:
+        """A task could not be sent."""
+        if self._refused is None:
+            self._refused = Standstill(f"what is due cannot be sent: {type(fault).__name__}")
+
+
+working = BeatWorking()
+"""How the beat of this process is doing: Celery makes its scheduler itself."""
+
+
+class Beat(PersistentScheduler):  # type: ignore[misc]
+    """Sends what is due."""
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        """Look at what is due; answers in how many seconds to look again."""
+        working.looks()
+        self._forget_the_future()
+        return super().tick(*args, **kwargs)
+
+    def apply_async(
+        self, entry: Any, producer: Any = None, advance: bool = True, **more: Any
+    ) -> Any:
+        """Send a task; raises SchedulingError where that cannot be."""
+        try:
+            result = super().apply_async(entry, producer=producer, advance=advance, **more)
+        except Exception as fault:
+            working.refused(fault)
+            raise
+        working.sent()
+        return result
+
+    def _forget_the_future(self) -> None:
+        """What was last done in the future was done before the clock was put back: do it now.
+
+        What is sent once more by that happens once.
+        """
+        now = datetime.now(UTC)
+        ahead = [
+            entry for entry in self.schedule.values() if _aware(entry.last_run_at) > now + AHEAD
+        ]
+        for entry in ahead:
+            logger.warning(
+                "beat.clock-put-back", task=entry.name, last_run_at=str(entry.last_run_at)
+            )
+            entry.last_run_at = entry.default_now() - LONG_AGO
+        if ahead:
+            self._heap = None
+
+
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
