@@ -243,13 +243,15 @@ def _shown(processes: Sequence[Part], doing: str) -> Shown:
     working = [part for part in processes if part.status == "running"]
     if told.status == "aside":
         # As it should be where another works; else nobody does.
-        told = working[0] if working else told._replace(status="standing")
-    shown: Shown = {"status": told.status, "since": time_text(told.since)}
-    if working and told.status != "running":
-        shown |= {"status": "degraded", "working": len(working)}
-    if told.status != "running":
-        shown["detail"] = told.detail
-    return shown
+        status = "running" if working else "standing"
+    elif told.status == "running" or not working:
+        status = told.status
+    else:
+        status = "degraded"
+    shown: Shown = {"status": status, "since": time_text(told.since)}
+    if status == "degraded":
+        shown["working"] = len(working)
+    return shown | ({"detail": told.detail} if told.detail else {})
 
 
 def _following(

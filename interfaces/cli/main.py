@@ -17,6 +17,7 @@ from interfaces.cli import (
     rules,
     run,
     stack,
+    status,
     tokens,
     users,
 )
@@ -33,6 +34,7 @@ app.command("consumer")(parts.consumer)
 app.command("relay")(parts.relay)
 app.command("projector")(parts.projector)
 app.command("stack")(stack.stack)
+app.command("status")(status.status)
 app.command("rules")(rules.rules)
 app.command("demo")(demo.demo)
 app.command("docs")(docs.docs)

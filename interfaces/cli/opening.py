@@ -54,17 +54,23 @@ def settings_beside() -> Settings:
 
 
 def with_club(
-    work: Callable[[Club], Awaitable[T]], found: Settings | None = None, *, building: bool = False
+    work: Callable[[Club], Awaitable[T]],
+    found: Settings | None = None,
+    *,
+    building: bool = False,
+    projecting: bool = True,
 ) -> T:
     """Open the club for one piece of work, beside a running service or without one.
 
     `building` is for work that makes the read tables anew by itself; all other takes them as they
-    are.
+    are. `projecting` shows at once what the work did, where nobody else projects.
     """
     found = found or settings()
 
     async def opened() -> T:
-        async with open_club(found, building=building, forward=False) as club:
+        async with open_club(
+            found, building=building, forward=False, projecting=projecting
+        ) as club:
             try:
                 return await work(club)
             except Exception as why:  # noqa: BLE001 - raised again below

@@ -26,7 +26,7 @@ def status() -> None:
     async def looked(club: Club) -> Health:
         return await club.health()
 
-    found = with_club(looked)
+    found = with_club(looked, projecting=False)
     for name, group in found.report["projectors"].items():
         print(f"{name}: {group['status']}, at position {group['position']}, {group['lag']} behind")
         if "detail" in group:
