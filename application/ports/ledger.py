@@ -76,6 +76,10 @@ class LedgerUnavailable(Exception):
     """The database cannot be reached; nothing was recorded."""
 
 
+class TookTooLong(LedgerUnavailable):
+    """The database takes too long to answer this; ask for less of it, or later."""
+
+
 class OutcomeUnknown(LedgerUnavailable):
     """The database went away in the middle of the commit: it may have happened, or not."""
 
