@@ -36,7 +36,7 @@ from infra.following.rebuilding import (
 from infra.following.watch import Watch
 from infra.health import Health, examine
 from infra.ledger.ledger import PostgresLedger
-from infra.ledger.postgres import Postgres
+from infra.ledger.postgres import Desks, Postgres
 from infra.ledger.schema import LedgerMissing, Opened, advance_ledger, open_ledger
 from infra.metrics import Metrics
 from infra.parts import Parts
@@ -175,6 +175,7 @@ def _parts(
     club: Club, projecting: bool, housekeeping: bool, reporting: bool
 ) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
     """What runs as long as the club is open."""
+    yield "postgres", club.postgres.keep_watch()
     if projecting:
         yield "projecting", club.projecting.run()
     else:
@@ -199,7 +200,15 @@ async def _database(
     else:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         url = settings.database_url
-    postgres = Postgres(url)
+    postgres = Postgres(
+        url,
+        Desks(
+            deciding=settings.deciding_connections,
+            showing=settings.showing_connections,
+            listing=settings.listing_connections,
+            showing_seconds=settings.showing_seconds,
+        ),
+    )
     async with await postgres.connect(autocommit=True) as connection:
         if building:
             await advance_ledger(connection)
@@ -235,7 +244,14 @@ def _wire(
         settings=settings,
         bus=bus,
         services=services,
-        reads=Reads(postgres.rows, marks, LISTINGS, LOOKUPS),
+        reads=Reads(
+            postgres.showing.rows,
+            postgres.listing.rows,
+            marks,
+            LISTINGS,
+            LOOKUPS,
+            most_lists=settings.listing_connections,
+        ),
         tokens=tokens,
         keys=keys,
         store=store,

@@ -64,7 +64,7 @@ class Parts:
 
     def __init__(self, postgres: Postgres) -> None:
         self.process = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-        self._postgres = postgres
+        self._rows = postgres.watching.rows
         self._working: dict[str, Working] = {}
         self._began: dict[str, datetime] = {}
 
@@ -95,9 +95,7 @@ class Parts:
         """Every part of every process; raises LedgerUnavailable."""
         others = [
             Part(name, process, *_heard(status, detail, since, seen_at, now))
-            for name, process, status, detail, since, seen_at, now in await self._postgres.rows(
-                _LOOK
-            )
+            for name, process, status, detail, since, seen_at, now in await self._rows(_LOOK)
             if process != self.process
         ]
         return [*self.here(), *others]
@@ -122,8 +120,8 @@ class Parts:
         rows = [(p.name, p.status, p.detail, p.since) for p in parts]
         columns = [list(column) for column in zip(*rows, strict=True)]
         try:
-            await self._postgres.rows(_REPORT, [self.process, *columns])
-            await self._postgres.rows(_FORGET, [FORGOTTEN_HOURS])
+            await self._rows(_REPORT, [self.process, *columns])
+            await self._rows(_FORGET, [FORGOTTEN_HOURS])
         except LedgerUnavailable as lost:
             logger.info("parts.untold", reason=str(lost))
 
@@ -131,7 +129,7 @@ class Parts:
         if not names:
             return
         try:
-            await self._postgres.rows(_LEAVE, [self.process, names])
+            await self._rows(_LEAVE, [self.process, names])
         except LedgerUnavailable as lost:
             logger.info("parts.untold", reason=str(lost))
 
