@@ -223,7 +223,7 @@ async def _database(
 def _wire(
     settings: Settings, postgres: Postgres, store: Store, channel: CodeChannel, *, building: bool
 ) -> Club:
-    metrics, watch = Metrics(), Watch()
+    metrics, watch = Metrics(), Watch(lambda: postgres.era)
     projecting = _projecting(postgres, watch, building=building)
     ledger = PostgresLedger(postgres, partial(_appended, projecting, metrics))
     services = Services(
@@ -238,7 +238,9 @@ def _wire(
     provider_secrets = ProviderSecrets(settings.home)
     tokens = SignedTokens(keys, settings.issuer)
     marks = Marks(store)
-    callers = Callers(tokens, postgres.rows, settings.access_token_minutes * 60)
+    callers = Callers(
+        tokens, postgres.rows, settings.access_token_minutes * 60, lambda: postgres.era
+    )
     bus = Bus(services, callers.witness)
     return Club(
         settings=settings,

@@ -21,6 +21,9 @@ NAME = "club"
 ASLEEP = 10
 """Seconds that a transaction may wait for whoever began it; then others have what it held."""
 
+HOLDING = {"idle_session_timeout": f"{ASLEEP}s"}
+"""How a connection differs that holds a lock beyond its transactions."""
+
 _HELD: Mapping[str, str] = {
     # How values are written.
     "timezone": "UTC",

@@ -8,10 +8,11 @@ connection of an older era is asked any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakSet
 
@@ -118,7 +119,9 @@ class Postgres:
 
     # --- connections -----------------------------------------------------------------------
 
-    async def connect(self, *, autocommit: bool = False, **settings: str) -> Connection:
+    async def connect(
+        self, settings: Mapping[str, str] = MappingProxyType({}), *, autocommit: bool = False
+    ) -> Connection:
         """A connection of one's own; `settings` are the server's, for this connection.
 
         Raises OperationalError, also where the address leads to a server that follows another
@@ -142,7 +145,7 @@ class Postgres:
         return connection.era == self.era
 
     async def _for_desk(self, statement_timeout: str) -> Connection:
-        connection = await self.connect(autocommit=True, statement_timeout=statement_timeout)
+        connection = await self.connect({"statement_timeout": statement_timeout}, autocommit=True)
         connection.adapters.register_loader("json", JsonAsBytes)
         return connection
 
