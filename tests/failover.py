@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,17 +54,23 @@ class Copied(PostgresServer):
         """Let it be the primary."""
         self.ask("SELECT pg_promote()")
 
+    def leave(self) -> None:
+        """Let it get nothing more from the primary, as behind a network that is slow."""
+        self.ask("ALTER SYSTEM SET primary_conninfo = ''")
+        self.ask("SELECT pg_reload_conf()")
+        while self.ask("SELECT 1 FROM pg_stat_wal_receiver"):
+            time.sleep(0.02)
+
     def close(self) -> None:
         """Let it live on, and take no more writes."""
         self.ask("ALTER SYSTEM SET default_transaction_read_only = on")
         self.ask("SELECT pg_reload_conf()")
 
-    def follow(self, primary: Copied) -> None:
-        """Start it again, as a standby of another."""
+    def stand_by(self) -> None:
+        """Start it again, as a server that follows another and takes no writes."""
         self.stop()
         (self.data / "standby.signal").touch()
         self.start()
-        assert primary.data != self.data
 
     def freeze(self) -> None:
         """Let it keep its connections, and answer nothing."""

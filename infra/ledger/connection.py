@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -18,7 +18,7 @@ import psycopg
 NAME = "club"
 """What our connections are called in `pg_stat_activity`."""
 
-ASLEEP = 10
+ASLEEP = 8
 """Seconds that a transaction may wait for whoever began it; then others have what it held."""
 
 HOLDING = {"idle_session_timeout": f"{ASLEEP}s"}
@@ -76,11 +76,35 @@ def parameters(longest_wait: float, settings: Mapping[str, str]) -> dict[str, An
     }
 
 
+class _Pipeline(psycopg.AsyncPipeline):
+    """A pipeline that ends with its Sync.
+
+    psycopg sends a Flush after it, for answers that are there in any case. Postgres stops its timer
+    for idle transactions at the Flush, and a process that is frozen then keeps its locks for ever.
+    """
+
+    def _exit_gen(self) -> Generator[Any, Any, None]:
+        try:
+            self._enqueue_sync()
+            yield from self._communicate_gen()
+        finally:
+            yield from self._fetch_gen(flush=False)
+
+
 class Connection(psycopg.AsyncConnection[Any]):
     """A connection that knows which server it leads to."""
 
     era = 0
     """That of `Postgres` in which it was made."""
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
+        """As psycopg's, but Postgres goes on counting how long a transaction is idle after it."""
+        async with self.lock:
+            if self._pipeline is None:
+                self._pipeline = _Pipeline(self)
+        async with super().pipeline() as pipeline:
+            yield pipeline
 
     @property
     def takes_writes(self) -> bool:

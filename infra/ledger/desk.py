@@ -157,8 +157,8 @@ class Desk:
             await connection.close()
         try:
             return await self._connect()
-        except psycopg.OperationalError as unreachable:
-            raise LedgerUnavailable(str(unreachable).strip()) from unreachable
+        except psycopg.Error as unreachable:
+            raise LedgerUnavailable(_first_line(unreachable)) from unreachable
 
     async def _put_back(self, connection: Connection) -> None:
         usable = connection.info.transaction_status == TransactionStatus.IDLE

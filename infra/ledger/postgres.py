@@ -8,7 +8,8 @@ connection of an older era is asked any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,8 @@ from psycopg.adapt import Loader
 from application.ports.ledger import LedgerUnavailable
 from infra.ledger.connection import ASLEEP, NAME, Connection, parameters
 from infra.ledger.desk import Desk, NoAnswer, TablesOfAnotherRelease
+from infra.ledger.schema import HEAD
+from projections.engine.schema import POSITION
 
 __all__ = ["Connection", "Desks", "Postgres", "TablesOfAnotherRelease"]
 
@@ -35,6 +38,12 @@ LOOK = 2.0
 
 SHORT = 3.0
 """Seconds in which a look, a heartbeat or health is answered, or not at all."""
+
+CATCHING_UP = 5.0
+"""Seconds for which tables may be behind where another server took over, before they are shown."""
+
+PAUSE = 0.02
+"""Seconds between looks at how far they are."""
 
 logger = structlog.get_logger(__name__)
 
@@ -88,21 +97,24 @@ class Postgres:
         self.era = 0
         """How often another server has taken over, as far as this process knows."""
         sizes = desks or Desks()
-        self.deciding = self._desk(sizes.deciding, sizes.deciding_seconds)
+        self.deciding = self._desk(self._for_desk, sizes.deciding, sizes.deciding_seconds)
         """What decisions rest on: aggregates, receipts, numbers, callers, who refers to what."""
-        self.showing = self._desk(sizes.showing, sizes.showing_seconds)
+        self.showing = self._desk(self._for_showing, sizes.showing, sizes.showing_seconds)
         """Single rows."""
-        self.listing = self._desk(sizes.listing, sizes.showing_seconds)
+        self.listing = self._desk(self._for_showing, sizes.listing, sizes.showing_seconds)
         """Lists and counts."""
-        self.watching = self._desk(1, SHORT)
+        self.watching = self._desk(self._for_desk, 1, SHORT)
         """Health and heartbeats, which are answered whatever happens at the other desks."""
         self._server: str | None = None
         self._is_primary = True
+        self._shown_in = 0
         self._connections: WeakSet[Connection] = WeakSet()
 
-    def _desk(self, size: int, seconds: float) -> Desk:
-        connect = partial(self._for_desk, f"{int(seconds * 1000)}ms")
-        return Desk(connect, self.is_current, size=size, seconds=seconds, longest_wait=LONGEST_WAIT)
+    def _desk(
+        self, connect: Callable[[str], Awaitable[Connection]], size: int, seconds: float
+    ) -> Desk:
+        made = partial(connect, f"{int(seconds * 1000)}ms")
+        return Desk(made, self.is_current, size=size, seconds=seconds, longest_wait=LONGEST_WAIT)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Postgres]:
@@ -147,6 +159,24 @@ class Postgres:
     async def _for_desk(self, statement_timeout: str) -> Connection:
         connection = await self.connect({"statement_timeout": statement_timeout}, autocommit=True)
         connection.adapters.register_loader("json", JsonAsBytes)
+        return connection
+
+    async def _for_showing(self, statement_timeout: str) -> Connection:
+        """A connection to tables that show what they showed before another server took over.
+
+        There they may be behind, as what they commit need not be on disk: they are given a while
+        to come as far as the ledger is.
+        """
+        connection = await self._for_desk(statement_timeout)
+        if self._shown_in != connection.era:
+            head = await _number(connection, HEAD)
+            give_up = time.monotonic() + CATCHING_UP
+            # Nobody tells us: these are not the connections of whoever projects.
+            while (  # noqa: ASYNC110
+                await _number(connection, POSITION) < head and time.monotonic() < give_up
+            ):
+                await asyncio.sleep(PAUSE)
+            self._shown_in = connection.era
         return connection
 
     async def _meet(self, connection: Connection, era: int) -> None:
@@ -210,3 +240,10 @@ class Postgres:
         await connection.close()
         logger.warning("postgres.connections-swallowed")
         self._hang_up()
+
+
+async def _number(connection: Connection, sql: str) -> int:
+    """The one number that a query answers; 0 for none."""
+    cursor = await connection.execute(sql.encode())
+    row = await cursor.fetchone()
+    return 0 if row is None else int(row[0])
