@@ -172,6 +172,7 @@ class Bus:
                 expected=work.expected,
                 conditions=work.conditions,
                 receipt=receipt,
+                era=work.era,
             )
             position = await self._services.ledger.append(submission)
             if refusal is None and recordings:

@@ -48,6 +48,7 @@ class Work:
         self.caller = context.caller
         self.origin = context.origin
         self.at: datetime = services.clock.now()
+        self.era = services.ledger.era
         self.recordings: list[Recording] = []
         self.expected: dict[str, int] = {}
         self.conditions: list[NothingSince] = []
@@ -188,7 +189,7 @@ class Work:
         """Everything decided here is in the ledger now; nothing here is worked on any more."""
         for aggregate in self._loaded.values():
             if aggregate is not None:
-                self._repository.keep(aggregate)
+                self._repository.keep(aggregate, self.era)
 
     def stale(self) -> None:
         """Something here was not what the ledger holds."""

@@ -36,7 +36,7 @@ from infra.following.rebuilding import (
 from infra.following.watch import Watch
 from infra.health import Health, Lookout
 from infra.ledger.ledger import PostgresLedger
-from infra.ledger.postgres import Postgres
+from infra.ledger.postgres import Desks, Postgres
 from infra.ledger.schema import LedgerMissing, Opened, advance_ledger, open_ledger
 from infra.metrics import Metrics
 from infra.parts import Parts
@@ -168,6 +168,7 @@ def _parts(
     club: Club, projecting: bool, timers: Timers | None
 ) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
     """What runs as long as the club is open."""
+    yield "postgres", club.postgres.keep_watch()
     if projecting:
         yield "projecting", club.projecting.run()
     else:
@@ -190,7 +191,15 @@ async def _database(
     else:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         url = settings.database_url
-    postgres = Postgres(url)
+    postgres = Postgres(
+        url,
+        Desks(
+            deciding=settings.deciding_connections,
+            showing=settings.showing_connections,
+            listing=settings.listing_connections,
+            showing_seconds=settings.showing_seconds,
+        ),
+    )
     async with await postgres.connect(autocommit=True) as connection:
         if building:
             await advance_ledger(connection)
@@ -212,7 +221,7 @@ def _wire(
     building: bool,
 ) -> Club:
     channel, bot = codes
-    metrics, watch = Metrics(), Watch()
+    metrics, watch = Metrics(), Watch(lambda: postgres.era)
     projecting = _projecting(postgres, watch, building=building)
     ledger = PostgresLedger(postgres, partial(_appended, projecting, metrics))
     services = Services(
@@ -227,7 +236,9 @@ def _wire(
     provider_secrets = ProviderSecrets(settings.home)
     tokens = SignedTokens(keys, settings.issuer)
     marks = Marks(store)
-    callers = Callers(tokens, postgres.rows, settings.access_token_minutes * 60)
+    callers = Callers(
+        tokens, postgres.rows, settings.access_token_minutes * 60, lambda: postgres.era
+    )
     bus = Bus(services, callers.witness)
     parts = Parts(postgres)
     lookout = Lookout(
@@ -237,7 +248,14 @@ def _wire(
         settings=settings,
         bus=bus,
         services=services,
-        reads=Reads(postgres.rows, marks, LISTINGS, LOOKUPS),
+        reads=Reads(
+            postgres.showing.rows,
+            postgres.listing.rows,
+            marks,
+            LISTINGS,
+            LOOKUPS,
+            most_lists=settings.listing_connections,
+        ),
         tokens=tokens,
         keys=keys,
         store=store,

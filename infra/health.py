@@ -171,7 +171,7 @@ class Lookout:
 
     async def _ask(self) -> Shown | str:
         try:
-            ((text,),) = await self._postgres.rows(_LOOK, [RELAY])
+            ((text,),) = await self._postgres.watching.rows(_LOOK, [RELAY])
         except LedgerUnavailable as lost:
             return str(lost)
         found: Shown = orjson.loads(text)

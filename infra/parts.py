@@ -103,7 +103,7 @@ class Parts:
         self.process = f"{self._machine}{os.getpid()}:{secrets.token_hex(3)}"
         self.told = False
         """Whether this process tells the others of its parts."""
-        self._postgres = postgres
+        self._rows = postgres.watching.rows
         self._working: dict[str, Working] = {}
         self._began: dict[str, datetime] = {}
 
@@ -159,8 +159,8 @@ class Parts:
         lived = [(now - self._began[p.name]).total_seconds() for p in parts]
         forgotten = [FORGOTTEN_HOURS, self.process, self._machine, columns[0], lived, REPLACED]
         try:
-            await self._postgres.rows(_TELL, [self.process, *columns])
-            await self._postgres.rows(_FORGET, forgotten)
+            await self._rows(_TELL, [self.process, *columns])
+            await self._rows(_FORGET, forgotten)
         except LedgerUnavailable as lost:
             logger.info("parts.untold", reason=str(lost))
             return False
@@ -171,7 +171,7 @@ class Parts:
         if names == []:
             return
         try:
-            await self._postgres.rows(_LEAVE, [self.process, names])
+            await self._rows(_LEAVE, [self.process, names])
         except LedgerUnavailable as lost:
             logger.info("parts.untold", reason=str(lost))
 

@@ -86,6 +86,18 @@ class Settings(BaseSettings):
     housekeeping_seconds: float = Field(
         default=60, gt=0, description="seconds between looks at what is overdue"
     )
+    deciding_connections: int = Field(
+        default=4, ge=1, le=100, description="connections to Postgres for what decisions rest on"
+    )
+    showing_connections: int = Field(
+        default=4, ge=1, le=100, description="connections to Postgres for single rows"
+    )
+    listing_connections: int = Field(
+        default=4, ge=1, le=100, description="connections to Postgres for lists and counts"
+    )
+    showing_seconds: float = Field(
+        default=10, ge=0.1, le=60, description="seconds after which a list or row is given up"
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error")
 
     @field_validator("timezone")

@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import heapq
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import TypeVar
 
@@ -107,51 +107,66 @@ class RedisStore:
         self._prefix = prefix
 
     async def ping(self) -> None:
-        """Raises StoreUnavailable where Redis does not answer."""
-        with _reachable():
-            await self._client.ping()
+        """Raises StoreUnavailable where Redis does not answer, or takes no writes."""
+        await self.put("ping", b"", 1)
 
     async def put(self, key: str, value: bytes, seconds: float) -> None:
         """Keep it for so long."""
-        with _reachable():
-            await self._client.set(self._prefix + key, value, px=_milliseconds(seconds))
+        name, life = self._prefix + key, _milliseconds(seconds)
+        await self._ask(lambda: self._client.set(name, value, px=life))
 
     async def get(self, *keys: str) -> Sequence[bytes | None]:
         """What is kept under each of these keys."""
-        with _reachable():
-            return [_bytes(found) for found in await self._client.mget(self._named(*keys))]
+        names = self._named(*keys)
+        return [_bytes(found) for found in await self._ask(lambda: self._client.mget(names))]
 
     async def take(self, key: str) -> bytes | None:
         """What is kept, which is then gone."""
-        with _reachable():
-            return _bytes(await self._client.getdel(self._prefix + key))
+        return _bytes(await self._ask(lambda: self._client.getdel(self._prefix + key)))
 
     async def drop(self, *keys: str) -> None:
         """Keep these no longer."""
-        with _reachable():
-            await self._client.delete(*self._named(*keys))
+        await self._ask(lambda: self._client.delete(*self._named(*keys)))
 
     async def count(self, key: str, seconds: float) -> Count:
         """Count one more, in one transaction, so that no count is left without an end."""
-        name = self._prefix + key
-        with _reachable():
-            async with self._client.pipeline(transaction=True) as steps:
-                steps.set(name, 0, px=_milliseconds(seconds), nx=True)
-                steps.incr(name)
-                steps.pttl(name)
-                _, number, left = await steps.execute()
+        number, left = await self._ask(lambda: self._counted(self._prefix + key, seconds))
         return Count(number, left / 1000)
+
+    async def _counted(self, name: str, seconds: float) -> tuple[int, int]:
+        async with self._client.pipeline(transaction=True) as steps:
+            steps.set(name, 0, px=_milliseconds(seconds), nx=True)
+            steps.incr(name)
+            steps.pttl(name)
+            _, number, left = await steps.execute()
+        return number, left
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer, from a server that takes writes; raises StoreUnavailable.
+
+        One that may only be read has done nothing, and the address may lead to another by now.
+        """
+        try:
+            try:
+                return await ask()
+            except redis.ReadOnlyError:
+                pool = self._client.connection_pool
+                await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+                await self._leave()
+                return await ask()
+        except (redis.ConnectionError, redis.TimeoutError) as lost:
+            # Nobody else has to find out by waiting on a connection like this one.
+            await self._leave()
+            raise StoreUnavailable(str(lost) or type(lost).__name__) from lost
+        except redis.RedisError as fault:
+            raise StoreUnavailable(str(fault) or type(fault).__name__) from fault
+
+    async def _leave(self) -> None:
+        """Close the connections that are idle: who asks next gets a new one."""
+        await self._client.connection_pool.disconnect(inuse_connections=False)
 
     def _named(self, *keys: str) -> list[str]:
         return [self._prefix + key for key in keys]
-
-
-@contextmanager
-def _reachable() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as lost:
-        raise StoreUnavailable(str(lost) or type(lost).__name__) from lost
 
 
 def _bytes(found: bytes | str | None) -> bytes | None:

@@ -14,6 +14,7 @@ from application.ports.ledger import (
     LedgerUnavailable,
     OutcomeUnknown,
     Overloaded,
+    TookTooLong,
     UnreadableHistory,
 )
 from application.ports.queries import UnreadableCursor
@@ -50,6 +51,7 @@ STATUS: Mapping[type[Exception], int] = {
     NoCodeChannel: 503,
     ChannelUnavailable: 503,
     OutcomeUnknown: 503,
+    TookTooLong: 503,
     LedgerUnavailable: 503,
     Overloaded: 503,
     UnreadableHistory: 503,

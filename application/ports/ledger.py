@@ -62,6 +62,8 @@ class Submission:
     """The version of every stream that the decision rests on; 0 for one that is not there."""
     conditions: Sequence[NothingSince] = ()
     receipt: Receipt | None = None
+    era: int = 0
+    """The ledger's, when the decision began."""
 
 
 class StaleDecision(Exception):
@@ -74,6 +76,10 @@ class AlreadyDone(Exception):
 
 class LedgerUnavailable(Exception):
     """The database cannot be reached; nothing was recorded."""
+
+
+class TookTooLong(LedgerUnavailable):
+    """The database takes too long to answer this; ask for less of it, or later."""
 
 
 class OutcomeUnknown(LedgerUnavailable):
@@ -91,11 +97,19 @@ class Overloaded(Exception):
 class Ledger(Protocol):
     """The log of everything that happened."""
 
+    @property
+    def era(self) -> int:
+        """Another number, once what is known by heart may not be in the log any more.
+
+        Another server may have taken over that lacks what was recorded last.
+        """
+        ...
+
     async def append(self, submission: Submission) -> int:
         """Record all of it, durably; returns the position of the last event.
 
-        Raises StaleDecision, AlreadyDone, LedgerUnavailable or Overloaded; then nothing of it is
-        recorded.
+        Raises StaleDecision (for a decision of another era, too), AlreadyDone, LedgerUnavailable
+        or Overloaded; then nothing of it is recorded.
         """
         ...
 

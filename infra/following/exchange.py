@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -19,6 +21,7 @@ from infra.following import belongings, tables
 from infra.following.belongings import Belongings, CannotBeCarried, Moment
 from infra.following.builder import Builder, ReadTablesError, beside, not_too_strict, number_in
 from infra.following.follower import database_said
+from infra.ledger.connection import ASLEEP
 from infra.ledger.schema import HEAD
 from projections.engine.model import Group
 
@@ -50,9 +53,9 @@ async def compare(builder: Builder, connection: Connection, reader: Connection) 
     async with reader.transaction():
         await reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await reader.execute("SET LOCAL statement_timeout = 0")
-        await reader.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         position = await _position(reader, group)
-        in_use = [await _checksum(reader, f"public.{table.name}") for table in group.tables]
+        async with awake(connection):
+            in_use = [await _checksum(reader, f"public.{table.name}") for table in group.tables]
         if builder.position > position:
             logger.warning("rebuild.not-compared", reason="the tables in use are behind")
             return ()
@@ -61,6 +64,23 @@ async def compare(builder: Builder, connection: Connection, reader: Connection) 
     return tuple(
         table.name for table, old, now in zip(group.tables, in_use, new, strict=True) if old != now
     )
+
+
+@asynccontextmanager
+async def awake(connection: Connection) -> AsyncIterator[None]:
+    """Keep a connection from counting as asleep, while it holds a lock and others work."""
+
+    async def stir() -> None:
+        while True:
+            await asyncio.sleep(ASLEEP / 4)
+            await connection.execute("SELECT 1")
+
+    stirring = asyncio.create_task(stir())
+    try:
+        yield
+    finally:
+        stirring.cancel()
+        await asyncio.gather(stirring, return_exceptions=True)
 
 
 async def _let_the_tail_pass(builder: Builder, reader: Connection) -> None:

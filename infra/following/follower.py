@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import psycopg
 import structlog
 
 from infra.faults import Fault
 from infra.ledger.feed import Unreadable
-from infra.ledger.postgres import Postgres
+from infra.ledger.postgres import Connection, Postgres
 from infra.ledger.schema import CHANNEL
 from infra.standstill import Standstill
 from projections.engine.folding import Tripped
@@ -31,8 +30,6 @@ RETRY = 0.5
 
 LONGEST_PAUSE = 15.0
 """Seconds between attempts in the end, after one fault after the other."""
-
-Connection = psycopg.AsyncConnection[Any]
 
 logger = structlog.get_logger(__name__)
 
@@ -107,7 +104,7 @@ class Follower:
                 raise
             except Exception as fault:  # noqa: BLE001 - told, and tried again; see the module
                 self.stands(standstill_of(fault))
-                pause = RETRY if isinstance(fault, psycopg.OperationalError) else pause
+                pause = RETRY if isinstance(fault, _OF_THE_SERVER) else pause
                 await self._rest(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -135,6 +132,10 @@ class Follower:
         if self.standstill is not None:
             logger.info("follower.goes-on", follower=self.name)
             self.standstill = None
+
+
+_OF_THE_SERVER = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+"""Faults of the server, not of an event: another may answer soon."""
 
 
 def standstill_of(fault: Exception) -> Standstill:

@@ -19,7 +19,7 @@ import structlog
 from infra.following.follower import Follower, StandsAside, Stuck, database_said, listen
 from infra.following.watch import Watch
 from infra.ledger import feed
-from infra.ledger.postgres import Postgres
+from infra.ledger.postgres import Connection, Postgres
 from infra.standstill import Standstill
 from projections.engine.folding import Tripped, fold_batch
 from projections.engine.model import Group
@@ -28,7 +28,6 @@ from projections.engine.writing import load, write
 BATCH = 2000
 """Events in one transaction."""
 
-Connection = psycopg.AsyncConnection[Any]
 logger = structlog.get_logger(__name__)
 
 # The position of a group, and whose tables they are; whoever asks holds it until the commit.
@@ -92,7 +91,7 @@ class Projector:
             held = await connection.execute(_HOLD, [self.group.name])
             found = await feed.ask(connection, self._position, self._limit)
         position = self._ours(await held.fetchone())
-        self._watch.advance(position)
+        self._watch.advance(position, connection.era)
         if position != self._position:
             found = await feed.ask(connection, position, self._limit)
         batch = feed.read(await found.fetchall(), position, self.group.kinds)
@@ -101,7 +100,7 @@ class Projector:
         else:
             await connection.rollback()
         self._position = batch.position
-        self._watch.advance(batch.position)
+        self._watch.advance(batch.position, connection.era)
         return batch.position - position
 
     def _ours(self, held: tuple[Any, ...] | None) -> int:

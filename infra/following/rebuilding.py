@@ -19,6 +19,7 @@ from infra.following.builder import Builder, Progress, ReadTablesError, beside
 from infra.following.exchange import NamesTaken, compare, exchange
 from infra.following.projecting import TablesOlder
 from infra.ledger import feed
+from infra.ledger.connection import HOLDING
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import SCHEMA_LOCK
 from projections.engine.folding import Tripped
@@ -128,7 +129,7 @@ async def rebuild(postgres: Postgres, group: Group, progress: Progress = lambda 
 
 async def _rebuild(postgres: Postgres, group: Group, progress: Progress) -> Rebuilt:
     async with (
-        await postgres.connect(autocommit=True) as connection,
+        await postgres.connect(HOLDING, autocommit=True) as connection,
         await postgres.connect(autocommit=True) as reader,
     ):
         cursor = await connection.execute(_LOCK, [group.name])

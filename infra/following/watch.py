@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, insort
+from collections.abc import Callable
 from itertools import count
 
 
 class Watch:
-    """The position that the read tables show, as far as this process knows."""
+    """The position that the read tables show, as far as this process knows.
 
-    def __init__(self) -> None:
-        self.position = 0
+    It is known for one era of the database: with another, nothing is known at first.
+    """
+
+    def __init__(self, era: Callable[[], int] = lambda: 0) -> None:
+        self._era = era
+        self._known_in = era()
+        self._position = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         """By position; the ticket tells those who wait for the same one apart."""
         self._wanted = asyncio.Event()
         self._tickets = count()
 
-    def advance(self, position: int) -> None:
-        """The tables show everything up to here."""
-        self.position = max(self.position, position)
-        for _, _, reached in self._waiting[: bisect_left(self._waiting, (self.position + 1,))]:
+    @property
+    def position(self) -> int:
+        """Up to here the tables show everything."""
+        if self._known_in != self._era():
+            self._known_in, self._position = self._era(), 0
+        return self._position
+
+    def advance(self, position: int, era: int | None = None) -> None:
+        """The tables show everything up to here, as was found out in this era; now, without."""
+        self._position = max(self.position, position if era in {None, self._known_in} else 0)
+        for _, _, reached in self._waiting[: bisect_left(self._waiting, (self._position + 1,))]:
             if not reached.done():
                 reached.set_result(None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 import orjson
@@ -13,7 +14,7 @@ from domain.aggregate import Event
 from infra.ledger.mapper import UnreadableEvent, to_event, to_stored
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, SEQUENCES
-from infra.ledger.writer import Entry, Writer
+from infra.ledger.writer import WRITING, Entry, Writer
 from projections.engine.batching import Batcher
 
 MOST_NUMBERS = 32
@@ -46,8 +47,9 @@ class PostgresLedger:
 
     def __init__(self, postgres: Postgres, on_batch: Callable[[int, int], None]) -> None:
         self._postgres = postgres
-        self._writer = Writer(postgres.connect, on_batch)
-        self._numbers: dict[str, list[int]] = {kind: [] for kind in SEQUENCES}
+        self._writer = Writer(partial(postgres.connect, WRITING), on_batch)
+        self._numbers: dict[str, list[int]] = {}
+        self._numbers_era = 0
         self._fetching = dict.fromkeys(SEQUENCES, 1)
         self._number_locks = {kind: asyncio.Lock() for kind in SEQUENCES}
         self._streams = Batcher(self._read_streams)
@@ -60,6 +62,11 @@ class PostgresLedger:
     def close(self) -> None:
         """Take no more commands."""
         self._writer.close()
+
+    @property
+    def era(self) -> int:
+        """Another number, once another server has taken over; see the port."""
+        return self._postgres.era
 
     async def append(self, submission: Submission) -> int:
         """Record the submission; see the port."""
@@ -75,6 +82,7 @@ class PostgresLedger:
                 expected=submission.expected,
                 conditions=submission.conditions,
                 receipt=submission.receipt,
+                era=submission.era,
             )
         )
 
@@ -118,16 +126,25 @@ class PostgresLedger:
 
     async def next_id(self, kind: str) -> int:
         """A number from the kind's sequence."""
-        numbers = self._numbers[kind]
+        numbers = self._fetched(kind)
         if numbers:
             return numbers.pop()
         async with self._number_locks[kind]:
+            numbers = self._fetched(kind)
             if not numbers:
                 wanted = self._fetching[kind]
                 rows = await self._postgres.rows(_NUMBERS, [SEQUENCES[kind], wanted])
+                numbers = self._fetched(kind)
                 numbers.extend(row[0] for row in reversed(rows))
                 self._fetching[kind] = min(wanted * 2, MOST_NUMBERS)
             return numbers.pop()
+
+    def _fetched(self, kind: str) -> list[int]:
+        """Numbers that were fetched together; those of another server may be taken there."""
+        if self._numbers_era != self._postgres.era:
+            self._numbers_era = self._postgres.era
+            self._numbers.clear()
+        return self._numbers.setdefault(kind, [])
 
     async def head(self) -> int:
         """The last position."""

@@ -23,6 +23,7 @@ from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from domain.users import User
 from infra.faults import Fault
+from infra.ledger.connection import ASLEEP
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -223,6 +224,8 @@ async def advance_ledger(connection: Connection, steps: Sequence[Step] = STEPS) 
     For whoever projects: nobody else changes the database. Nobody waits for the lock in a
     statement, as an index that is built concurrently waits for every statement.
     """
+    # Whoever is frozen between two steps is not waited for.
+    await connection.execute(f"SET idle_session_timeout = '{ASLEEP}s'".encode())
     while not await _is(connection, _TRY, SCHEMA_LOCK):  # noqa: ASYNC110 - Postgres tells nobody
         await asyncio.sleep(PAUSE)
     try:
@@ -239,6 +242,7 @@ async def advance_ledger(connection: Connection, steps: Sequence[Step] = STEPS) 
                 await connection.execute(_TAKE, [step.number])
     finally:
         await connection.execute("SELECT pg_advisory_unlock(%s)", [SCHEMA_LOCK])
+        await connection.execute("SET idle_session_timeout = 0")
 
 
 async def _build_index(connection: Connection, step: Step) -> None:

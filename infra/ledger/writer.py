@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ import orjson
 import psycopg
 import structlog
 from eventsourcing.persistence import StoredEvent
+from psycopg.errors import LockNotAvailable, QueryCanceled, ReadOnlySqlTransaction
 
 from application.ports.ledger import (
     AlreadyDone,
@@ -27,8 +28,10 @@ from application.ports.ledger import (
     Overloaded,
     Receipt,
     StaleDecision,
+    TookTooLong,
 )
 from infra.ledger.conditions import Unseen
+from infra.ledger.connection import Connection
 from infra.ledger.feed import LAST
 from infra.ledger.schema import CHANNEL, LOCK
 
@@ -44,7 +47,14 @@ LONGEST_OUTAGE = 10.0
 MOST_ATTEMPTS = 3
 """How often a command is tried while the database gives way under it."""
 
-Connect = Callable[[], Any]
+WRITING = {"idle_in_transaction_session_timeout": "4s"}
+"""How the connection differs on which a writer holds the lock.
+
+All others wait for it, and several in a row may be frozen or gone, so it ends sooner than other
+transactions whose client is asleep.
+"""
+
+Connect = Callable[[], Awaitable[Connection]]
 logger = structlog.get_logger(__name__)
 
 
@@ -65,6 +75,8 @@ class Entry:
     expected: Mapping[str, int]
     conditions: Sequence[NothingSince] = ()
     receipt: Receipt | None = None
+    era: int | None = None
+    """In which it was decided; None for one that rests on nothing known by heart."""
     attempts: int = 0
     """How often it was tried and found not to be recorded."""
     answer: asyncio.Future[int] = field(default_factory=asyncio.Future)
@@ -130,7 +142,9 @@ class Writer:
         self._waiting: deque[Entry] = deque()
         self._batch: list[Entry] = []
         self._arrived = asyncio.Event()
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection: Connection | None = None
+        self._committing = False
+        """Whether a COMMIT may be on its way."""
         self._head = 0
         self._closing = False
 
@@ -176,19 +190,29 @@ class Writer:
         """Record the batch and answer each entry, whatever happens to the database meanwhile."""
         if not batch:
             return
+        self._committing = False
         try:
             connection = await self._connected()
         except psycopg.OperationalError as lost:
             _refuse(batch, LedgerUnavailable(str(lost)))
-            return
+        else:
+            await self._try(connection, batch)
+
+    async def _try(self, connection: Connection, batch: list[Entry]) -> None:
         try:
             await self._commit(connection, batch)
+        except (LockNotAvailable, QueryCanceled) as slow:
+            # The server says itself that it gave up.
+            await self._disconnect()
+            _refuse(batch, TookTooLong(str(slow).strip()))
+        except ReadOnlySqlTransaction as closed:
+            await self._disconnect()
+            await self._elsewhere(batch, closed)
         except (psycopg.OperationalError, psycopg.InterfaceError) as lost:
             logger.warning("ledger.connection-lost", reason=str(lost).strip(), commands=len(batch))
             await self._disconnect()
             await self._recover(batch)
         except psycopg.InternalError as fault:
-            # For example a server that may only be read.
             await self._disconnect()
             _refuse(batch, LedgerUnavailable(str(fault).strip()))
         except (psycopg.Error, ValueError, TypeError) as fault:
@@ -196,21 +220,20 @@ class Writer:
             await self._disconnect()
             await self._isolate(batch, fault)
 
-    async def _commit(self, connection: psycopg.AsyncConnection[Any], batch: list[Entry]) -> None:
+    async def _commit(self, connection: Connection, batch: list[Entry]) -> None:
         head, passed = await self._check(connection, batch)
         self._head = head
         if not passed:
             await connection.rollback()
             return
+        self._committing = True
         positions = await _insert(connection, head, passed)
         self._head = max(head, *positions)
         self._on_batch(self._head, len(passed))
         for entry, position in zip(passed, positions, strict=True):
             _answer(entry, position)
 
-    async def _check(
-        self, connection: psycopg.AsyncConnection[Any], batch: list[Entry]
-    ) -> tuple[int, list[Entry]]:
+    async def _check(self, connection: Connection, batch: list[Entry]) -> tuple[int, list[Entry]]:
         """The head under the lock, and the entries that may be recorded; the others are told."""
         streams = list({stream for entry in batch for stream in entry.expected})
         keyed = [entry for entry in batch if entry.receipt is not None]
@@ -229,8 +252,10 @@ class Writer:
         for entry in batch:
             if entry.receipt is not None and entry.receipt.key in done:
                 _refuse([entry], AlreadyDone())
-            elif any(versions[s] != v for s, v in entry.expected.items()) or (
-                entry.conditions and not await _hold(connection, entry.conditions, passed)
+            elif (
+                entry.era not in {None, connection.era}
+                or any(versions[s] != v for s, v in entry.expected.items())
+                or (entry.conditions and not await _hold(connection, entry.conditions, passed))
             ):
                 _refuse([entry], StaleDecision())
             else:
@@ -239,6 +264,19 @@ class Writer:
                 if entry.receipt is not None:
                     done.add(entry.receipt.key)
         return head, passed
+
+    async def _elsewhere(self, batch: list[Entry], closed: psycopg.Error) -> None:
+        """The server may only be read: try again, where the address leads to one that is not."""
+        try:
+            takes_writes = (await self._connected()).takes_writes
+        except psycopg.OperationalError as lost:
+            _refuse(batch, LedgerUnavailable(str(lost)))
+            return
+        if takes_writes:
+            self._try_again([entry for entry in batch if not entry.answer.done()])
+        else:
+            await self._disconnect()
+            _refuse(batch, LedgerUnavailable(str(closed).strip()))
 
     async def _isolate(self, batch: list[Entry], fault: Exception) -> None:
         """One entry cannot be recorded at all: find it by recording each by itself."""
@@ -258,7 +296,8 @@ class Writer:
                 recorded = await self._recorded(connection, unanswered)
         except (TimeoutError, psycopg.Error) as lost:
             await self._disconnect()
-            _refuse(unanswered, OutcomeUnknown(str(lost)))
+            unknown = OutcomeUnknown if self._committing else LedgerUnavailable
+            _refuse(unanswered, unknown(str(lost)))
             return
         for entry in unanswered:
             if entry.command_id in recorded:
@@ -293,12 +332,12 @@ class Writer:
                         recorded[entry.command_id] = 0
         return recorded
 
-    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+    async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = await self._connect()
         return self._connection
 
-    async def _reconnected(self) -> psycopg.AsyncConnection[Any]:
+    async def _reconnected(self) -> Connection:
         """A new connection, as soon as there is one to be had."""
         pause = 0.05
         while True:

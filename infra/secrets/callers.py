@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -66,11 +66,22 @@ class Callers:
     and everywhere within the time for which a caller is believed.
     """
 
-    def __init__(self, tokens: SignedTokens, rows: Rows, token_seconds: float) -> None:
-        """`rows` asks the ledger; `token_seconds` is the longest life of an access token."""
+    def __init__(
+        self,
+        tokens: SignedTokens,
+        rows: Rows,
+        token_seconds: float,
+        era: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`rows` asks the ledger; `token_seconds` is the longest life of an access token.
+
+        `era` is the ledger's: with another one nothing is believed that was known before.
+        """
         self._tokens = tokens
         self._rows = rows
         self._token_seconds = token_seconds
+        self._era = era
+        self._known_in = era()
         self._known: OrderedDict[Bearer, _Known] = OrderedDict()
         self._ended: OrderedDict[int, float] = OrderedDict()
         """Sessions that ended here, and until when that matters, the earliest first."""
@@ -79,6 +90,10 @@ class Callers:
     async def of(self, token: str) -> Caller:
         """The caller; raises InvalidToken where the token or its user is not valid any more."""
         claims = self._tokens.check(token)
+        if self._known_in != self._era():
+            self._known_in = self._era()
+            self._known.clear()
+            self._ended.clear()
         if claims.session_id in self._ended:
             raise InvalidToken
         bearer = claims.user_id, claims.session_id

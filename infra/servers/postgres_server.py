@@ -40,7 +40,7 @@ SETTINGS = {
     "listen_addresses": "",
     "port": "5432",
     "unix_socket_directories": ".",  # the data folder, by a path that is never too long
-    "max_connections": "60",
+    "max_connections": "100",
     "shared_buffers": "128MB",
     "max_wal_size": "1GB",
     "fsync": "on",

@@ -21,6 +21,10 @@ Rows = Callable[[str, Sequence[Any]], Awaitable[list[tuple[Any, ...]]]]
 REMEMBERED = 60.0
 """Seconds for which a count is remembered."""
 
+# How far the tables are, and on which server: after another has taken over, a position may be
+# that of other events.
+_AS_OF = POSITION.replace("SELECT", "SELECT pg_postmaster_start_time()::text,", 1)
+
 
 class Cache(Protocol):
     """Keeps what may be computed again; answers nothing where it cannot be reached."""
@@ -35,17 +39,26 @@ class Reads:
     def __init__(
         self,
         rows: Rows,
+        lists: Rows,
         cache: Cache,
         listings: Mapping[View, Listing],
         lookups: Mapping[Lookup, str],
+        *,
+        most_lists: int = 4,
     ) -> None:
+        """`rows` asks for rows by their key and for look-ups, which are quick.
+
+        `lists` asks for pages and counts, which may not be: at most `most_lists` at once, over
+        connections of their own, so that nobody else waits for them.
+        """
         self._rows = rows
+        self._lists = lists
         self._cache = cache
         self._listings = listings
         self._lookups = lookups
         self._by_key: dict[View, Batcher[tuple[int, ...], ReadRow | None]] = {}
         self._statements: Batcher[Statement, list[tuple[Any, ...]]] = Batcher(
-            self._run, most_keys=1, most_fetches=4
+            self._run, most_keys=1, most_fetches=most_lists
         )
 
     async def one(self, view: View, *key: int) -> ReadRow | None:
@@ -84,8 +97,8 @@ class Reads:
         position, it is the same. (But for rows that time alone takes out of a list.)
         """
         statement = total(self._listings[view], wanted)
-        ((position,),) = await self._statements.get(Statement(POSITION, ()))
-        asked_for = hashlib.sha256(repr(statement).encode()).hexdigest()
+        ((server, position),) = await self._rows(_AS_OF, ())
+        asked_for = hashlib.sha256(repr((server, statement)).encode()).hexdigest()
         key = f"count:{position}:{asked_for}"
         (known,) = await self._cache.get(key)
         if known is not None:
@@ -96,11 +109,10 @@ class Reads:
 
     async def find(self, lookup: Lookup, *given: int | str | None) -> list[int]:
         """The numbers that answer a look-up."""
-        rows = await self._statements.get(Statement(self._lookups[lookup], given))
-        return [number for (number,) in rows]
+        return [number for (number,) in await self._rows(self._lookups[lookup], given)]
 
     async def _run(
         self, statements: Sequence[Statement]
     ) -> Mapping[Statement, list[tuple[Any, ...]]]:
-        answers = await asyncio.gather(*(self._rows(s.sql, s.params) for s in statements))
+        answers = await asyncio.gather(*(self._lists(s.sql, s.params) for s in statements))
         return dict(zip(statements, answers, strict=True))

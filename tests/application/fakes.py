@@ -50,6 +50,7 @@ class FakeLedger:
     """A log that forgets everything at the end of the test."""
 
     def __init__(self) -> None:
+        self.era = 0
         self.log: list[tuple[Recording, Submission]] = []
         """What was recorded, in order; the position is the index plus one."""
         self._streams: defaultdict[str, list[Event]] = defaultdict(list)
@@ -73,6 +74,8 @@ class FakeLedger:
     async def append(self, submission: Submission) -> int:
         """Record all of it or nothing; see the port."""
         receipt = submission.receipt
+        if submission.era != self.era:
+            raise StaleDecision
         if receipt is not None and receipt.key in self._receipts:
             raise AlreadyDone
         if any(len(self._streams[s]) != v for s, v in submission.expected.items()):

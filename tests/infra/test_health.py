@@ -49,13 +49,13 @@ async def test_a_look_costs_one_query_however_many_ask(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    rows = rest.club.postgres.rows
+    rows = rest.club.postgres.watching.rows
 
     async def counted(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         asked.append(sql)
         return await rows(sql, params)
 
-    monkeypatch.setattr(rest.club.postgres, "rows", counted)
+    monkeypatch.setattr(rest.club.postgres.watching, "rows", counted)
     answers = await asyncio.gather(*(rest.http.get("/health/") for _ in range(200)))
     assert {answer.status_code for answer in answers} == {200}
     looks = [sql for sql in asked if "'parts'" in sql]

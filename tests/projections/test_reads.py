@@ -67,7 +67,7 @@ async def queries(database: str, history: History) -> AsyncIterator[Queries]:
 
 def reads_of(rows: Rows) -> Reads:
     """What asks these tables."""
-    return Reads(rows, Marks(InProcessStore()), LISTINGS, LOOKUPS)
+    return Reads(rows, rows, Marks(InProcessStore()), LISTINGS, LOOKUPS)
 
 
 # --- rows by key -------------------------------------------------------------------------------

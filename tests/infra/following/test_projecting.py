@@ -20,7 +20,7 @@ from infra.bootstrap import Club
 from infra.following.projecting import Projecting, Projector
 from infra.following.rebuilding import rebuild
 from infra.following.watch import Watch
-from infra.ledger.postgres import Postgres
+from infra.ledger.postgres import Connection, Postgres
 from infra.ledger.schema import LOCK
 from projections.catalogue import DOCUMENTED
 from tests.projections.histories import History, every_row, insert, record, rich
@@ -152,7 +152,7 @@ def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     looked: list[int] = []
     step = Projector.step
 
-    async def counted(self: Projector, connection: psycopg.AsyncConnection[Any]) -> int:
+    async def counted(self: Projector, connection: Connection) -> int:
         looked.append(await step(self, connection))
         return looked[-1]
 

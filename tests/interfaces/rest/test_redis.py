@@ -322,7 +322,7 @@ class Counting:
     def __init__(self, rest: Rest, marks: Marks) -> None:
         self._rest = rest
         self.counted = 0
-        self.reads = Reads(self._rows, marks, LISTINGS, LOOKUPS)
+        self.reads = Reads(self._rows, self._rows, marks, LISTINGS, LOOKUPS)
 
     async def _rows(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         self.counted += sql.startswith("SELECT count(*)")
