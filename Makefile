@@ -40,7 +40,7 @@ check: .venv/ready-dev ## Check format, lint, types and the direction of imports
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
 
-bench: .venv/ready-dev ## Run the benchmarks, as ratios against the usual alternatives
+bench: .venv/ready-dev ## Run the benchmarks, each figure beside something of the same run
 	@$(bin)/python -m tests.benchmarks $(ARGS)
 
 docs: .venv/ready ## Write docs/asyncapi.md anew from the messages' own models
