@@ -1,0 +1,324 @@
+"""What breaks in the middle of the load, and what must go on meanwhile.
+
+A strike is handed `more`: it lets the rest of its portion of messages come, once it has broken
+something, so that there is work while it is broken.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import httpx
+import psycopg
+
+from tests.acceptance.service import Service
+from tests.faults.stage import Stage
+from tests.faults.verdict import Finding
+from tests.faults.visitor import Visitor
+
+GOES_ON = 15.0
+"""Seconds in which others go on."""
+
+IS_TOLD = 60.0
+"""Seconds in which `/health/` names what does not work."""
+
+FROZEN = 25.0
+"""Seconds for which a process is frozen at the least: longer than any bound of the service."""
+
+PATIENCE = 90.0
+"""Seconds after which what did not come counts as not coming."""
+
+TRIES = 200
+"""How often it is tried to catch a process in the middle of a transaction."""
+
+SENDERS = 1_005
+SENDING = 15.0
+"""Seconds for which they hold what they have begun."""
+
+More = Callable[[], None]
+
+_PAYMENTS = "SELECT count(*) FROM ledger_events WHERE topic LIKE 'payment.%%'"
+_RELAYED = "SELECT coalesce(max(position), 0) FROM relay_positions"
+_SHOWN = "SELECT min(position) FROM read_groups"
+_IN_THE_MIDDLE = """
+SELECT count(*) FROM pg_stat_activity AS a
+WHERE application_name = %s AND state = 'idle in transaction' AND EXISTS (
+    SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND granted
+    AND (locktype = 'advisory' OR mode = 'RowShareLock'))
+"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What strikes work on."""
+
+    stage: Stage
+    visitor: Visitor
+
+    def number(self, sql: str, *given: str) -> int:
+        """The one number that a query of the club's database answers."""
+        with psycopg.connect(self.stage.postgres_url, autocommit=True) as connection:
+            row = connection.execute(sql.encode(), given).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def answers(self) -> int:
+        """How many requests were answered so far."""
+        return len(self.visitor.answers)
+
+    def goes_on(self, what: str, progress: Callable[[], int]) -> Finding:
+        """How long it takes until there is progress, twice: the first may have been under way."""
+        began = time.monotonic()
+        for _ in range(2):
+            at = progress()
+            while progress() <= at:
+                if time.monotonic() - began > PATIENCE:
+                    return Finding(what, 1, (f"not in {PATIENCE:.0f} s",))
+                time.sleep(0.05)
+        return _in_time(what, time.monotonic() - began, GOES_ON)
+
+    def is_told(self, what: str, service: Service, names: Sequence[str]) -> Finding:
+        """How long it takes until `/health/` says that one of these does not work."""
+        began = time.monotonic()
+        said: dict[str, Any] = {}
+        while time.monotonic() - began < PATIENCE:
+            said = health(service)
+            if any(said.get(name) not in WORKS for name in names):
+                return _in_time(what, time.monotonic() - began, IS_TOLD)
+            time.sleep(0.5)
+        return Finding(what, 1, (f"not in {PATIENCE:.0f} s: {said}",))
+
+
+WORKS = (None, "running", "behind")
+"""What is said of a part that is not there, and of one that works."""
+
+
+def health(service: Service) -> dict[str, str]:
+    """The status of each part by its name, as anybody is told it; nothing without an answer."""
+    try:
+        found = httpx.get(f"{service.url}/health/", timeout=5).json()
+    except (httpx.TransportError, ValueError):
+        return {}
+    parts = {**found.get("projectors", {}), **found.get("components", {})}
+    return {name: part["status"] for name, part in parts.items()}
+
+
+def _in_time(what: str, seconds: float, bound: float) -> Finding:
+    wrong = (f"after {seconds:.1f} s, not {bound:.0f}",) if seconds > bound else ()
+    return Finding(what, 1, wrong, f"{seconds:.1f} s")
+
+
+# --- kills and restarts --------------------------------------------------------------------
+
+
+def killed(name: str, scene: Scene, more: More) -> Iterator[Finding]:
+    """`kill -9` of a part."""
+    more()
+    scene.stage.kill(name)
+    yield from ()
+
+
+def killed_api(scene: Scene, more: More) -> Iterator[Finding]:
+    more()
+    scene.stage.kill_api()
+    yield from ()
+
+
+def rabbitmq_restarted(scene: Scene, more: More) -> Iterator[Finding]:
+    more()
+    scene.stage.restart_rabbitmq()
+    yield from ()
+
+
+def postgres_restarted(scene: Scene, more: More) -> Iterator[Finding]:
+    more()
+    scene.stage.cluster.restart()
+    yield from ()
+
+
+# --- freezes -------------------------------------------------------------------------------
+
+
+def consumer_frozen(scene: Scene, more: More) -> Iterator[Finding]:
+    with _frozen(scene, "consumer") as in_the_middle:
+        more()
+        yield scene.goes_on(f"consumer frozen{in_the_middle}: requests are answered", scene.answers)
+        yield scene.goes_on(
+            f"consumer frozen{in_the_middle}: another one settles payments",
+            partial(scene.number, _PAYMENTS),
+        )
+        names = ("consumer", "consumers", "payments", "commands")
+        yield scene.is_told("consumer frozen: health says so", scene.stage.service, names)
+
+
+def relay_frozen(scene: Scene, more: More) -> Iterator[Finding]:
+    with _frozen(scene, "relay") as in_the_middle:
+        more()
+        yield scene.goes_on(
+            f"relay frozen{in_the_middle}: another one publishes", partial(scene.number, _RELAYED)
+        )
+        yield scene.is_told("relay frozen: health says so", scene.stage.service, ("relay",))
+
+
+def projector_frozen(scene: Scene, more: More) -> Iterator[Finding]:
+    with _frozen(scene, "projector") as in_the_middle:
+        more()
+        yield scene.goes_on(
+            f"projector frozen{in_the_middle}: another one shows", partial(scene.number, _SHOWN)
+        )
+        names = ("projector", "documented")
+        yield scene.is_told("projector frozen: health says so", scene.stage.service, names)
+
+
+def api_frozen(scene: Scene, more: More) -> Iterator[Finding]:
+    beside = scene.stage.another_api()
+    with _stopped(scene, "api", scene.stage.service.process) as in_the_middle:
+        more()
+        yield scene.goes_on(
+            f"API frozen{in_the_middle}: payments are settled", partial(scene.number, _PAYMENTS)
+        )
+        yield scene.is_told("API frozen: another one says so", beside, ("api", "API"))
+
+
+@contextmanager
+def _frozen(scene: Scene, name: str) -> Iterator[str]:
+    """One of two is frozen; yields a word on where it was caught."""
+    scene.stage.double(name)
+    with _stopped(scene, name, scene.stage.parts[name].process) as in_the_middle:
+        yield in_the_middle
+
+
+@contextmanager
+def _stopped(scene: Scene, name: str, process: subprocess.Popen[bytes]) -> Iterator[str]:
+    in_the_middle = _caught(scene, name, process)
+    began = time.monotonic()
+    try:
+        yield " with a lock" if in_the_middle else ""
+        time.sleep(max(0.0, began + FROZEN - time.monotonic()))
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def _caught(scene: Scene, name: str, process: subprocess.Popen[bytes]) -> bool:
+    """Stop it, if that can be had in the middle of a transaction; whether it is."""
+    for _ in range(TRIES):
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.02)  # for what it has sent to be done
+        if scene.number(_IN_THE_MIDDLE, name):
+            return True
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    return False
+
+
+# --- what is worse than being away ---------------------------------------------------------
+
+
+def failed_over(scene: Scene, more: More) -> Iterator[Finding]:
+    scene.stage.cluster.fail_over()
+    more()
+    yield scene.goes_on("failover of Postgres: requests are answered", scene.answers)
+    yield scene.goes_on(
+        "failover of Postgres: payments are settled", partial(scene.number, _PAYMENTS)
+    )
+
+
+def alarmed(scene: Scene, more: More) -> Iterator[Finding]:
+    stage = scene.stage
+    stage.alarm(on=True)
+    try:
+        more()
+        yield scene.goes_on("memory alarm of RabbitMQ: requests are answered", scene.answers)
+        names = ("rabbitmq", "relay", "consumers", "payments", "commands")
+        yield scene.is_told("memory alarm of RabbitMQ: health says so", stage.service, names)
+    finally:
+        stage.alarm(on=False)
+    yield scene.goes_on(
+        "memory alarm of RabbitMQ: events go out again", partial(scene.number, _RELAYED)
+    )
+
+
+def slowly_sent(scene: Scene, more: More) -> Iterator[Finding]:
+    with _slow_senders(scene.stage.service.port):
+        began = time.monotonic()
+        more()
+        yield scene.goes_on(f"{SENDERS:,} slow senders: requests are answered", scene.answers)
+        yield scene.goes_on(
+            f"{SENDERS:,} slow senders: health is answered",
+            partial(_answered, scene.stage.service, began),
+        )
+        time.sleep(max(0.0, began + SENDING - time.monotonic()))
+
+
+def _answered(service: Service, began: float) -> int:
+    """A number that grows with each answer."""
+    return int(1000 * (time.monotonic() - began)) if health(service) else 0
+
+
+@contextmanager
+def _slow_senders(port: int) -> Iterator[None]:
+    """As many connections, each of which has sent the headers of a POST and a byte of its body."""
+    begun = (
+        f"POST /memberships/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 40\r\n\r\n{"
+    ).encode()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4 * SENDERS)), hard))
+    held: list[socket.socket] = []
+    try:
+        for _ in range(SENDERS):
+            held.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+            held[-1].sendall(begun)
+        yield
+    finally:
+        for one in held:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# --- the list ------------------------------------------------------------------------------
+
+
+class Strike(NamedTuple):
+    """Something that breaks; its name begins with the word of its kind."""
+
+    name: str
+    what: str
+    do: Callable[[Scene, More], Iterator[Finding]]
+
+
+STRIKES = (
+    Strike("kill-consumer", "kill -9 of the consumer", partial(killed, "consumer")),
+    Strike("kill-relay", "kill -9 of the relay", partial(killed, "relay")),
+    Strike("kill-api", "kill -9 of the API", killed_api),
+    Strike("restart-rabbitmq", "a restart of RabbitMQ", rabbitmq_restarted),
+    Strike("kill-consumer", "kill -9 of the consumer", partial(killed, "consumer")),
+    Strike("restart-postgres", "a restart of Postgres", postgres_restarted),
+    Strike("freeze-consumer", "the consumer is frozen", consumer_frozen),
+    Strike("freeze-relay", "the relay is frozen", relay_frozen),
+    Strike("freeze-projector", "the projector is frozen", projector_frozen),
+    Strike("freeze-api", "the API is frozen", api_frozen),
+    Strike("alarm", "RabbitMQ has its memory alarm", alarmed),
+    Strike("slow-senders", f"{SENDERS:,} senders take their time", slowly_sent),
+    Strike("failover", "another Postgres takes over", failed_over),
+)
+"""All of them, in the order in which they come."""
+
+
+def chosen(words: Sequence[str]) -> list[Strike]:
+    """Those of these names or kinds; all of them without any."""
+    return [
+        strike
+        for strike in STRIKES
+        if not words or any(strike.name == w or strike.name.startswith(f"{w}-") for w in words)
+    ]
