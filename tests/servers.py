@@ -30,8 +30,11 @@ PACKAGE_MANAGERS: Sequence[tuple[str, Sequence[Sequence[str]]]] = (
 )
 
 
-REDIS = ("redis-server", ("redis-server", "redis", "redis", "redis"), "CLUB_REDIS_URL")
-RABBITMQ = (
+Program = tuple[str, tuple[str, ...], str]
+"""Its name, its packages for each of PACKAGE_MANAGERS, and what connects another server."""
+
+REDIS: Program = ("redis-server", ("redis-server", "redis", "redis", "redis"), "CLUB_REDIS_URL")
+RABBITMQ: Program = (
     "rabbitmq-server",
     ("rabbitmq-server", "rabbitmq-server", "rabbitmq-server", "rabbitmq"),
     "CLUB_AMQP_URL",

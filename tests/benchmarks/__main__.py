@@ -20,7 +20,7 @@ from tests.benchmarks.load import Loader
 from tests.benchmarks.postgres import durable_postgres
 from tests.benchmarks.report import Report, Shown
 from tests.benchmarks.servers import baseline_service, club_service
-from tests.servers import RABBITMQ, see_to
+from tests.servers import RABBITMQ, Program, see_to
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,13 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Shown]]] = {
 }
 """Every part by its name, in the order in which they are measured."""
 
-NEEDS = {"amqp": (RABBITMQ,)}
+NEEDS: Mapping[str, Sequence[Program]] = {"amqp": (RABBITMQ,)}
 """Programs that a part runs and no wheel brings."""
+
+
+def needed_for(parts: Sequence[str]) -> set[Program]:
+    """All programs that these parts run."""
+    return {program for part in parts for program in NEEDS.get(part, ())}
 
 
 def run(parts: Sequence[str], report: Report, quick: bool, calibrate: bool) -> None:
@@ -122,8 +127,8 @@ def main() -> None:
     )
     asked = parser.parse_args()
     parts = [part for part in PARTS if not asked.only or part in asked.only]
-    for needed in {need for part in parts for need in NEEDS.get(part, ())}:
-        see_to("The benchmarks", *needed)
+    for program in needed_for(parts):
+        see_to("The benchmarks", *program)
     for name in [name for name in os.environ if name.startswith("CLUB_")]:
         del os.environ[name]  # what is measured is a club with the settings that it comes with
     report = Report(f"{'A quick look' if asked.quick else 'All of it'} at {', '.join(parts)}")

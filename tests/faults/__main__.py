@@ -91,13 +91,17 @@ async def suffer(
         await asyncio.to_thread(provider.wait_for, begun + portion // 5)
         say(f"{what}, with {provider.confirmed:,} of {many:,} messages in")
         more = partial(provider.pour, number * portion)
-        for finding in await asyncio.to_thread(lambda: list(strike(scene, more))):  # noqa: B023 - awaited here
-            say(f"  {finding.row()}")
-            found.append(finding)
+        await asyncio.to_thread(_take, strike(scene, more), found)
         await asyncio.to_thread(provider.wait_for, number * portion)
     provider.pour(many)
     await asyncio.to_thread(provider.wait_for, many)
     return found
+
+
+def _take(findings: Iterator[Finding], found: list[Finding]) -> None:
+    for finding in findings:
+        say(f"  {finding.row()}")
+        found.append(finding)
 
 
 def is_done(stage: Stage) -> bool:

@@ -49,8 +49,7 @@ class Part:
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        called = {"PGAPPNAME": self.name}  # so that Postgres can tell what it does
-        return launched([CLUB, self.name], {**self._service.environment, **called}, self.log)
+        return launched([CLUB, self.name], self._service.environment, self.log)
 
     def look(self) -> None:
         """Start it again where it has ended."""
@@ -86,7 +85,6 @@ class Stage:
             self.home / "club",
             CLUB_DATABASE_URL=self.postgres_url,
             CLUB_AMQP_URL=self.rabbitmq.url,
-            PGAPPNAME="api",
         )
         service.said = self.home / f"{name}.said"
         return service

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import httpx
 import psycopg
 
-from tests.acceptance.service import Service
+from infra.ledger.schema import LOCK
+from tests.acceptance.service import Service, until
 from tests.faults.stage import Stage
 from tests.faults.verdict import Finding
 from tests.faults.visitor import Visitor
@@ -34,11 +35,8 @@ IS_TOLD = 60.0
 FROZEN = 25.0
 """Seconds for which a process is frozen at the least: longer than any bound of the service."""
 
-PATIENCE = 90.0
+PATIENCE = 70.0
 """Seconds after which what did not come counts as not coming."""
-
-TRIES = 200
-"""How often it is tried to catch a process in the middle of a transaction."""
 
 SENDERS = 1_005
 SENDING = 15.0
@@ -46,14 +44,17 @@ SENDING = 15.0
 
 More = Callable[[], None]
 
-_PAYMENTS = "SELECT count(*) FROM ledger_events WHERE topic LIKE 'payment.%%'"
+_PAYMENTS = "SELECT count(*) FROM ledger_events WHERE topic LIKE 'payment.%'"
 _RELAYED = "SELECT coalesce(max(position), 0) FROM relay_positions"
 _SHOWN = "SELECT min(position) FROM read_groups"
+_LEDGER = f"SELECT pg_advisory_xact_lock({LOCK})"
+_TABLES = "SELECT FROM read_groups FOR UPDATE"
+_WAIT = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 _IN_THE_MIDDLE = """
 SELECT count(*) FROM pg_stat_activity AS a
-WHERE application_name = %s AND state = 'idle in transaction' AND EXISTS (
-    SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND granted
-    AND (locktype = 'advisory' OR mode = 'RowShareLock'))
+WHERE state = 'idle in transaction' AND clock_timestamp() - state_change > interval '0.5 s'
+AND EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND granted
+            AND (locktype = 'advisory' OR mode = 'RowShareLock'))
 """
 
 
@@ -64,10 +65,10 @@ class Scene:
     stage: Stage
     visitor: Visitor
 
-    def number(self, sql: str, *given: str) -> int:
+    def number(self, sql: str) -> int:
         """The one number that a query of the club's database answers."""
         with psycopg.connect(self.stage.postgres_url, autocommit=True) as connection:
-            row = connection.execute(sql.encode(), given).fetchone()
+            row = connection.execute(sql.encode()).fetchone()
         assert row is not None
         return int(row[0])
 
@@ -149,76 +150,75 @@ def postgres_restarted(scene: Scene, more: More) -> Iterator[Finding]:
 
 
 def consumer_frozen(scene: Scene, more: More) -> Iterator[Finding]:
-    with _frozen(scene, "consumer") as in_the_middle:
-        more()
-        yield scene.goes_on(f"consumer frozen{in_the_middle}: requests are answered", scene.answers)
-        yield scene.goes_on(
-            f"consumer frozen{in_the_middle}: another one settles payments",
-            partial(scene.number, _PAYMENTS),
-        )
+    scene.stage.double("consumer")
+    more()
+    with _frozen(scene, scene.stage.parts["consumer"].process, _LEDGER, waiting=3):
+        yield _holds(scene, "consumer frozen: it holds the ledger's lock")
+        yield scene.goes_on("consumer frozen: requests are answered", scene.answers)
+        settled = partial(scene.number, _PAYMENTS)
+        yield scene.goes_on("consumer frozen: another one settles payments", settled)
         names = ("consumer", "consumers", "payments", "commands")
         yield scene.is_told("consumer frozen: health says so", scene.stage.service, names)
 
 
 def relay_frozen(scene: Scene, more: More) -> Iterator[Finding]:
-    with _frozen(scene, "relay") as in_the_middle:
-        more()
-        yield scene.goes_on(
-            f"relay frozen{in_the_middle}: another one publishes", partial(scene.number, _RELAYED)
-        )
+    scene.stage.double("relay")
+    more()
+    with _frozen(scene, scene.stage.parts["relay"].process):
+        relayed = partial(scene.number, _RELAYED)
+        yield scene.goes_on("relay frozen: another one publishes", relayed)
         yield scene.is_told("relay frozen: health says so", scene.stage.service, ("relay",))
 
 
 def projector_frozen(scene: Scene, more: More) -> Iterator[Finding]:
-    with _frozen(scene, "projector") as in_the_middle:
-        more()
-        yield scene.goes_on(
-            f"projector frozen{in_the_middle}: another one shows", partial(scene.number, _SHOWN)
-        )
+    scene.stage.double("projector")
+    more()
+    with _frozen(scene, scene.stage.parts["projector"].process, _TABLES, waiting=2):
+        yield _holds(scene, "projector frozen: it holds its position")
+        yield scene.goes_on("projector frozen: another one shows", partial(scene.number, _SHOWN))
         names = ("projector", "documented")
         yield scene.is_told("projector frozen: health says so", scene.stage.service, names)
 
 
 def api_frozen(scene: Scene, more: More) -> Iterator[Finding]:
     beside = scene.stage.another_api()
-    with _stopped(scene, "api", scene.stage.service.process) as in_the_middle:
-        more()
-        yield scene.goes_on(
-            f"API frozen{in_the_middle}: payments are settled", partial(scene.number, _PAYMENTS)
-        )
+    more()
+    with _frozen(scene, scene.stage.service.process, _LEDGER, waiting=2):
+        yield _holds(scene, "API frozen: it holds the ledger's lock")
+        settled = partial(scene.number, _PAYMENTS)
+        yield scene.goes_on("API frozen: payments are settled", settled)
         yield scene.is_told("API frozen: another one says so", beside, ("api", "API"))
 
 
 @contextmanager
-def _frozen(scene: Scene, name: str) -> Iterator[str]:
-    """One of two is frozen; yields a word on where it was caught."""
-    scene.stage.double(name)
-    with _stopped(scene, name, scene.stage.parts[name].process) as in_the_middle:
-        yield in_the_middle
+def _frozen(
+    scene: Scene, process: subprocess.Popen[bytes], lock: str = "", waiting: int = 0
+) -> Iterator[None]:
+    """Stop a process, and let it wake at the end.
 
-
-@contextmanager
-def _stopped(scene: Scene, name: str, process: subprocess.Popen[bytes]) -> Iterator[str]:
-    in_the_middle = _caught(scene, name, process)
+    With a lock it is stopped while it waits for that, which is then let go: so it holds it as long
+    as it sleeps, wherever it was caught. So many wait where it is one of them.
+    """
+    with psycopg.connect(scene.stage.postgres_url) as connection:
+        if lock:
+            connection.execute(lock.encode())
+            until(lambda: scene.number(_WAIT) >= waiting, f"{waiting} wait for {lock}")
+        process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     try:
-        yield " with a lock" if in_the_middle else ""
+        yield
         time.sleep(max(0.0, began + FROZEN - time.monotonic()))
     finally:
         process.send_signal(signal.SIGCONT)
 
 
-def _caught(scene: Scene, name: str, process: subprocess.Popen[bytes]) -> bool:
-    """Stop it, if that can be had in the middle of a transaction; whether it is."""
-    for _ in range(TRIES):
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(0.02)  # for what it has sent to be done
-        if scene.number(_IN_THE_MIDDLE, name):
-            return True
-        process.send_signal(signal.SIGCONT)
-        time.sleep(0.01)
-    process.send_signal(signal.SIGSTOP)
-    return False
+def _holds(scene: Scene, what: str) -> Finding:
+    """Somebody is in the middle of a transaction, with a lock, and does not go on."""
+    try:
+        until(lambda: scene.number(_IN_THE_MIDDLE), what, 5)
+    except AssertionError as missed:
+        return Finding(what, 1, (str(missed),))
+    return Finding(what, 1, ())
 
 
 # --- what is worse than being away ---------------------------------------------------------
