@@ -127,6 +127,8 @@ def main() -> None:
     )
     asked = parser.parse_args()
     parts = [part for part in PARTS if not asked.only or part in asked.only]
+    if asked.write and not asked.write.parent.is_dir():
+        parser.error(f"there is no folder for {asked.write}")
     for program in needed_for(parts):
         see_to("The benchmarks", *program)
     for name in [name for name in os.environ if name.startswith("CLUB_")]:
@@ -136,7 +138,9 @@ def main() -> None:
         run(parts, report, asked.quick, asked.calibrate)
     finally:  # also where somebody has seen enough
         print(f"\n{report.text()}")
-    if asked.write and not report.failed:
+    if asked.write and report.failed:
+        print(f"{asked.write} stays as it is, as a part failed", file=sys.stderr)
+    elif asked.write:
         report.write(asked.write)
     sys.exit(bool(report.failed))
 
