@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 from typing import Any, NamedTuple
 
 import httpx
@@ -39,11 +40,18 @@ PATIENCE = 70.0
 """Seconds after which what did not come counts as not coming."""
 
 SENDERS = 1_005
+BODIES = ("/users/", "/jwt-auth/login/", "/memberships/")
+"""Where they go: to what is for anybody, and to what is not."""
+
 SENDING = 15.0
 """Seconds for which they hold what they have begun."""
 
 More = Callable[[], None]
 
+_BEGUN = (
+    "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    "Content-Length: 400\r\n\r\n{{"
+)
 _PAYMENTS = "SELECT count(*) FROM ledger_events WHERE topic LIKE 'payment.%'"
 _RELAYED = "SELECT coalesce(max(position), 0) FROM relay_positions"
 _SHOWN = "SELECT min(position) FROM read_groups"
@@ -76,10 +84,10 @@ class Scene:
         """How many requests were answered so far."""
         return len(self.visitor.answers)
 
-    def goes_on(self, what: str, progress: Callable[[], int]) -> Finding:
+    def goes_on(self, what: str, progress: Callable[[], int], times: int = 2) -> Finding:
         """How long it takes until there is progress, twice: the first may have been under way."""
         began = time.monotonic()
-        for _ in range(2):
+        for _ in range(times):
             at = progress()
             while progress() <= at:
                 if time.monotonic() - began > PATIENCE:
@@ -252,11 +260,10 @@ def slowly_sent(scene: Scene, more: More) -> Iterator[Finding]:
     with _slow_senders(scene.stage.service.port):
         began = time.monotonic()
         more()
-        yield scene.goes_on(f"{SENDERS:,} slow senders: requests are answered", scene.answers)
-        yield scene.goes_on(
-            f"{SENDERS:,} slow senders: health is answered",
-            partial(_answered, scene.stage.service, began),
-        )
+        answered = partial(_answered, scene.stage.service, began)
+        yield scene.goes_on(f"{SENDERS:,} slow senders: health is answered", answered)
+        what = f"{SENDERS:,} slow senders: requests are answered"
+        yield scene.goes_on(what, scene.answers, times=20)  # not only until they are noticed
         time.sleep(max(0.0, began + SENDING - time.monotonic()))
 
 
@@ -268,17 +275,13 @@ def _answered(service: Service, began: float) -> int:
 @contextmanager
 def _slow_senders(port: int) -> Iterator[None]:
     """As many connections, each of which has sent the headers of a POST and a byte of its body."""
-    begun = (
-        f"POST /memberships/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        "Content-Type: application/json\r\nContent-Length: 40\r\n\r\n{"
-    ).encode()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4 * SENDERS)), hard))
     held: list[socket.socket] = []
     try:
-        for _ in range(SENDERS):
+        for path in islice(cycle(BODIES), SENDERS):
             held.append(socket.create_connection(("127.0.0.1", port), timeout=10))
-            held[-1].sendall(begun)
+            held[-1].sendall(_BEGUN.format(path=path).encode())
         yield
     finally:
         for one in held:
