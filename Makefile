@@ -31,7 +31,7 @@ stack: .venv/ready ## Run every part as a process of its own, with RabbitMQ, Red
 test: .venv/ready-dev ## Run the test suite (ARGS= for pytest)
 	@$(bin)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-faults: .venv/ready-dev ## Kill and restart everything under a load of payments (ARGS= for the load)
+faults: .venv/ready-dev ## Kill, freeze and cut off everything under a load (ARGS= for the load)
 	@$(bin)/python -m tests.faults $(ARGS)
 
 check: .venv/ready-dev ## Check format, lint, types and the direction of imports
@@ -40,7 +40,7 @@ check: .venv/ready-dev ## Check format, lint, types and the direction of imports
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
 
-bench: .venv/ready-dev ## Run the benchmarks, as ratios against the usual alternatives
+bench: .venv/ready-dev ## Run the benchmarks, each figure beside something of the same run
 	@$(bin)/python -m tests.benchmarks $(ARGS)
 
 docs: .venv/ready ## Write docs/asyncapi.md anew from the messages' own models

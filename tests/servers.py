@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -29,8 +30,11 @@ PACKAGE_MANAGERS: Sequence[tuple[str, Sequence[Sequence[str]]]] = (
 )
 
 
-REDIS = ("redis-server", ("redis-server", "redis", "redis", "redis"), "CLUB_REDIS_URL")
-RABBITMQ = (
+Program = tuple[str, tuple[str, ...], str]
+"""Its name, its packages for each of PACKAGE_MANAGERS, and what connects another server."""
+
+REDIS: Program = ("redis-server", ("redis-server", "redis", "redis", "redis"), "CLUB_REDIS_URL")
+RABBITMQ: Program = (
     "rabbitmq-server",
     ("rabbitmq-server", "rabbitmq-server", "rabbitmq-server", "rabbitmq"),
     "CLUB_AMQP_URL",
@@ -52,14 +56,27 @@ def program(name: str, packages: Sequence[str], variable: str) -> str:
 
     `packages` are its names for each of PACKAGE_MANAGERS, `variable` what connects another server.
     """
-    found = _found(name, packages[0])
-    if found is None:
-        _install(packages)
-        found = _found(name, packages[0])
+    found = _installed(name, packages)
     if found is None:
         pytest.exit(
             f"The tests need {name}: install the package {packages[0]}, or set {variable}.", 2
         )
+    return found
+
+
+def see_to(who: str, name: str, packages: Sequence[str], _: str) -> None:
+    """Install a program that `who` needs a private one of, or end with a sentence that names it."""
+    if _found(name, packages[0]) is None:
+        print(f"{name} is missing: trying to install it …", file=sys.stderr, flush=True)
+    if _installed(name, packages) is None:
+        sys.exit(f"{who} need {name}: install the package {packages[0]}.")
+
+
+def _installed(name: str, packages: Sequence[str]) -> str | None:
+    found = _found(name, packages[0])
+    if found is None:
+        _install(packages)
+        found = _found(name, packages[0])
     return found
 
 

@@ -1,111 +1,114 @@
 """`make bench`: what this service promises in numbers, measured here and now.
 
-A missed target is printed as MISSED and is no error: this measures, the tests judge.
+Every figure is measured against something in the same run, in turn with it. A missed target is
+printed as MISSED and is no error: this measures, the tests judge. A part that fails is named, all
+others are shown, and it ends with 1.
 """
 
 import argparse
 import os
-import platform
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks import amqp, append, http, memory, projections, tokens
-from tests.benchmarks.figures import Figure, figures_table
 from tests.benchmarks.load import Loader
 from tests.benchmarks.postgres import durable_postgres
+from tests.benchmarks.report import Report, Shown
 from tests.benchmarks.servers import baseline_service, club_service
-
-PARTS = ("append", "http", "tokens", "amqp", "projections", "memory")
-
-
-class Report:
-    """Figures and tables as they come in."""
-
-    def __init__(self) -> None:
-        self.figures: list[Figure] = []
-        self.tables: list[str] = []
+from tests.servers import RABBITMQ, Program, see_to
 
 
-def run(parts: Sequence[str], quick: bool, calibrate: bool) -> Report:
+@dataclass(frozen=True)
+class Bench:
+    """What every part has: one Postgres, a folder, and the process that sends load."""
+
+    url: str
+    home: Path
+    quick: bool
+    calibrate: bool
+    loader: Loader
+
+
+def run_append(bench: Bench) -> Iterator[Shown]:
+    appends = append.measure(bench.url, bench.quick)
+    yield appends.figure()
+    yield appends.growth_table()
+
+
+def run_http(bench: Bench) -> Iterator[Shown]:
+    scale = http.QUICK if bench.quick else http.FULL
+    url, home, many = bench.url, bench.home, scale.clients
+    with ExitStack() as opened:
+        ours = opened.enter_context(
+            baseline_service(url, home, many, many, "baseline_again")
+            if bench.calibrate
+            else club_service(url, home, many, many)
+        )
+        theirs = opened.enter_context(baseline_service(url, home, many, many))
+        points = http.measure(ours, theirs, scale, bench.loader)
+    if not bench.calibrate:
+        yield from http.figures(points)
+    yield http.growth_table(points)
+
+
+def run_tokens(bench: Bench) -> Iterator[Shown]:
+    with club_service(bench.url, bench.home, tokens.USERS, 1) as service:
+        yield tokens.measure(service, bench.home, bench.quick, bench.loader).figure()
+
+
+def run_amqp(bench: Bench) -> Iterator[Shown]:
+    yield from amqp.measure(bench.url, bench.home, bench.quick)
+
+
+def run_projections(bench: Bench) -> Iterator[Shown]:
+    yield from projections.measure(bench.url, bench.home, bench.quick)
+
+
+def run_memory(bench: Bench) -> Iterator[Shown]:
+    many = memory.clients_needed(bench.quick)
+    with (
+        baseline_service(bench.url, bench.home, many, many, "baseline_memory")
+        if bench.calibrate
+        else club_service(bench.url, bench.home, many, many)
+    ) as service:
+        yield memory.measure(service, bench.quick, bench.loader).figure()
+
+
+PARTS: Mapping[str, Callable[[Bench], Iterator[Shown]]] = {
+    "append": run_append,
+    "http": run_http,
+    "tokens": run_tokens,
+    "amqp": run_amqp,
+    "projections": run_projections,
+    "memory": run_memory,
+}
+"""Every part by its name, in the order in which they are measured."""
+
+NEEDS: Mapping[str, Sequence[Program]] = {"amqp": (RABBITMQ,)}
+"""Programs that a part runs and no wheel brings."""
+
+
+def needed_for(parts: Sequence[str]) -> set[Program]:
+    """All programs that these parts run."""
+    return {program for part in parts for program in NEEDS.get(part, ())}
+
+
+def run(parts: Sequence[str], report: Report, quick: bool, calibrate: bool) -> None:
     """The parts asked for, one after the other on one Postgres."""
-    report = Report()
     with ExitStack() as opened:
         home = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="club-bench-")))
         home.chmod(0o755)  # Postgres does not run as root, and has to reach its data
         url = opened.enter_context(durable_postgres(home))
         loader = opened.enter_context(Loader())
-        if "append" in parts:
-            run_append(report, url, quick)
-        if "http" in parts:
-            run_http(report, url, home, quick, calibrate, loader)
-        if "tokens" in parts:
-            run_tokens(report, url, home, quick, loader)
-        if "amqp" in parts:
-            run_amqp(report, url, home, quick)
-        if "projections" in parts or "memory" in parts:
-            say("projections")
-            projected = projections.measure(url, quick)
-            if "projections" in parts:
-                report.figures.extend(projected.figures())
-            if "memory" in parts:
-                report.figures.append(projected.memory_figure())
-        if "memory" in parts:
-            say("memory")
-            run_memory(report, url, home, quick, calibrate, loader)
-    return report
-
-
-def run_amqp(report: Report, url: str, home: Path, quick: bool) -> None:
-    say("amqp")
-    report.figures.extend(amqp.measure(url, home, quick).figures())
-
-
-def run_append(report: Report, url: str, quick: bool) -> None:
-    say("append")
-    appends = append.measure(url, quick)
-    report.figures.append(appends.figure())
-    report.tables.append(appends.growth_table())
-
-
-def run_tokens(report: Report, url: str, home: Path, quick: bool, loader: Loader) -> None:
-    say("tokens")
-    with club_service(url, home, tokens.USERS, 1) as service:
-        report.figures.append(tokens.measure(service, home, quick, loader).figure())
-
-
-def run_http(
-    report: Report, url: str, home: Path, quick: bool, calibrate: bool, loader: Loader
-) -> None:
-    say("http")
-    scale = http.QUICK if quick else http.FULL
-    many = scale.clients
-    with ExitStack() as opened:
-        ours = opened.enter_context(
-            baseline_service(url, home, many, many, "baseline_again")
-            if calibrate
-            else club_service(url, home, many, many)
-        )
-        theirs = opened.enter_context(baseline_service(url, home, many, many))
-        points = http.measure(ours, theirs, scale, loader)
-    if not calibrate:
-        report.figures.extend(http.figures(points))
-    report.tables.append(http.growth_table(points))
-
-
-def run_memory(
-    report: Report, url: str, home: Path, quick: bool, calibrate: bool, loader: Loader
-) -> None:
-    many = memory.clients_needed(quick)
-    with (
-        baseline_service(url, home, many, many, "baseline_memory")
-        if calibrate
-        else club_service(url, home, many, many)
-    ) as service:
-        report.figures.append(memory.measure(service, quick, loader).figure())
+        bench = Bench(url, home, quick, calibrate, loader)
+        for part in parts:
+            say(part)
+            report.take(part, PARTS[part](bench))
 
 
 def say(part: str) -> None:
@@ -114,24 +117,32 @@ def say(part: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a look in about a minute; rough")
-    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser.add_argument("--quick", action="store_true", help="a look in a minute or two; rough")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts alone")
+    parser.add_argument("--write", type=Path, help="a page to write it to: docs/figures.md")
     parser.add_argument(
         "--calibrate",
         action="store_true",
         help="the plain service in our place: its ratios of about 1.0 show the bench's own error",
     )
     asked = parser.parse_args()
-    started = time.monotonic()
-    report = run([asked.only] if asked.only else PARTS, asked.quick, asked.calibrate)
-    print(
-        f"\n{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python"
-        f" {platform.python_version()}; both sides, Postgres and the load on this machine;"
-        f" {time.monotonic() - started:.0f} s\n"
-    )
-    print(figures_table(report.figures))
-    for grown in report.tables:
-        print(f"\n{grown}")
+    parts = [part for part in PARTS if not asked.only or part in asked.only]
+    if asked.write and not asked.write.parent.is_dir():
+        parser.error(f"there is no folder for {asked.write}")
+    for program in needed_for(parts):
+        see_to("The benchmarks", *program)
+    for name in [name for name in os.environ if name.startswith("CLUB_")]:
+        del os.environ[name]  # what is measured is a club with the settings that it comes with
+    report = Report(f"{'A quick look' if asked.quick else 'All of it'} at {', '.join(parts)}")
+    try:
+        run(parts, report, asked.quick, asked.calibrate)
+    finally:  # also where somebody has seen enough
+        print(f"\n{report.text()}")
+    if asked.write and report.failed:
+        print(f"{asked.write} stays as it is, as a part failed", file=sys.stderr)
+    elif asked.write:
+        report.write(asked.write)
+    sys.exit(bool(report.failed))
 
 
 if __name__ == "__main__":

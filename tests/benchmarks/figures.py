@@ -32,6 +32,14 @@ class Figure:
         met = self.reached <= self.target if self.at_most else self.reached >= self.target
         return f"{'met, by' if met else 'MISSED by'} {distance:.0%}"
 
+    def line(self) -> str:
+        """The figure by itself, as it comes."""
+        name, ours, theirs, unit, ratio, target, verdict, note = self.row()
+        beside = f" beside {theirs}" if self.theirs is not None else ""
+        reached = f"; {ratio}" if self.ratio is not None else ""
+        said = f"{name}: {ours}{beside} {unit}{reached}, target {target}: {verdict}"
+        return f"{said} ({note})" if note else said
+
     def row(self) -> list[str]:
         relation = "<=" if self.at_most else ">="
         in_ratio = self.theirs is not None
@@ -51,6 +59,12 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def rounds_of(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """How far the ratios of single rounds lie apart."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return f"rounds {min(ratios):.2f} to {max(ratios):.2f}"
 
 
 def figures_table(figures: Sequence[Figure]) -> str:

@@ -15,11 +15,11 @@ from tests.benchmarks.load import Job, Loader, Result, get, post
 from tests.benchmarks.postgres import analyze
 from tests.benchmarks.servers import Service
 
-CONNECTIONS = (1, 8, 32, 64, 128)
+CONNECTIONS = (1, 8, 64, 128)
 SHOWN_AT = 64
 TARGET = 2.0
 ROUNDS = 3
-POSTS = {1: 400, 8: 1200, 32: 2000, 64: 2000, 128: 2500}
+POSTS = {1: 400, 8: 1200, 64: 2000, 128: 2500}
 WARM_UP = 200
 GET_SECONDS = 1.0
 PREPARED = 2000
@@ -56,7 +56,7 @@ class Scale:
         )
 
 
-QUICK = Scale(rounds=1, connections=(1, 32, 64), share=0.4)
+QUICK = Scale(rounds=1, connections=(1, 64), share=0.4)
 FULL = Scale()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from application.clients import client_of, holder_of
@@ -16,6 +16,7 @@ from domain.clients import Admission, Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.payments import Payment
+from domain.reports import Report
 from domain.reservations import Reservation
 from domain.trainings import Training
 from domain.users import User
@@ -124,6 +125,18 @@ async def fill(url: str, events: int) -> int:
         return done + await append(
             ledger, (part for number in members for part in member(number, known, at))
         )
+
+
+async def report_on(url: str, reports: int) -> int:
+    """Draw up so many reports of different days, each of which shows every user there is."""
+    now = datetime.now(UTC)
+    days = [(now - timedelta(days=day)).date().isoformat() for day in range(1, reports + 1)]
+    until = (now + timedelta(days=1)).date().isoformat()
+    async with open_ledger(url) as ledger:
+        drawn = [
+            Report.draw_up(await ledger.next_id("report"), day, until, "UTC", now) for day in days
+        ]
+        return await append(ledger, iter(drawn))
 
 
 def _exercise(number: int) -> dict[str, str | bool | None]:

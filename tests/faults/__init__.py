@@ -1,1 +1,1 @@
-"""`make faults`: a load of payment messages while everything is killed and restarted."""
+"""`make faults`: a load of payment messages while everything is killed, frozen and cut off."""

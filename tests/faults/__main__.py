@@ -1,9 +1,11 @@
-"""`make faults`: payment messages by the thousand, while everything is killed and restarted.
+"""`make faults`: payment messages by the thousand, while everything is killed, frozen, cut off.
 
 Real processes, a Postgres and a RabbitMQ of their own. In the middle of the load: `kill -9` of
-consumer, relay and API, a restart of RabbitMQ, a restart of Postgres. At the end every payment is
-in the state that its messages say, each consequence happened once, and the outgoing sequence has
-no hole. Ends with 1 where something of it does not hold.
+consumer, relay and API, restarts of RabbitMQ and Postgres; each part frozen for longer than the
+service bears, while others go on and `/health/` says so; RabbitMQ's memory alarm; 1,005 slow
+senders; a failover of Postgres. At the end every payment is in the state that its messages say,
+each consequence happened once, and the outgoing sequence has no hole. Ends with 1 where something
+of it does not hold.
 """
 
 from __future__ import annotations
@@ -15,21 +17,23 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 
 import aio_pika
-import httpx
 import psycopg
 
 from tests.acceptance.service import CHECKOUT, until
 from tests.faults import verdict
 from tests.faults.messages import Load, histories, load
 from tests.faults.stage import Stage, opened, seed
+from tests.faults.strikes import STRIKES, Scene, Strike, chosen
 from tests.faults.subscriber import Subscriber
 from tests.faults.verdict import Finding
+from tests.faults.visitor import Visitor
+from tests.servers import RABBITMQ, see_to
 
 PATIENCE = 200.0
 """Seconds in which all must be done; a message that is tried a fourth time waited two minutes."""
@@ -75,70 +79,29 @@ def publishing(stage: Stage, made: Load) -> Iterator[Provider]:
             process.kill()
 
 
-class Visitor:
-    """Somebody who adds one membership after another over REST, each until the answer is yes."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._url = stage.service.url
-        self._headers = stage.service.admin()
-        self.answers: dict[str, int] = {}
-
-    async def run(self) -> None:
-        async with httpx.AsyncClient(base_url=self._url, headers=self._headers) as http:
-            for number in range(10_000):
-                await self._insist(http, f"visitor-{number}")
-                await asyncio.sleep(0.05)
-
-    async def _insist(self, http: httpx.AsyncClient, key: str) -> None:
-        body = {"price": "9.90", "description": key}
-        while key not in self.answers:
-            with suppress(httpx.TransportError):
-                answer = await http.post(
-                    "/memberships/", json=body, headers={"Idempotency-Key": key}
-                )
-                if answer.status_code == 201:
-                    self.answers[key] = answer.json()["id"]
-                    return
-            await asyncio.sleep(0.1)
-
-    def finding(self, postgres_url: str) -> Finding:
-        """Every answer that it had is true, and nothing happened twice."""
-        with psycopg.connect(postgres_url) as connection:
-            rows = connection.execute(
-                "SELECT description, id FROM memberships WHERE description LIKE 'visitor-%'"
-                " ORDER BY id"
-            ).fetchall()
-        found: dict[str, list[int]] = {}
-        for key, number in rows:
-            found.setdefault(key, []).append(number)
-        wrong = tuple(
-            f"{key}: {found.get(key)} instead of {number}"
-            for key, number in self.answers.items()
-            if found.get(key) != [number]
-        )
-        return Finding("REST requests meanwhile, each done once", len(self.answers), wrong)
-
-
-async def suffer(stage: Stage, provider: Provider, many: int) -> None:
+async def suffer(
+    scene: Scene, provider: Provider, many: int, strikes: Sequence[Strike]
+) -> list[Finding]:
     """Pour the load in portions; in the middle of each, something breaks."""
-    strikes: list[tuple[str, Callable[[], None]]] = [
-        ("kill -9 of the consumer", partial(stage.kill, "consumer")),
-        ("kill -9 of the relay", partial(stage.kill, "relay")),
-        ("kill -9 of the API", stage.kill_api),
-        ("a restart of RabbitMQ", stage.restart_rabbitmq),
-        ("kill -9 of the consumer", partial(stage.kill, "consumer")),
-        ("a restart of Postgres", stage.restart_postgres),
-    ]
+    found: list[Finding] = []
     portion = many // (len(strikes) + 1)
-    for number, (what, strike) in enumerate(strikes, start=1):
+    for number, (_, what, strike) in enumerate(strikes, start=1):
         begun = (number - 1) * portion
-        provider.pour(number * portion)
+        provider.pour(begun + portion // 2)
         await asyncio.to_thread(provider.wait_for, begun + portion // 5)
         say(f"{what}, with {provider.confirmed:,} of {many:,} messages in")
-        await asyncio.to_thread(strike)
+        more = partial(provider.pour, number * portion)
+        await asyncio.to_thread(_take, strike(scene, more), found)
         await asyncio.to_thread(provider.wait_for, number * portion)
     provider.pour(many)
     await asyncio.to_thread(provider.wait_for, many)
+    return found
+
+
+def _take(findings: Iterator[Finding], found: list[Finding]) -> None:
+    for finding in findings:
+        say(f"  {finding.row()}")
+        found.append(finding)
 
 
 def is_done(stage: Stage) -> bool:
@@ -197,16 +160,17 @@ async def judge(
         *verdict.of_what_went_out(made, subscriber, row[0]),
         *queues,
         visitor.finding(stage.postgres_url),
+        *stage.cluster.findings(),
         Finding("read tables equal a rebuild", row[0], differing),
         ended,
         Finding("logs without a fault of ours", len(stage.parts) + 1, tuple(stage.complaints())),
     ]
 
 
-async def run(many: int, number: int) -> list[Finding]:
+async def run(many: int, number: int, strikes: Sequence[Strike]) -> list[Finding]:
     """The whole play."""
     chance = random.Random(number)
-    with opened() as stage:
+    with opened(replicated=any(strike.name == "failover" for strike in strikes)) as stage:
         say("seeding")
         seeded = await seed(stage.postgres_url, histories(many, chance), chance)
         made = load(seeded.stories, seeded.called_off, stage.provider(), many, chance)
@@ -220,10 +184,11 @@ async def run(many: int, number: int) -> list[Finding]:
             async with meanwhile(stage.mind()):
                 async with meanwhile(visitor.run()):
                     with publishing(stage, made) as provider:
-                        await suffer(stage, provider, len(made.messages))
+                        scene = Scene(stage, visitor)
+                        told = await suffer(scene, provider, len(made.messages), strikes)
                 say("waiting until all of it is done")
                 in_time = await asyncio.to_thread(ends, stage)
-            return [in_time, *await judge(stage, made, subscriber, visitor)]
+            return [*told, in_time, *await judge(stage, made, subscriber, visitor)]
 
 
 @asynccontextmanager
@@ -249,15 +214,23 @@ def say(what: str) -> None:
 
 
 def main() -> None:
+    names = dict.fromkeys(strike.name for strike in STRIKES)
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--messages", type=int, default=20_000, help="how many, about")
     parser.add_argument("--seed", type=int, default=1, help="another number, another load")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="STRIKE", help=f"of {', '.join(names)}, or kinds"
+    )
     asked = parser.parse_args()
+    strikes = chosen(asked.only)
+    if not strikes:
+        parser.error(f"there is no strike called {' or '.join(asked.only)}")
+    see_to("The faults", *RABBITMQ)
     for library in ("aiormq", "asyncio"):
         # Connections that are lost are what this is about.
         logging.getLogger(library).setLevel(logging.CRITICAL)
     started = time.monotonic()
-    findings = asyncio.run(run(asked.messages, asked.seed))
+    findings = asyncio.run(run(asked.messages, asked.seed, strikes))
     print()
     for finding in findings:
         print(finding.row())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import signal
@@ -11,7 +12,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+
+import psycopg
 
 from application.clients import client_of, holder_of
 from domain.aggregate import Aggregate
@@ -21,25 +25,27 @@ from domain.payments import Payment
 from domain.reservations import Reservation
 from domain.users import User
 from domain.values import PaymentStatus
-from infra.servers.embedded_postgres import embedded_postgres, start_again
-from infra.servers.local_servers import LocalRabbitMQ
-from infra.servers.postgres_server import PostgresServer
-from tests.acceptance.service import CLUB, PATIENCE, Service, launched
+from infra.servers.local_servers import LocalRabbitMQ, program
+from tests.acceptance.service import CLUB, PATIENCE, Service, launched, until
 from tests.benchmarks import seeding
+from tests.faults.cluster import Cluster
 from tests.faults.messages import PROVIDER, Story
 
 API = (str(CLUB), "run", "--no-bot", "--no-projector", "--no-amqp", "--no-timers")
 PAYMENTS_A_CLIENT = 4
 MINDED_EVERY = 0.5
 
+_TOLD = "SELECT 1 FROM parts WHERE process LIKE %s"
+
 
 class Part:
     """A part of the club, as a process of its own that is started again whenever it ends."""
 
-    def __init__(self, service: Service, name: str) -> None:
+    def __init__(self, service: Service, name: str, number: int = 1) -> None:
+        """Of several of a name, each has a number."""
         self._service = service
         self.name = name
-        self.log = service.home.with_name(f"{name}.log")
+        self.log = service.home.with_name(f"{name}-{number}.log")
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -63,20 +69,52 @@ class Part:
 class Stage:
     """Everything that runs."""
 
-    def __init__(self, home: Path, postgres_url: str, rabbitmq: LocalRabbitMQ) -> None:
+    def __init__(
+        self, home: Path, cluster: Cluster, postgres_url: str, rabbitmq: LocalRabbitMQ
+    ) -> None:
         self.home = home
+        self.cluster = cluster
         self.postgres_url = postgres_url
         self.rabbitmq = rabbitmq
-        self.service = Service(
-            home / "club", CLUB_DATABASE_URL=postgres_url, CLUB_AMQP_URL=rabbitmq.url
-        )
+        self.service = self._api("club")
+        self.others: list[Service] = []
         self.parts: dict[str, Part] = {}
+
+    def _api(self, name: str) -> Service:
+        service = Service(
+            self.home / "club",
+            CLUB_DATABASE_URL=self.postgres_url,
+            CLUB_AMQP_URL=self.rabbitmq.url,
+        )
+        service.said = self.home / f"{name}.said"
+        return service
 
     def open(self) -> None:
         """Start every part."""
         self.service.start(API)
         for name in ("projector", "consumer", "relay"):
             self.parts[name] = Part(self.service, name)
+
+    def double(self, name: str) -> None:
+        """Start another of a part, and return when it works."""
+        second = f"{name}-2"
+        if second not in self.parts:
+            self.parts[second] = Part(self.service, name, 2)
+            until(partial(self._works, self.parts[second]), f"{second} works")
+
+    def _works(self, part: Part) -> bool:
+        if "amqp.connected" in part.log.read_text():
+            return True
+        with psycopg.connect(self.postgres_url) as connection:
+            told = connection.execute(_TOLD, [f"%:{part.process.pid}:%"]).fetchone()
+        return told is not None
+
+    def another_api(self) -> Service:
+        """Another API on the same club, open."""
+        beside = self._api("club-2")
+        self.others.append(beside)
+        beside.start(API)
+        return beside
 
     async def mind(self) -> None:
         """Look after the parts, as whatever runs them in earnest does."""
@@ -105,11 +143,20 @@ class Stage:
         self.rabbitmq.stop()
         self.rabbitmq.start()
 
-    def restart_postgres(self) -> None:
-        """As an administrator does who has no patience with connections."""
-        server = self.home / "server"
-        PostgresServer(server, server / "postgres").stop()
-        start_again(server)
+    def alarm(self, *, on: bool) -> None:
+        """Let RabbitMQ believe that it is out of memory, or that it has enough again."""
+        environment = {
+            "HOME": str(self.rabbitmq.home),
+            "RABBITMQ_NODENAME": "club@localhost",
+            "ERL_EPMD_PORT": str(self.rabbitmq._names.port),
+        }
+        control = program("rabbitmqctl", "rabbitmq-server")
+        subprocess.run(
+            [control, "set_vm_memory_high_watermark", "0.000001" if on else "0.4"],
+            env={**os.environ, **environment},
+            check=True,
+            capture_output=True,
+        )
 
     def close(self) -> None:
         """Leave nothing running."""
@@ -117,11 +164,13 @@ class Stage:
             if part.process.poll() is None:
                 part.process.send_signal(signal.SIGKILL)
                 part.process.wait()
-        self.service.close()
+        for service in (self.service, *self.others):
+            service.close()
 
     def complaints(self) -> list[str]:
         """Lines of the logs that no outage explains."""
-        logs = [*(part.log for part in self.parts.values()), self.service.said]
+        services = (self.service, *self.others)
+        logs = [*(part.log for part in self.parts.values()), *(s.said for s in services)]
         return [
             f"{log.name}: {line[:500]}"
             for log in logs
@@ -131,17 +180,19 @@ class Stage:
 
 
 @contextmanager
-def opened() -> Iterator[Stage]:
+def opened(*, replicated: bool) -> Iterator[Stage]:
     """A stage with its servers, in a folder that is removed at the end."""
     home = Path(tempfile.mkdtemp(prefix="club-faults-"))
     home.chmod(0o755)  # as root, Postgres runs under another account
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, home, ignore_errors=True)
-        url = stack.enter_context(embedded_postgres(home / "server"))
+        cluster = Cluster(home / "servers")
+        stack.callback(cluster.stop)
+        url = cluster.start(replicated=replicated)
         rabbitmq = LocalRabbitMQ(home / "rabbitmq")
         stack.callback(rabbitmq.stop)
         rabbitmq.start()
-        stage = Stage(home, url, rabbitmq)
+        stage = Stage(home, cluster, url, rabbitmq)
         stack.callback(stage.close)
         made = stage.service.club("projections", "rebuild")
         assert made.returncode == 0, made.stderr
