@@ -22,12 +22,11 @@ from celery.signals import (
 )
 
 from application.housekeeping import LATER, expire_what_is_due
+from infra import celery_parts
 from infra.bootstrap import Club
 from infra.kept_open import KeptOpen, Telling
 from infra.logs import set_up_logs
 from infra.settings import Settings
-from interfaces.tasks import beat
-from interfaces.tasks.worker import WorkerWorking
 
 QUEUE = "club.tasks"
 
@@ -61,8 +60,8 @@ app.conf.update(
     timezone="UTC",
     # A RabbitMQ that is frozen, or vanished without a word, is noticed.
     broker_heartbeat=10,
-    beat_scheduler=f"{beat.__name__}:{beat.Beat.__name__}",
-    beat_max_loop_interval=beat.LONGEST_PAUSE,
+    beat_scheduler=f"{celery_parts.__name__}:{celery_parts.Beat.__name__}",
+    beat_max_loop_interval=celery_parts.LONGEST_PAUSE,
     beat_schedule={
         "expire-what-is-due": {
             "task": "club.expire_what_is_due",
@@ -113,7 +112,7 @@ def forget_receipts() -> None:
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _tell_of_the_worker(sender: Any, **_: Any) -> None:
     """Tell all others how this worker is doing, until it ends."""
-    telling = Telling(settings, WorkerWorking(sender))
+    telling = Telling(settings, celery_parts.WorkerWorking(sender))
     telling.start()
     worker_shutdown.connect(lambda **_: telling.stop(), weak=False)
 
@@ -121,7 +120,7 @@ def _tell_of_the_worker(sender: Any, **_: Any) -> None:
 @beat_init.connect  # type: ignore[untyped-decorator]
 def _tell_of_beat(**_: Any) -> None:
     """Tell all others how this beat is doing, until it ends."""
-    telling = Telling(settings, beat.working)
+    telling = Telling(settings, celery_parts.working)
     telling.start()
     atexit.register(telling.stop)
 

@@ -1,4 +1,7 @@
-"""Celery's beat, as the club runs it: it says how it does, and bears a clock that is put back."""
+"""Celery's processes as parts of the service: its beat and its workers say how they are doing.
+
+Its beat bears a clock that is put back, too.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import Any
 
 import structlog
 from celery.beat import PersistentScheduler
+from celery.worker import state
 
-from infra.parts import BEAT
+from infra.parts import BEAT, WORKER
 from infra.standstill import Standstill
 
 LONGEST_PAUSE = 5
@@ -22,6 +26,9 @@ AHEAD = timedelta(seconds=10)
 """How far in the future something may have been done: clocks differ by that."""
 
 LONG_AGO = timedelta(days=1)
+
+LONGEST_TASK = 30.0
+"""Seconds for which a task may be at work: what time does comes in portions that take less."""
 
 logger = structlog.get_logger("tasks")
 
@@ -103,3 +110,36 @@ class Beat(PersistentScheduler):  # type: ignore[misc]
 
 def _aware(at: datetime) -> datetime:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+class WorkerWorking:
+    """Whether a worker is connected, and whether its tasks come to an end."""
+
+    name = WORKER
+
+    def __init__(self, consumer: Any) -> None:
+        """`consumer` is what Celery's worker takes its tasks with."""
+        self._consumer = consumer
+        self._away: Standstill | None = None
+
+    @property
+    def standstill(self) -> Standstill | None:
+        """Why no task is done."""
+        self._away = None if self._is_connected() else self._away or Standstill(_AWAY)
+        return self._away or _stuck()
+
+    def _is_connected(self) -> bool:
+        connection = self._consumer.connection
+        return connection is not None and bool(connection.connected)
+
+
+_AWAY = "it takes no tasks: RabbitMQ is away"
+
+
+def _stuck() -> Standstill | None:
+    """A task that does not come to its end, in this process or in one of its pool's."""
+    begun = [one.time_start for one in list(state.active_requests) if one.time_start]
+    if not begun or time.time() - min(begun) < LONGEST_TASK:
+        return None
+    since = datetime.fromtimestamp(min(begun), UTC)
+    return Standstill("a task does not come to its end", since=since)
