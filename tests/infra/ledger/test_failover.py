@@ -142,3 +142,38 @@ async def test_nothing_is_answered_but_what_the_new_primary_has(
     assert described.status_code == 200, described.text
     assert described.json()["price"] == price
     assert club.ledger.era == 1
+
+
+async def test_a_standby_is_not_read_by_who_knew_a_primary(
+    servers: Pair, club: Club, rest: Rest
+) -> None:
+    _, admin = await rest.user(Role.ADMIN)
+    number = await post(rest.http, "10.00", admin)
+    assert number is not None
+    await until(lambda: asyncio.to_thread(servers.caught_up), "the copy has it")
+
+    await asyncio.to_thread(servers.old.stand_by)
+    assert (await read(rest.http, number, admin)).status_code == 503
+
+    servers.new.promote()
+    servers.address.redirect(servers.new.socket)
+    assert await until(lambda: post(rest.http, "11.00", admin), "it takes commands", SECONDS)
+    assert (await read(rest.http, number, admin)).status_code == 200
+
+
+async def test_a_primary_that_vanishes_without_a_word_is_left(
+    servers: Pair, club: Club, rest: Rest
+) -> None:
+    _, admin = await rest.user(Role.ADMIN)
+    number = await post(rest.http, "10.00", admin)
+    assert number is not None
+    await until(lambda: asyncio.to_thread(servers.caught_up), "the copy has it")
+
+    servers.address.swallow()
+    servers.new.promote()
+    servers.address.redirect(servers.new.socket)
+    begun = time.monotonic()
+    waiting = asyncio.create_task(rest.http.get(f"/memberships/{number}/", headers=admin))
+    assert await until(lambda: post(rest.http, "11.00", admin), "it takes commands", 2 * SECONDS)
+    assert time.monotonic() - begun < SECONDS
+    assert (await waiting).status_code == 200
