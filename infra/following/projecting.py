@@ -19,6 +19,7 @@ import structlog
 from infra.following.follower import Follower, StandsAside, Stuck, database_said, listen
 from infra.following.watch import Watch
 from infra.ledger import feed
+from infra.ledger.pipelines import sent
 from infra.ledger.postgres import Postgres
 from infra.standstill import Standstill
 from projections.engine.folding import Tripped, fold_batch
@@ -129,6 +130,7 @@ class Projector:
             async with connection.pipeline():
                 await write(self.group, steps, connection)
                 await connection.execute(_ADVANCE, [batch.position, self.group.name])
+                await sent(connection)
                 await connection.commit()
         except (psycopg.OperationalError, psycopg.InterfaceError):
             raise

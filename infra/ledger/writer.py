@@ -30,6 +30,7 @@ from application.ports.ledger import (
 )
 from infra.ledger.conditions import Unseen
 from infra.ledger.feed import LAST
+from infra.ledger.pipelines import sent
 from infra.ledger.schema import CHANNEL, LOCK
 
 MOST_WAITING = 4096
@@ -220,6 +221,7 @@ class Writer:
             cursor = await connection.execute(
                 _CHECK, [streams, [key.source for key in keys], [key.key for key in keys]]
             )
+            await sent(connection)
         row = await cursor.fetchone()
         assert row is not None  # noqa: S101 - a SELECT without FROM gives one row
         head, found, received = row
@@ -339,6 +341,7 @@ async def _insert(
             await connection.execute(
                 _INSERT_RECEIPTS, [list(c) for c in zip(*receipts, strict=True)]
             )
+        await sent(connection)
         await connection.commit()
     return positions
 
