@@ -219,7 +219,7 @@ def _wire(
     ledger = PostgresLedger(postgres, partial(_appended, projecting, metrics))
     services = Services(
         ledger=ledger,
-        read_side=PostgresReadSide(postgres, ledger, watch),
+        read_side=PostgresReadSide(postgres, watch),
         passwords=Argon2Hasher(),
         clock=SystemClock(),
         first_rules=settings.first_rules,

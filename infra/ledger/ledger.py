@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import groupby
 
 import orjson
+import psycopg
 
-from application.ports.ledger import Receipt, ReceiptKey, Submission, UnreadableHistory
+from application.ports.ledger import (
+    Append,
+    OutcomeUnknown,
+    Receipt,
+    ReceiptKey,
+    Submission,
+    UnreadableHistory,
+)
+from application.slices import Slices
 from domain.aggregate import Event
+from infra.ledger import bulk
+from infra.ledger.bulk import BulkWriter, is_large
 from infra.ledger.mapper import UnreadableEvent, to_event, to_stored
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, SEQUENCES
@@ -47,36 +59,49 @@ class PostgresLedger:
     def __init__(self, postgres: Postgres, on_batch: Callable[[int, int], None]) -> None:
         self._postgres = postgres
         self._writer = Writer(postgres.connect, on_batch)
+        self._bulk_writer = BulkWriter(postgres.connect, on_batch)
         self._numbers: dict[str, list[int]] = {kind: [] for kind in SEQUENCES}
         self._fetching = dict.fromkeys(SEQUENCES, 1)
         self._number_locks = {kind: asyncio.Lock() for kind in SEQUENCES}
+        self._alone = asyncio.Lock()
         self._streams = Batcher(self._read_streams)
         self._receipts = Batcher(self._read_receipts)
 
     async def run(self) -> None:
         """Write until `close` was called and everything taken is answered."""
-        await self._writer.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._writer.run())
+            tasks.create_task(self._bulk_writer.run())
 
     def close(self) -> None:
         """Take no more commands."""
         self._writer.close()
+        self._bulk_writer.close()
 
     async def append(self, submission: Submission) -> int:
         """Record the submission; see the port."""
-        recordings = submission.recordings
-        return await self._writer.append(
-            Entry(
-                command_id=submission.command_id,
-                actor=submission.actor,
-                correlation_id=submission.correlation_id,
-                events=[to_stored(recording.event) for recording in recordings],
-                commands=[recording.command for recording in recordings],
-                causations=[recording.causation_id for recording in recordings],
-                expected=submission.expected,
-                conditions=submission.conditions,
-                receipt=submission.receipt,
-            )
-        )
+        entry = await _entry(submission)
+        writer = self._bulk_writer if is_large(entry) else self._writer
+        return await writer.append(entry)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Append]:
+        """Let nobody else record anything before it is over; see the port."""
+        try:
+            async with (
+                self._alone,
+                await self._postgres.connect() as connection,
+                bulk.alone(connection) as decided,
+            ):
+
+                async def append(submission: Submission) -> int:
+                    entry = await _entry(submission)
+                    await decided()
+                    return await bulk.record(connection, entry)
+
+                yield append
+        except psycopg.Error as lost:
+            raise OutcomeUnknown(str(lost).strip()) from lost
 
     async def streams(self, ids: Sequence[str]) -> Mapping[str, Sequence[Event]]:
         """The events of these aggregates; loads under way at the same time share a query."""
@@ -97,11 +122,13 @@ class PostgresLedger:
         """Each stream by itself: one that cannot be read is no fault of those beside it."""
         found: dict[str, list[Event] | UnreadableEvent] = {stream: [] for stream in ids}
         rows = await self._postgres.rows(_STREAMS, [list(ids)])
+        slices = Slices()
         for stream, group in groupby(rows, key=lambda row: row[0]):
             try:
                 found[stream] = [to_event(*row) for row in group]
             except UnreadableEvent as unreadable:
                 found[stream] = unreadable
+            await slices.between()
         return found
 
     async def receipt(self, key: ReceiptKey) -> Receipt | None:
@@ -137,3 +164,23 @@ class PostgresLedger:
     async def forget_receipts(self, after_hours: int) -> None:
         """Throw away receipts that are older."""
         await self._postgres.rows(_FORGET_RECEIPTS, [after_hours])
+
+
+async def _entry(submission: Submission) -> Entry:
+    """The submission in the form in which it is recorded."""
+    recordings = submission.recordings
+    stored, slices = [], Slices()
+    for recording in recordings:
+        stored.append(to_stored(recording.event))
+        await slices.between()
+    return Entry(
+        command_id=submission.command_id,
+        actor=submission.actor,
+        correlation_id=submission.correlation_id,
+        events=stored,
+        commands=[recording.command for recording in recordings],
+        causations=[recording.causation_id for recording in recordings],
+        expected=submission.expected,
+        conditions=submission.conditions,
+        receipt=submission.receipt,
+    )
