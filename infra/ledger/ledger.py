@@ -31,6 +31,9 @@ from projections.engine.batching import Batcher
 MOST_NUMBERS = 32
 """Numbers fetched from a sequence together, once a process needs many; unused ones are gaps."""
 
+FORGOTTEN_TOGETHER = 2000
+"""Receipts that are thrown away in one transaction."""
+
 # Whole streams, each in order.
 _STREAMS = """
 SELECT originator_id, originator_version, topic, state FROM ledger_events
@@ -48,9 +51,15 @@ WHERE (source, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
 _NUMBERS = "SELECT nextval(%s::regclass) FROM generate_series(1, %s)"
 # Receipts are kept for a while; what they stood for stays in the ledger.
-_FORGET_RECEIPTS = (
-    "DELETE FROM ledger_receipts WHERE recorded_at < now() - make_interval(hours => %s)"
-)
+_FORGET_RECEIPTS = """
+WITH old AS (
+    SELECT source, key FROM ledger_receipts
+    WHERE recorded_at < now() - make_interval(hours => %s)
+    ORDER BY recorded_at LIMIT %s FOR UPDATE SKIP LOCKED
+), gone AS (DELETE FROM ledger_receipts AS r USING old
+            WHERE (r.source, r.key) = (old.source, old.key) RETURNING 1)
+SELECT count(*) FROM gone
+"""
 
 
 class PostgresLedger:
@@ -162,8 +171,10 @@ class PostgresLedger:
         return int(rows[0][0])
 
     async def forget_receipts(self, after_hours: int) -> None:
-        """Throw away receipts that are older."""
-        await self._postgres.rows(_FORGET_RECEIPTS, [after_hours])
+        """Throw away receipts that are older: some at a time, each time for a moment."""
+        some = FORGOTTEN_TOGETHER
+        while some == FORGOTTEN_TOGETHER:
+            some = (await self._postgres.rows(_FORGET_RECEIPTS, [after_hours, some]))[0][0]
 
 
 async def _entry(submission: Submission) -> Entry:
