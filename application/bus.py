@@ -116,6 +116,7 @@ class Bus:
     async def _decide(self, command: Command, context: Context) -> Outcome:
         command_id = secrets.token_hex(16)
         use_known = True
+        hashes: dict[str, str] = {}
         give_way = time.monotonic() + LONGEST_DECISION
         overtaken = 0
         for _ in range(MOST_DECISIONS):
@@ -128,6 +129,7 @@ class Bus:
                 command.NAME,
                 command_id,
                 use_known=use_known,
+                hashes=hashes,
             )
             try:
                 if overtaken < MOST_OVERTAKEN:

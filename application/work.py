@@ -45,7 +45,9 @@ class Work:
         command_id: str,
         *,
         use_known: bool,
+        hashes: dict[str, str],
     ) -> None:
+        """`hashes` are of the passwords in the command, as far as they are worked out."""
         self.services = services
         self.context = context
         self.command_id = command_id
@@ -58,6 +60,7 @@ class Work:
         self.rests_on_known = False
         self._repository = repository
         self._use_known = use_known
+        self._hashes = hashes
         self._loaded: dict[str, Aggregate | None] = {}
         self._foreseen: dict[tuple[str, int], Seen] = {}
         self._slices = Slices()
@@ -114,6 +117,12 @@ class Work:
         if aggregate is None:
             raise unknown(kind, number, field)
         return aggregate
+
+    async def hash(self, password: str) -> str:
+        """What is kept of a password; worked out once, however often the command is decided."""
+        if password not in self._hashes:
+            self._hashes[password] = await self.services.passwords.hash(password)
+        return self._hashes[password]
 
     # --- deciding --------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from infra.following.rebuilding import (
 from infra.following.watch import Watch
 from infra.health import Health, examine
 from infra.ledger.ledger import PostgresLedger
+from infra.ledger.numbers import put_right
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import LedgerMissing, Opened, advance_ledger, open_ledger
 from infra.metrics import Metrics
@@ -205,6 +206,7 @@ async def _database(
             await advance_ledger(connection)
             await make_missing(postgres, GROUPS)
         opened = await open_ledger(connection)
+        await put_right(connection)
     if not opened.has_tables:
         raise LedgerMissing
     await stack.enter_async_context(postgres.open())

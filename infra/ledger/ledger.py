@@ -15,12 +15,13 @@ from application.ports.ledger import (
     OutcomeUnknown,
     Receipt,
     ReceiptKey,
+    StaleDecision,
     Submission,
     UnreadableHistory,
 )
 from application.slices import Slices
 from domain.aggregate import Event
-from infra.ledger import bulk
+from infra.ledger import bulk, numbers
 from infra.ledger.bulk import BulkWriter, is_large
 from infra.ledger.mapper import UnreadableEvent, to_event, to_stored
 from infra.ledger.postgres import Postgres
@@ -43,6 +44,10 @@ WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version
 _IDS = """
 SELECT DISTINCT originator_id FROM ledger_events
 WHERE originator_id > %s AND originator_id < %s ORDER BY 1
+"""
+# Which of these are there.
+_BEGUN = """
+SELECT originator_id FROM ledger_events WHERE originator_id = ANY(%s) AND originator_version = 1
 """
 # What became of the commands of these keys.
 _RECEIPTS = """
@@ -91,7 +96,30 @@ class PostgresLedger:
         """Record the submission; see the port."""
         entry = await _entry(submission)
         writer = self._bulk_writer if is_large(entry) else self._writer
-        return await writer.append(entry)
+        try:
+            return await writer.append(entry)
+        except StaleDecision:
+            await self._look_at_numbers(submission)
+            raise
+
+    async def _look_at_numbers(self, submission: Submission) -> None:
+        """Whether a number that was handed out is taken: then its sequence is put right.
+
+        Somebody reset it while this runs; who decides anew gets a number that is free.
+        """
+        new = {
+            r.event.originator_id: r.event.kind
+            for r in submission.recordings
+            if r.event.originator_version == 1 and r.event.kind in SEQUENCES
+        }
+        if not new:
+            return
+        taken = await self._postgres.rows(_BEGUN, [list(new)])
+        for kind in {new[stream] for (stream,) in taken}:
+            async with self._number_locks[kind]:
+                self._numbers[kind].clear()
+                async with await self._postgres.connect(autocommit=True) as connection:
+                    await numbers.put_right(connection, [kind])
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[Append]:
@@ -154,16 +182,16 @@ class PostgresLedger:
 
     async def next_id(self, kind: str) -> int:
         """A number from the kind's sequence."""
-        numbers = self._numbers[kind]
-        if numbers:
-            return numbers.pop()
+        fetched = self._numbers[kind]
+        if fetched:
+            return fetched.pop()
         async with self._number_locks[kind]:
-            if not numbers:
+            if not fetched:
                 wanted = self._fetching[kind]
                 rows = await self._postgres.rows(_NUMBERS, [SEQUENCES[kind], wanted])
-                numbers.extend(row[0] for row in reversed(rows))
+                fetched.extend(row[0] for row in reversed(rows))
                 self._fetching[kind] = min(wanted * 2, MOST_NUMBERS)
-            return numbers.pop()
+            return fetched.pop()
 
     async def head(self) -> int:
         """The last position."""

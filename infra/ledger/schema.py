@@ -165,7 +165,18 @@ class Step(NamedTuple):
     """The index that the one statement builds concurrently, which must not be in a transaction."""
 
 
-STEPS = (Step(1, _FIRST), Step(2, _GROUPS), Step(3, _PARTS))
+# Of ids of one length the last in order has the highest number: see `infra.ledger.numbers`.
+_NUMBERS = """
+CREATE INDEX CONCURRENTLY ledger_events_number_idx
+    ON ledger_events (length(originator_id), originator_id) WHERE originator_version = 1
+"""
+
+STEPS = (
+    Step(1, _FIRST),
+    Step(2, _GROUPS),
+    Step(3, _PARTS),
+    Step(4, _NUMBERS, builds="ledger_events_number_idx"),
+)
 """Every change of the ledger's tables, in order."""
 
 
