@@ -266,6 +266,13 @@ async def _is(connection: Connection, sql: str, param: object) -> bool:
     return await cursor.fetchone() == (True,)
 
 
+async def number_in(connection: Connection, sql: str) -> int:
+    """The one number that a query answers; 0 for none."""
+    cursor = await connection.execute(sql.encode())
+    row = await cursor.fetchone()
+    return 0 if row is None else int(row[0])
+
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS ledger_schema (
     number integer PRIMARY KEY,
