@@ -122,7 +122,7 @@ def _run(url: str, size: int) -> tuple[Cascade, float]:
         exercise_id = processes.submit(_seed, settings, size).result()
         analyze(database)
         checkpoint(url)
-        cascade = _beside(manager, processes, settings, exercise_id)
+        cascade = _beside(manager, processes, settings, exercise_id, size)
     return cascade, _copied(database, size)
 
 
@@ -131,16 +131,17 @@ def _beside(
     processes: ProcessPoolExecutor,
     settings: dict[str, object],
     exercise_id: int,
+    size: int,
 ) -> Cascade:
     ready, over = manager.Event(), manager.Event()
     probing = processes.submit(_probe, settings, ready, over)
     ready.wait()
     try:
-        events, seconds, paused, peak = processes.submit(_delete, settings, exercise_id).result()
+        seconds, paused, peak = processes.submit(_delete, settings, exercise_id).result()
     finally:
         over.set()
     waits = sorted(probing.result())
-    return Cascade(events, seconds, paused, waits[-1], waits[len(waits) // 2], peak)
+    return Cascade(size, seconds, paused, waits[-1], waits[len(waits) // 2], peak)
 
 
 def _seed(settings: dict[str, object], size: int) -> int:
@@ -163,19 +164,17 @@ def _seed(settings: dict[str, object], size: int) -> int:
     return uvloop.run(seed())
 
 
-def _delete(settings: dict[str, object], exercise_id: int) -> tuple[int, float, float, float]:
-    """The cascade: its events, seconds, the loop's longest pause and the process's peak (MiB)."""
+def _delete(settings: dict[str, object], exercise_id: int) -> tuple[float, float, float]:
+    """The cascade: its seconds, the loop's longest pause and the process's peak (MiB)."""
 
-    async def delete() -> tuple[int, float, float]:
+    async def delete() -> tuple[float, float]:
         async with open_club(Settings(**settings)) as club:  # type: ignore[arg-type]
-            before = await club.ledger.head()
             pauses = asyncio.create_task(_longest_pause())
             started = time.perf_counter()
-            outcome = await _do(club.bus, DeleteExercise(exercise_id))
+            await _do(club.bus, DeleteExercise(exercise_id))
             seconds = time.perf_counter() - started
             pauses.cancel()
-            assert outcome > before
-            return outcome - before, seconds, await pauses
+            return seconds, await pauses
 
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return *uvloop.run(delete()), getrusage(RUSAGE_SELF).ru_maxrss / unit
@@ -208,8 +207,8 @@ def _probe(settings: dict[str, object], ready: Event, over: Event) -> list[float
     return uvloop.run(probe())
 
 
-async def _do(bus: Bus, command: AddExercise | DeleteExercise) -> int:
-    return (await bus.execute(command, Context(THE_CLUB, "bench", visible=False))).position
+async def _do(bus: Bus, command: AddExercise | DeleteExercise) -> None:
+    await bus.execute(command, Context(THE_CLUB, "bench", visible=False))
 
 
 def _copied(database: str, size: int) -> float:

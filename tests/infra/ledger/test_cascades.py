@@ -6,7 +6,7 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,24 @@ import pytest
 
 from application.access import THE_CLUB
 from application.bus import Outcome
-from application.clients import DeleteClient
+from application.clients import ChangeClient, DeleteClient, RegisterClient
 from application.command import Command, Context
 from application.exercises import DeleteExercise
+from application.memberships import AddMembership, MembershipBody
 from application.ports.ledger import (
     AlreadyDone,
     ReceiptKey,
     StaleDecision,
 )
+from application.rules import ChangeRules
 from application.trainings import PlanTraining, TrainingBody, TrainingWithExercises
+from application.users import DeleteUser, NewUser, RegisterUser
 from domain.aggregate import Aggregate, Facts
 from domain.clients import Client
 from domain.exercises import Exercise
 from domain.refusals import NotFound, UnknownReference
+from domain.rules import StillShared
+from domain.sessions import Session
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from infra.bootstrap import Club, open_club
@@ -37,6 +42,7 @@ from infra.ledger.postgres import Postgres
 from infra.ledger.schema import LOCK, SEQUENCES
 from infra.ledger.writer import Entry
 from infra.settings import Settings
+from tests.application.scene import client_body
 from tests.benchmarks.seeding import (
     CLIENT,
     DOING,
@@ -197,6 +203,53 @@ async def test_a_cascade_leaves_what_is_known_alone(
     before = set(known)
     await do(behind, DeleteExercise(1))
     assert set(known) == before
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_sessions_that_ran_out_long_ago_are_not_loaded_to_be_ended(
+    database: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, *, shown: bool
+) -> None:
+    now = datetime.now(UTC)
+    ends = [now - timedelta(days=300 - n) for n in range(200)] + [now + timedelta(days=3)] * 2
+    opened = [
+        Session.open(n, user_id=1, ends_at=at, origin="", agent="", at=at - timedelta(days=30))
+        for n, at in enumerate(ends, start=1)
+    ]
+    async with open_ledger(database) as ledger:
+        await append(ledger, iter([user(1, AT), *opened]))
+        head = await ledger.head()
+    async with open_club(settings, projecting=shown) as club:
+        if shown:
+            assert await club.watch.reached(head, 30)
+        loaded: list[str] = []
+        streams = club.ledger.streams
+
+        async def counted(ids: Sequence[str]) -> object:
+            loaded.extend(ids)
+            return await streams(ids)
+
+        monkeypatch.setattr(club.ledger, "streams", counted)
+        await do(club, DeleteUser(1))
+    assert [stream for stream in loaded if stream.startswith("session-")] == [
+        "session-201",
+        "session-202",
+    ]
+    assert events(database, "session.ended") == 2
+
+
+async def test_sharing_ends_by_what_the_ledger_says_while_nobody_projects(behind: Club) -> None:
+    for name in ("ada", "bob"):
+        body = NewUser(username=name, email=f"{name}@example.com", password="long enough")
+        await do(behind, RegisterUser(body))
+    for _ in range(2):
+        await do(behind, AddMembership(MembershipBody(price="9.90")))
+    await do(behind, ChangeRules({"shared_memberships": True}))
+    for user_id in (1, 2):
+        await do(behind, RegisterClient(client_body(user_id=user_id, membership_id=1)))
+    with pytest.raises(StillShared):
+        await do(behind, ChangeRules({"shared_memberships": False}))
+    await do(behind, ChangeClient(2, {"membership_id": 2}))
+    await do(behind, ChangeRules({"shared_memberships": False}))
 
 
 # --- who comes in between ----------------------------------------------------------------------
