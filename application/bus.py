@@ -12,10 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from application.command import Command, Context
+from application.command import Cascade, Command, Context
 from application.handlers import HANDLERS
 from application.policies import consequences
-from application.ports.ledger import AlreadyDone, Receipt, ReceiptKey, StaleDecision, Submission
+from application.ports.ledger import (
+    AlreadyDone,
+    Append,
+    Receipt,
+    ReceiptKey,
+    StaleDecision,
+    Submission,
+)
 from application.ports.services import Rules, Services
 from application.repository import Repository
 from application.work import Result, Work, rules_in
@@ -34,6 +41,9 @@ MOST_DECISIONS = 200
 
 LONGEST_DECISION = 15.0
 """Seconds after which it gives way in any case."""
+
+MOST_OVERTAKEN = 2
+"""How often a large decision may be overtaken; then others wait for it, as it might never pass."""
 
 
 class KeyReused(Invalid):
@@ -106,9 +116,11 @@ class Bus:
     async def _decide(self, command: Command, context: Context) -> Outcome:
         command_id = secrets.token_hex(16)
         use_known = True
+        hashes: dict[str, str] = {}
         give_way = time.monotonic() + LONGEST_DECISION
+        overtaken = 0
         for _ in range(MOST_DECISIONS):
-            if time.monotonic() > give_way:
+            if time.monotonic() > give_way and overtaken < MOST_OVERTAKEN:
                 break
             work = Work(
                 self._services,
@@ -117,46 +129,62 @@ class Bus:
                 command.NAME,
                 command_id,
                 use_known=use_known,
+                hashes=hashes,
             )
-            refusal: Refusal | None = None
-            result = Result(None)
             try:
-                result = await self._handle(command, work)
-            except Refusal as said:
-                refusal = said
-            if work.rests_on_known and (refusal is not None or not work.recordings):
-                use_known = False
-                continue
-            try:
-                return await self._record(command, work, command_id, result, refusal, context)
+                if overtaken < MOST_OVERTAKEN:
+                    outcome = await self._try(command, work, self._services.ledger.append)
+                else:
+                    async with self._services.ledger.alone() as append:
+                        outcome = await self._try(command, work, append)
             except StaleDecision:
                 work.stale()
+                overtaken += work.is_large
             except AlreadyDone:
                 return await self._settle_twins(command, context)
+            else:
+                if outcome is not None:
+                    return await self._shown(outcome, context)
+                use_known = False
         raise Busy
+
+    async def _try(self, command: Command, work: Work, append: Append) -> Outcome | None:
+        """Decide, and record what was decided; None where that needs facts that are read anew.
+
+        Raises the refusal, StaleDecision or AlreadyDone.
+        """
+        refusal: Refusal | None = None
+        result = Result(None)
+        try:
+            result = await self._handle(command, work)
+        except Refusal as said:
+            refusal = said
+        if work.rests_on_known and (refusal is not None or not work.recordings):
+            return None
+        return await self._record(command, work, result, refusal, append)
 
     async def _handle(self, command: Command, work: Work) -> Result:
         result = await HANDLERS[type(command)](command, work)
         happened = work.collect()
         while happened:
-            answered = happened
+            following = [(event, command) for event in happened for command in consequences(event)]
+            await work.foresee([c for _, c in following if isinstance(c, Cascade)])
             happened = []
-            for event in answered:
-                for consequence in consequences(event):
-                    work.follow(consequence.NAME, event)
-                    await HANDLERS[type(consequence)](consequence, work)
-                    happened += work.collect()
+            for event, consequence in following:
+                work.follow(consequence.NAME, event)
+                await HANDLERS[type(consequence)](consequence, work)
+                happened += work.collect()
         return result
 
     async def _record(
         self,
         command: Command,
         work: Work,
-        command_id: str,
         result: Result,
         refusal: Refusal | None,
-        context: Context,
+        append: Append,
     ) -> Outcome:
+        context = work.context
         outcome = Outcome(result.body, result.version, 0)
         recordings = work.recordings if refusal is None else []
         receipt = None
@@ -165,7 +193,7 @@ class Bus:
             receipt = Receipt(context.key, command.fingerprint(), kept)
         if recordings or receipt is not None:
             submission = Submission(
-                command_id=command_id,
+                command_id=work.command_id,
                 actor=context.caller.actor,
                 correlation_id=context.correlation_id,
                 recordings=recordings,
@@ -174,15 +202,22 @@ class Bus:
                 receipt=receipt,
                 era=work.era,
             )
-            position = await self._services.ledger.append(submission)
+            outcome.position = await append(submission)
             if refusal is None and recordings:
                 work.committed()
                 if self._witness is not None:
                     await self._witness([recording.event for recording in recordings])
-                visible = context.visible and await self._services.read_side.reached(position)
-                return Outcome(outcome.body, outcome.version, position, visible)
+                return outcome
         if refusal is not None:
             raise refusal
+        outcome.position = 0
+        return outcome
+
+    async def _shown(self, outcome: Outcome, context: Context) -> Outcome:
+        """The outcome, once the read tables show it, or after a short limit."""
+        if outcome.position:
+            reached = self._services.read_side.reached
+            outcome.visible = context.visible and await reached(outcome.position)
         return outcome
 
     async def _settle_twins(self, command: Command, context: Context) -> Outcome:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import orjson
 
 from application.access import THIS_MACHINE, Caller, Origin
 from application.fields import Body
 from application.ports.ledger import ReceiptKey
+from domain.aggregate import Aggregate
+
+A = TypeVar("A", bound=Aggregate)
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class Command:
     NAME: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         cls.NAME = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
 
     def fingerprint(self) -> bytes:
@@ -50,6 +54,20 @@ class Command:
         return hashlib.sha256(
             orjson.dumps([self.NAME, asked], option=orjson.OPT_SORT_KEYS)
         ).digest()
+
+
+class Cascade(Generic[A]):
+    """Of a command: what befalls everybody who refers to a number, its first field."""
+
+    REFERENCE: ClassVar[str]
+    """The way in which they refer to it: one of `projections.references`."""
+    KIND: ClassVar[type[Any]]
+    """What they are."""
+
+    @property
+    def number(self) -> int:
+        """The number that they refer to."""
+        return int(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
 
 
 def _plain(value: object) -> object:

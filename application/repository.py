@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, TypeVar
+from collections.abc import Collection
+from typing import Any
 
 from application.ports.ledger import UnreadableHistory
 from application.ports.services import Services
+from application.slices import Slices
 from domain.aggregate import Aggregate
 
-A = TypeVar("A", bound=Aggregate)
+READ_TOGETHER = 200
+"""Streams that are asked for at once: others who ask have their turn between."""
+
+MANY = 1000
+"""More aggregates than this are not kept for one command's sake, nor taken as they are known."""
 
 
 class Repository:
@@ -33,28 +39,39 @@ class Repository:
         if aggregate is None:
             return None
         self._known.move_to_end(stream)
-        return working_copy(aggregate)
+        return aggregate.twin()
 
     async def read(self, streams: list[str]) -> dict[str, Aggregate]:
         """The aggregates that are there, from the ledger."""
-        found = await self._services.ledger.streams(streams)
-        return {stream: replay(events) for stream, events in found.items() if events}
+        found: dict[str, Aggregate] = {}
+        slices = Slices()
+        for together in range(0, len(streams), READ_TOGETHER):
+            read = await self._services.ledger.streams(streams[together : together + READ_TOGETHER])
+            for stream, events in read.items():
+                if events:
+                    found[stream] = replay(events)
+                    await slices.between()
+        return found
 
-    def keep(self, aggregate: Aggregate, era: int) -> None:
-        """Take an aggregate as it is committed now, unless this version or a newer is known.
+    def keep(self, aggregates: Collection[Aggregate], era: int) -> None:
+        """Take aggregates as they are committed now, unless this version or a newer is known.
 
-        `era` is the ledger's in which it was decided on.
+        `era` is the ledger's in which they were decided on. Of many at once only those that are
+        known already: what went with an exercise must not drive out what is asked for all day.
         """
         self._forget_another_era()
         if era != self._era:
             return
-        known = self._known.get(aggregate.id)
-        if known is not None and known.version >= aggregate.version:
-            return
-        self._known[aggregate.id] = aggregate
-        self._known.move_to_end(aggregate.id)
-        if len(self._known) > self._size:
-            self._known.popitem(last=False)
+        for aggregate in aggregates:
+            known = self._known.get(aggregate.id)
+            if known is None and len(aggregates) > MANY:
+                continue
+            if known is not None and known.version >= aggregate.version:
+                continue
+            self._known[aggregate.id] = aggregate
+            self._known.move_to_end(aggregate.id)
+            if len(self._known) > self._size:
+                self._known.popitem(last=False)
 
     def _forget_another_era(self) -> None:
         if self._era != self._services.ledger.era:
@@ -65,16 +82,6 @@ class Repository:
         """Read these from the ledger the next time."""
         for stream in streams:
             self._known.pop(stream, None)
-
-
-def working_copy(aggregate: A) -> A:
-    """A copy to decide on, while the original stays as it was committed."""
-    kind = type(aggregate)
-    twin = kind.__new__(kind)
-    twin.__dict__.update(aggregate.__dict__)
-    # The pending list is the one thing that is changed in place.
-    twin._pending_events = []
-    return twin
 
 
 def replay(events: Any) -> Aggregate:

@@ -11,6 +11,7 @@ from application.access import Permission
 from application.command import Command
 from application.fields import Body, Flag
 from application.work import Result, Work, result_of
+from domain.clients import Client
 from domain.rules import THE_ONE, ClubRules
 
 
@@ -63,6 +64,20 @@ async def change_rules(command: ChangeRules, work: Work) -> Result:
     if rules is None:
         rules = work.add(ClubRules.adopt(asdict(work.services.first_rules), work.at))
     work.must_match(rules)
-    shared = await work.shared_memberships() if "shared_memberships" in command.facts else ()
+    parts = rules.changed(command.facts).get("shared_memberships") is False
+    shared = await _shared_memberships(work) if parts else []
     rules.change(command.facts, shared, work.at)
     return result_of(rules)
+
+
+async def _shared_memberships(work: Work) -> list[int]:
+    """Those that have several holders now, whatever the tables show."""
+    numbers = await work.shared_memberships()
+    seen = await work.services.read_side.referring("clients on membership", numbers)
+    await work.look(*(Client.stream(n) for number in numbers for n in seen[number].numbers))
+    shared = []
+    for number in numbers:
+        clients = [await work.find(Client, n) for n in seen[number].numbers]
+        if sum(client is not None and client.membership_id == number for client in clients) > 1:
+            shared.append(number)
+    return shared

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from application.access import Permission
-from application.command import Command
+from application.command import Cascade, Command
 from application.work import Result, Work
 from domain.refusals import Conflict, Unauthenticated
 from domain.sessions import Ending, Session
@@ -63,8 +63,11 @@ class EndSession(Command):
 
 
 @dataclass(frozen=True, slots=True)
-class EndSessionsOf(Command):
+class EndSessionsOf(Command, Cascade[Session]):
     """End all sessions of a user."""
+
+    REFERENCE = "sessions of user"
+    KIND = Session
 
     user_id: int
     why: Ending
@@ -151,10 +154,7 @@ async def end_session(command: EndSession, work: Work) -> Result:
 
 async def end_sessions_of(command: EndSessionsOf, work: Work) -> Result:
     """Whatever the user's devices hold is good for nothing from here on."""
-    numbers = await work.referring("sessions of user", command.user_id)
-    await work.look(*(Session.stream(number) for number in numbers))
-    for number in numbers:
-        session = await work.get(Session, number)
+    async for session in work.each(command):
         session.end(command.why, work.origin.address, work.at)
     return Result(None)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from application.absent import missing, unknown
 from application.access import Permission
-from application.command import Command
+from application.command import Cascade, Command
 from application.fields import Body, Id, Line200, Text
 from application.trainings import in_reach
 from application.work import Result, Work, result_of
@@ -110,15 +110,21 @@ class UnpinPlan(Command):
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveTrainingFromPlans(Command):
+class RemoveTrainingFromPlans(Command, Cascade[TrainingPlan]):
     """Take a training that is gone out of every plan."""
+
+    REFERENCE = "plans with training"
+    KIND = TrainingPlan
 
     training_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class UnpinPlansFrom(Command):
+class UnpinPlansFrom(Command, Cascade[TrainingPlan]):
     """Free a client who is gone from every plan."""
+
+    REFERENCE = "plans of client"
+    KIND = TrainingPlan
 
     client_id: int
 
@@ -202,11 +208,8 @@ async def remove_training_from_plans(command: RemoveTrainingFromPlans, work: Wor
 
     The read tables say where to look; a plan may have gone, or let go of it, since.
     """
-    numbers = await work.referring("plans with training", command.training_id)
-    await work.look(*map(TrainingPlan.stream, numbers))
-    for number in numbers:
-        plan = await work.find(TrainingPlan, number)
-        if plan is not None and command.training_id in plan.training_ids:
+    async for plan in work.each(command):
+        if command.training_id in plan.training_ids:
             plan.remove_training(command.training_id, work.at)
     return Result(None)
 
@@ -216,11 +219,8 @@ async def unpin_plans_from(command: UnpinPlansFrom, work: Work) -> Result:
 
     The read tables say where to look; a plan may have gone, or let go of the client, since.
     """
-    numbers = await work.referring("plans of client", command.client_id)
-    await work.look(*map(TrainingPlan.stream, numbers))
-    for number in numbers:
-        plan = await work.find(TrainingPlan, number)
-        if plan is not None and command.client_id in plan.pinned:
+    async for plan in work.each(command):
+        if command.client_id in plan.pinned:
             plan.unpin_from(command.client_id, work.at)
     return Result(None)
 

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from application.absent import missing, unknown
 from application.access import Permission
 from application.clients import owner_of
-from application.command import Command
+from application.command import Cascade, Command
 from application.fields import Body, Count, Day, Id, Line200, Text, Weight
 from application.work import Result, Work, result_of
 from domain.clients import Client
@@ -130,15 +130,21 @@ class RemoveExerciseFromTraining(Command):
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteTrainingsOf(Command):
+class DeleteTrainingsOf(Command, Cascade[Training]):
     """Take back every training of a client who is gone."""
+
+    REFERENCE = "trainings of client"
+    KIND = Training
 
     client_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveExerciseEverywhere(Command):
+class RemoveExerciseEverywhere(Command, Cascade[Training]):
     """Take an exercise that is gone out of every training."""
+
+    REFERENCE = "trainings with exercise"
+    KIND = Training
 
     exercise_id: int
 
@@ -214,11 +220,8 @@ async def delete_trainings_of(command: DeleteTrainingsOf, work: Work) -> Result:
 
     The read tables say where to look; a training may have gone, or to another client, since.
     """
-    numbers = await work.referring("trainings of client", command.client_id)
-    await work.look(*map(Training.stream, numbers))
-    for number in numbers:
-        training = await work.find(Training, number)
-        if training is not None and training.client_id == command.client_id:
+    async for training in work.each(command):
+        if training.client_id == command.client_id:
             training.delete(work.at)
     return Result(None)
 
@@ -228,11 +231,8 @@ async def remove_exercise_everywhere(command: RemoveExerciseEverywhere, work: Wo
 
     The read tables say where to look; a training may have gone, or let go of it, since.
     """
-    numbers = await work.referring("trainings with exercise", command.exercise_id)
-    await work.look(*map(Training.stream, numbers))
-    for number in numbers:
-        training = await work.find(Training, number)
-        if training is not None and command.exercise_id in training.exercises:
+    async for training in work.each(command):
+        if command.exercise_id in training.exercises:
             training.remove_exercise(command.exercise_id, work.at)
     return Result(None)
 

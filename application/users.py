@@ -72,7 +72,7 @@ async def register_user(command: RegisterUser, work: Work) -> Result:
         await work.new_number(User),
         username=body.username,
         email=body.email,
-        password_hash=await work.services.passwords.hash(body.password),
+        password_hash=await work.hash(body.password),
         role=body.role,
         at=work.at,
     )
@@ -98,7 +98,7 @@ async def change_user(command: ChangeUser, work: Work) -> Result:
     await _move_email(user, named.get("email", user.email), work)
     if "password" in named:
         await must_be_signed_in(work)
-        user.change_password(await work.services.passwords.hash(named["password"]), work.at)
+        user.change_password(await work.hash(named["password"]), work.at)
     if "role" in named:
         user.change_role(Role(named["role"]), work.origin.address, work.at)
     return result_of(user)

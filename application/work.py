@@ -6,16 +6,18 @@ that the ledger makes at commit. So a decision is recorded only if all it rests 
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 from application.absent import missing, unknown
 from application.access import RULES, THE_CLUB, Permission, allow, reaches_all
-from application.command import Context
+from application.command import Cascade, Context
 from application.ports.ledger import NothingSince, Recording
 from application.ports.read_side import Seen
 from application.ports.services import Rules, Services
-from application.repository import Repository
+from application.repository import MANY, Repository
+from application.slices import Slices
 from domain.aggregate import Aggregate, Event
 from domain.refusals import Conflict, Forbidden, PreconditionFailed
 from domain.reservations import Reservation
@@ -40,11 +42,15 @@ class Work:
         repository: Repository,
         context: Context,
         command: str,
-        causation_id: str,
+        command_id: str,
         *,
         use_known: bool,
+        hashes: dict[str, str],
     ) -> None:
+        """`hashes` are of the passwords in the command, as far as they are worked out."""
         self.services = services
+        self.context = context
+        self.command_id = command_id
         self.caller = context.caller
         self.origin = context.origin
         self.at: datetime = services.clock.now()
@@ -55,11 +61,14 @@ class Work:
         self.rests_on_known = False
         self._repository = repository
         self._use_known = use_known
+        self._hashes = hashes
         self._loaded: dict[str, Aggregate | None] = {}
+        self._foreseen: dict[tuple[str, int], Seen] = {}
+        self._slices = Slices()
         self._happened: list[Event] = []
         """What happened to any of them since the last `collect`, in the order in which it did."""
         self._command = command
-        self._causation_id = causation_id
+        self._causation_id = command_id
         self._versions = context.versions
 
     async def rules(self) -> Rules:
@@ -71,7 +80,7 @@ class Work:
     async def look(self, *streams: str) -> None:
         """Load these aggregates together, for `find` and `get` to hand out."""
         missing = [stream for stream in streams if stream not in self._loaded]
-        if self._use_known:
+        if self._use_known and len(missing) <= MANY:
             for stream in missing:
                 known = self._repository.known(stream)
                 if known is not None:
@@ -109,6 +118,12 @@ class Work:
         if aggregate is None:
             raise unknown(kind, number, field)
         return aggregate
+
+    async def hash(self, password: str) -> str:
+        """What is kept of a password; worked out once, however often the command is decided."""
+        if password not in self._hashes:
+            self._hashes[password] = await self.services.passwords.hash(password)
+        return self._hashes[password]
 
     # --- deciding --------------------------------------------------------------------------
 
@@ -157,17 +172,50 @@ class Work:
         if reservation is not None:
             reservation.release(holder.id, self.at)
 
+    async def foresee(self, cascades: Sequence[Cascade[Any]]) -> None:
+        """Look once at everything that all of these will look at, for each of them to find it."""
+        by_kind: dict[type[Cascade[Any]], list[int]] = {}
+        for cascade in cascades:
+            by_kind.setdefault(type(cascade), []).append(cascade.number)
+        for kind, numbers in by_kind.items():
+            seen = await self.services.read_side.referring(kind.REFERENCE, numbers)
+            self._foreseen |= {(kind.REFERENCE, number): seen[number] for number in numbers}
+            referring = {n for number in numbers for n in seen[number].numbers}
+            await self.look(*map(kind.KIND.stream, sorted(referring)))
+
     async def referring(self, reference: str, number: int) -> tuple[int, ...]:
-        """Who refers to this number; the decision then rests on nobody joining them."""
-        seen: Seen = await self.services.read_side.referring(reference, number)
+        """Who may refer to this number; the decision then rests on nobody joining them."""
+        seen = self._foreseen.get((reference, number))
+        if seen is None:
+            seen = (await self.services.read_side.referring(reference, [number]))[number]
         self.conditions.append(seen.condition)
+        await self._slices.between()
         return seen.numbers
 
+    async def each(self, cascade: Cascade[A]) -> AsyncIterator[A]:
+        """All that it may befall, and that are still there; whether it does is theirs to say."""
+        numbers = await self.referring(cascade.REFERENCE, cascade.number)
+        await self.look(*map(cascade.KIND.stream, numbers))
+        for number in numbers:
+            aggregate = await self.find(cascade.KIND, number)
+            if aggregate is not None:
+                yield aggregate
+            await self._slices.between()
+
     async def shared_memberships(self) -> tuple[int, ...]:
-        """The memberships with several holders; the decision rests on there being no more."""
+        """The memberships that may have several holders; the decision rests on no other joining.
+
+        Whoever joins does so on any membership: that it is one that somebody holds is known of
+        the reservations alone. So this condition names topics, and no value.
+        """
         seen = await self.services.read_side.shared_memberships()
         self.conditions.append(seen.condition)
         return seen.numbers
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it takes so long that others may overtake it each time."""
+        return len(self.expected) > MANY
 
     # --- recording -------------------------------------------------------------------------
 
@@ -187,9 +235,7 @@ class Work:
 
     def committed(self) -> None:
         """Everything decided here is in the ledger now; nothing here is worked on any more."""
-        for aggregate in self._loaded.values():
-            if aggregate is not None:
-                self._repository.keep(aggregate, self.era)
+        self._repository.keep([a for a in self._loaded.values() if a is not None], self.era)
 
     def stale(self) -> None:
         """Something here was not what the ledger holds."""

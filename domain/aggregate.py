@@ -2,9 +2,8 @@
 
 An event is a frozen, explicit class with a permanent `TOPIC`; each of its fields says whom it is
 about (`domain/privacy.py`), and its `apply` only assigns. A public method of an aggregate decides:
-it refuses, or it triggers an event. Collections held by an aggregate are replaced, never changed in
-place, so that a shallow copy of an aggregate can be worked on while the original stays as it was
-committed.
+it refuses, or it triggers an event. An aggregate holds plain facts, and dicts and sets of them, so
+that a copy can be worked on (`Aggregate.twin`) while the original stays as it was committed.
 """
 
 from __future__ import annotations
@@ -66,6 +65,16 @@ class Aggregate(BaseAggregate[str]):
         """Keep what happens here among what happens to others, in the order of all of it."""
         happened.extend(cast("list[Event]", self.collect_events()))
         self._pending_events = cast("list[CanMutateAggregate[str]]", happened)
+
+    def twin(self) -> Self:
+        """The same again, to decide on while this one stays as it is."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(
+            (name, held.copy() if isinstance(held, dict | set) else held)
+            for name, held in self.__dict__.items()
+        )
+        twin._pending_events = []
+        return twin
 
     @property
     def number(self) -> int:

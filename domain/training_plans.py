@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -35,8 +34,8 @@ class TrainingPlan(Aggregate):
 
     def __init__(self) -> None:
         super().__init__()
-        self.training_ids: frozenset[int] = frozenset()
-        self.pinned: Mapping[int, str] = {}
+        self.training_ids: set[int] = set()
+        self.pinned: dict[int, str] = {}
 
     @classmethod
     def draw_up(cls, number: int, facts: Facts, at: datetime) -> Self:
@@ -180,7 +179,7 @@ class TrainingAdded(Event):
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """It is in."""
-        aggregate.training_ids = aggregate.training_ids | {self.training_id}
+        aggregate.training_ids.add(self.training_id)
 
 
 class TrainingRemoved(Event):
@@ -191,7 +190,7 @@ class TrainingRemoved(Event):
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """It is out."""
-        aggregate.training_ids = aggregate.training_ids - {self.training_id}
+        aggregate.training_ids.remove(self.training_id)
 
 
 class PinnedToClient(Event):
@@ -202,7 +201,7 @@ class PinnedToClient(Event):
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """The client follows it since now."""
-        aggregate.pinned = {**aggregate.pinned, self.client_id: time_text(self.timestamp)}
+        aggregate.pinned[self.client_id] = time_text(self.timestamp)
 
 
 class UnpinnedFromClient(Event):
@@ -213,7 +212,7 @@ class UnpinnedFromClient(Event):
 
     def apply(self, aggregate: TrainingPlan) -> None:
         """The client is free of it."""
-        aggregate.pinned = {n: at for n, at in aggregate.pinned.items() if n != self.client_id}
+        del aggregate.pinned[self.client_id]
 
 
 class Deleted(Event):

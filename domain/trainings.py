@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -30,7 +29,7 @@ class Training(Aggregate):
 
     def __init__(self) -> None:
         super().__init__()
-        self.exercises: Mapping[int, Facts] = {}
+        self.exercises: dict[int, Facts] = {}
 
     @classmethod
     def plan(cls, number: int, facts: Facts, at: datetime) -> Self:
@@ -166,7 +165,7 @@ class ExerciseAdded(Event):
             "rest_time_sec": self.rest_time_sec,
             "extra_weight": self.extra_weight,
         }
-        aggregate.exercises = {**aggregate.exercises, self.exercise_id: facts}
+        aggregate.exercises[self.exercise_id] = facts
 
 
 class ExerciseChanged(Event):
@@ -184,7 +183,7 @@ class ExerciseChanged(Event):
     def apply(self, aggregate: Training) -> None:
         """What changed holds; the rest stays."""
         facts = {**aggregate.exercises[self.exercise_id], **self.changes}
-        aggregate.exercises = {**aggregate.exercises, self.exercise_id: facts}
+        aggregate.exercises[self.exercise_id] = facts
 
 
 class ExerciseRemoved(Event):
@@ -195,11 +194,7 @@ class ExerciseRemoved(Event):
 
     def apply(self, aggregate: Training) -> None:
         """It is out."""
-        aggregate.exercises = {
-            number: facts
-            for number, facts in aggregate.exercises.items()
-            if number != self.exercise_id
-        }
+        del aggregate.exercises[self.exercise_id]
 
 
 class Deleted(Event):

@@ -36,6 +36,7 @@ from infra.following.rebuilding import (
 from infra.following.watch import Watch
 from infra.health import Health, Lookout
 from infra.ledger.ledger import PostgresLedger
+from infra.ledger.numbers import put_right
 from infra.ledger.postgres import Desks, Postgres
 from infra.ledger.schema import LedgerMissing, Opened, advance_ledger, open_ledger
 from infra.metrics import Metrics
@@ -205,6 +206,7 @@ async def _database(
             await advance_ledger(connection)
             await make_missing(postgres, GROUPS)
         opened = await open_ledger(connection)
+        await put_right(connection)
     if not opened.has_tables:
         raise LedgerMissing
     await stack.enter_async_context(postgres.open())
@@ -226,7 +228,7 @@ def _wire(
     ledger = PostgresLedger(postgres, partial(_appended, projecting, metrics))
     services = Services(
         ledger=ledger,
-        read_side=PostgresReadSide(postgres, ledger, watch),
+        read_side=PostgresReadSide(postgres, watch),
         passwords=Argon2Hasher(),
         clock=SystemClock(),
         first_rules=settings.first_rules,

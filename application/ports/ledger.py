@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -94,6 +95,10 @@ class Overloaded(Exception):
     """More commands are waiting than can be answered in time."""
 
 
+Append = Callable[[Submission], Awaitable[int]]
+"""Records a submission; see `Ledger.append`."""
+
+
 class Ledger(Protocol):
     """The log of everything that happened."""
 
@@ -110,6 +115,14 @@ class Ledger(Protocol):
 
         Raises StaleDecision (for a decision of another era, too), AlreadyDone, LedgerUnavailable
         or Overloaded; then nothing of it is recorded.
+        """
+        ...
+
+    def alone(self) -> AbstractAsyncContextManager[Append]:
+        """Let nobody else record anything until this is over, or something is recorded here.
+
+        For a large decision that was overtaken again and again: what is read here still holds
+        when it is recorded. Everybody else waits meanwhile. Raises LedgerUnavailable.
         """
         ...
 

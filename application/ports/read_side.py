@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -25,15 +25,16 @@ class ReadSide(Protocol):
         """Wait until the read tables show `position`; False after a short limit."""
         ...
 
-    async def referring(self, reference: str, number: int) -> Seen:
-        """Who may refer to this number, `reference` being one of `projections.references`.
+    async def referring(self, reference: str, numbers: Sequence[int]) -> Mapping[int, Seen]:
+        """Who may refer to each of these, `reference` being one of `projections.references`.
 
-        All who do are among them; who did, or is about to be read anew, may be, too.
+        All who do are among them; who did, or is about to be read anew, may be, too. Nobody waits
+        for the tables: what they do not show yet is asked of the ledger.
         """
         ...
 
     async def shared_memberships(self) -> Seen:
-        """The memberships that several clients hold."""
+        """The memberships that several clients may hold, in the same way."""
         ...
 
     async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:

@@ -15,7 +15,7 @@ import psycopg
 from infra.faults import Fault
 from infra.following.follower import database_said
 from infra.ledger import feed
-from infra.ledger.schema import HEAD
+from infra.ledger.schema import HEAD, number_in
 from projections.engine.folding import Changes, fold_batch
 from projections.engine.model import Group
 from projections.engine.schema import add_constraints
@@ -126,10 +126,3 @@ def not_too_strict() -> Iterator[None]:
         yield
     except psycopg.IntegrityError as forbidden:
         raise TablesTooStrict(reason=database_said(forbidden)) from forbidden
-
-
-async def number_in(connection: Connection, sql: str) -> int:
-    """The one number that a query answers; 0 for none."""
-    cursor = await connection.execute(sql.encode())
-    row = await cursor.fetchone()
-    return 0 if row is None else int(row[0])

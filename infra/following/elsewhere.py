@@ -30,5 +30,6 @@ async def follow(postgres: Postgres, watch: Watch) -> None:
             logger.warning("follower.lost", reason=str(lost))
             await asyncio.sleep(RETRY)
             continue
+        watch.fall_back(position)
         watch.advance(position)
         await asyncio.sleep(EVERY)

@@ -19,10 +19,10 @@ from psycopg.errors import (
 
 from infra.following import belongings, tables
 from infra.following.belongings import Belongings, CannotBeCarried, Moment
-from infra.following.builder import Builder, ReadTablesError, beside, not_too_strict, number_in
+from infra.following.builder import Builder, ReadTablesError, beside, not_too_strict
 from infra.following.follower import database_said
 from infra.ledger.connection import ASLEEP
-from infra.ledger.schema import HEAD
+from infra.ledger.schema import HEAD, number_in
 from projections.engine.model import Group
 
 PAUSE = 0.5

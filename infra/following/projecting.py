@@ -19,7 +19,9 @@ import structlog
 from infra.following.follower import Follower, StandsAside, Stuck, database_said, listen
 from infra.following.watch import Watch
 from infra.ledger import feed
+from infra.ledger.pipelines import sent
 from infra.ledger.postgres import Connection, Postgres
+from infra.ledger.schema import HEAD, number_in
 from infra.standstill import Standstill
 from projections.engine.folding import Tripped, fold_batch
 from projections.engine.model import Group
@@ -72,12 +74,12 @@ class Projector:
     async def _step_or_build(self, connection: Connection) -> bool:
         try:
             return await self.step(connection) > 0 or self._limit < BATCH
-        except TablesOlder:
+        except TablesOlder as why:
             if self._build is None:
                 raise
+            said = f"{why}; builds generation {self.group.generation} beside what is in use"
         await connection.rollback()
-        generation = self.group.generation
-        self.follower.stands(Standstill(f"builds generation {generation} beside what is in use"))
+        self.follower.stands(Standstill(said))
         await self._build()
         return True
 
@@ -98,6 +100,7 @@ class Projector:
         if batch.position > position:
             batch = await self._project(batch, position, connection)
         else:
+            await self._refuse_ahead(position, connection)
             await connection.rollback()
         self._position = batch.position
         self._watch.advance(batch.position, connection.era)
@@ -111,6 +114,16 @@ class Projector:
         if definition != self.group.definition:
             raise _whose(self.group, generation)
         return int(position)
+
+    async def _refuse_ahead(self, position: int, connection: Connection) -> None:
+        """Raises TablesAhead where the ledger ends before this position."""
+        head = await number_in(connection, HEAD)
+        if position > head:
+            self._watch.fall_back(head)
+            raise TablesAhead(
+                f"the tables of the group {self.group.name} are at position {position}, and the "
+                f"ledger ends at {head}: it was restored to an earlier time"
+            )
 
     async def _project(
         self, batch: feed.Batch, position: int, connection: Connection
@@ -128,6 +141,7 @@ class Projector:
             async with connection.pipeline():
                 await write(self.group, steps, connection)
                 await connection.execute(_ADVANCE, [batch.position, self.group.name])
+                await sent(connection)
                 await connection.commit()
         except (psycopg.OperationalError, psycopg.InterfaceError):
             raise
@@ -150,6 +164,10 @@ class Projector:
 
 class TablesOlder(StandsAside):
     """The tables in use are older than this release's, or not there yet."""
+
+
+class TablesAhead(TablesOlder):
+    """The tables in use show what the ledger does not hold."""
 
 
 def _whose(group: Group, generation: int) -> StandsAside:

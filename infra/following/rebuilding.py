@@ -21,7 +21,7 @@ from infra.following.projecting import TablesOlder
 from infra.ledger import feed
 from infra.ledger.connection import HOLDING
 from infra.ledger.postgres import Postgres
-from infra.ledger.schema import SCHEMA_LOCK
+from infra.ledger.schema import HEAD, SCHEMA_LOCK, number_in
 from projections.engine.folding import Tripped
 from projections.engine.model import Group
 from projections.engine.schema import (
@@ -98,14 +98,17 @@ async def make_missing(postgres: Postgres, groups: Sequence[Group]) -> None:
 
 
 async def build_forward(postgres: Postgres, group: Group) -> None:
-    """Build the tables of a newer generation, unless somebody else is at it.
+    """Build the tables of a newer generation, or of a ledger that was restored to an earlier time.
+
+    Unless somebody else is at it.
 
     Raises TablesOlder while another process builds, and what `rebuild` raises.
     """
     await make_missing(postgres, [group])
     async with await postgres.connect(autocommit=True) as connection:
         found = await tables.find(connection, group)
-    if found is not None and found.generation >= group.generation:
+        head = await number_in(connection, HEAD)
+    if found is not None and found.generation >= group.generation and found.position <= head:
         return
     try:
         await rebuild(postgres, group)

@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import psycopg
+import structlog
 
 from domain.recorded import Recorded
 from infra.following.follower import Follower
 from infra.ledger import feed
 from infra.ledger.postgres import Postgres
+from infra.ledger.schema import HEAD, number_in
 
 RELAY = "club.events"
 """The name of the relay that there is: the exchange that it publishes to."""
@@ -25,6 +27,7 @@ BATCH = 500
 """Events that are published before their confirmation is waited for."""
 
 Connection = psycopg.AsyncConnection[Any]
+logger = structlog.get_logger(__name__)
 Publish = Callable[[Sequence[Recorded]], Awaitable[None]]
 
 # The lock is known to releases before this one, whose relays hold it as long as they live.
@@ -76,7 +79,20 @@ class Relay:
         row = await cursor.fetchone()
         if row is None:
             await connection.execute(_BEGIN, [self._name])
-        return 0 if row is None else int(row[0])
+            return 0
+        return await self._within(int(row[0]), connection)
+
+    async def _within(self, position: int, connection: Connection) -> int:
+        """The position, or where the ledger ends, if it was restored to an earlier time.
+
+        What it still holds went out long ago; what comes next must not be passed by.
+        """
+        head = await number_in(connection, HEAD)
+        if position <= head:
+            return position
+        logger.warning("relay.ahead-of-the-ledger", relay=self._name, position=position, head=head)
+        await connection.execute(_ADVANCE, [head, self._name])
+        return head
 
 
 async def lag(postgres: Postgres, name: str) -> int | None:

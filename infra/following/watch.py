@@ -37,6 +37,10 @@ class Watch:
             if not reached.done():
                 reached.set_result(None)
 
+    def fall_back(self, position: int) -> None:
+        """The tables show less than they did: the ledger was restored to an earlier time."""
+        self._position = min(self.position, position)
+
     async def wanted(self) -> None:
         """Wait until somebody waits for the tables to come further."""
         if not self._waiting:

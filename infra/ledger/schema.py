@@ -166,7 +166,18 @@ class Step(NamedTuple):
     """The index that the one statement builds concurrently, which must not be in a transaction."""
 
 
-STEPS = (Step(1, _FIRST), Step(2, _GROUPS), Step(3, _PARTS))
+# Of ids of one length the last in order has the highest number: see `infra.ledger.numbers`.
+_NUMBERS = """
+CREATE INDEX CONCURRENTLY ledger_events_number_idx
+    ON ledger_events (length(originator_id), originator_id) WHERE originator_version = 1
+"""
+
+STEPS = (
+    Step(1, _FIRST),
+    Step(2, _GROUPS),
+    Step(3, _PARTS),
+    Step(4, _NUMBERS, builds="ledger_events_number_idx"),
+)
 """Every change of the ledger's tables, in order."""
 
 
@@ -257,6 +268,13 @@ async def _build_index(connection: Connection, step: Step) -> None:
 async def _is(connection: Connection, sql: str, param: object) -> bool:
     cursor = await connection.execute(sql.encode(), [param])
     return await cursor.fetchone() == (True,)
+
+
+async def number_in(connection: Connection, sql: str) -> int:
+    """The one number that a query answers; 0 for none."""
+    cursor = await connection.execute(sql.encode())
+    row = await cursor.fetchone()
+    return 0 if row is None else int(row[0])
 
 
 _SCHEMA = """

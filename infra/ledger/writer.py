@@ -33,6 +33,7 @@ from application.ports.ledger import (
 from infra.ledger.conditions import Unseen
 from infra.ledger.connection import Connection
 from infra.ledger.feed import LAST
+from infra.ledger.pipelines import sent
 from infra.ledger.schema import CHANNEL, LOCK
 
 MOST_WAITING = 4096
@@ -86,7 +87,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(%s)"
 
 # The head of the ledger, the version of each stream asked for (in the order asked), and which of
 # the keys asked for have a receipt.
-_CHECK = """
+CHECK = """
 SELECT
     coalesce((SELECT max(notification_id) FROM ledger_events), 0),
     ARRAY(
@@ -135,6 +136,8 @@ _RECEIVED = "SELECT 1 FROM ledger_receipts WHERE source = %s AND key = %s AND fi
 class Writer:
     """Records entries in batches; one for each process."""
 
+    largest_batch = LARGEST_BATCH
+
     def __init__(self, connect: Connect, on_batch: Callable[[int, int], None]) -> None:
         """`connect` opens a connection; `on_batch` is told the head and the commands in a batch."""
         self._connect = connect
@@ -178,7 +181,7 @@ class Writer:
 
     def _take(self) -> list[Entry]:
         batch: list[Entry] = []
-        while self._waiting and len(batch) < LARGEST_BATCH:
+        while self._waiting and len(batch) < self.largest_batch:
             entry = self._waiting.popleft()
             if not entry.answer.cancelled():
                 batch.append(entry)
@@ -241,8 +244,9 @@ class Writer:
         async with connection.pipeline():
             await connection.execute(_LOCK, [LOCK])
             cursor = await connection.execute(
-                _CHECK, [streams, [key.source for key in keys], [key.key for key in keys]]
+                CHECK, [streams, [key.source for key in keys], [key.key for key in keys]]
             )
+            await sent(connection)
         row = await cursor.fetchone()
         assert row is not None  # noqa: S101 - a SELECT without FROM gives one row
         head, found, received = row
@@ -255,7 +259,7 @@ class Writer:
             elif (
                 entry.era not in {None, connection.era}
                 or any(versions[s] != v for s, v in entry.expected.items())
-                or (entry.conditions and not await _hold(connection, entry.conditions, passed))
+                or (entry.conditions and not await hold(connection, entry.conditions, passed))
             ):
                 _refuse([entry], StaleDecision())
             else:
@@ -365,24 +369,30 @@ async def _insert(
         ):
             rows.append(_row(stored, head + len(rows) + 1, entry, command, cause))
         positions.append(head + len(rows))
+    async with connection.pipeline():
+        if rows:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            await connection.execute(_INSERT_EVENTS, [*columns, CHANNEL, str(head + len(rows))])
+        await insert_receipts(connection, entries)
+        await sent(connection)
+        await connection.commit()
+    return positions
+
+
+async def insert_receipts(
+    connection: psycopg.AsyncConnection[Any], entries: Iterable[Entry]
+) -> None:
+    """Insert the receipts of those that have one."""
     receipts = [
         (r.key.source, r.key.key, r.fingerprint, orjson.dumps(r.outcome).decode())
         for r in (entry.receipt for entry in entries)
         if r is not None
     ]
-    async with connection.pipeline():
-        if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            await connection.execute(_INSERT_EVENTS, [*columns, CHANNEL, str(head + len(rows))])
-        if receipts:
-            await connection.execute(
-                _INSERT_RECEIPTS, [list(c) for c in zip(*receipts, strict=True)]
-            )
-        await connection.commit()
-    return positions
+    if receipts:
+        await connection.execute(_INSERT_RECEIPTS, [list(c) for c in zip(*receipts, strict=True)])
 
 
-async def _hold(
+async def hold(
     connection: psycopg.AsyncConnection[Any],
     conditions: Sequence[NothingSince],
     ahead: Sequence[Entry],

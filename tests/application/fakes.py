@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -16,6 +17,7 @@ import orjson
 
 from application.ports.ledger import (
     AlreadyDone,
+    Append,
     NothingSince,
     Receipt,
     ReceiptKey,
@@ -42,7 +44,8 @@ A_MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 _REFERENCE = re.compile(
-    r"SELECT (\w+)(?: AS id)? FROM (\w+) WHERE (\w+) = %s(?: AND (\w+) IS NULL)?"
+    r"SELECT \w+ AS number, (\w+)(?: AS id)? FROM (\w+) WHERE (\w+) = ANY\(%s\)"
+    r"(?: AND (\w+) IS NULL AND \w+ > %s)?"
 )
 
 
@@ -84,6 +87,11 @@ class FakeLedger:
             raise StaleDecision
         self._record(submission)
         return len(self.log)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Append]:
+        """Nobody else is at it in between, as long as nobody waits."""
+        yield self.append
 
     async def streams(self, ids: Sequence[str]) -> Mapping[str, Sequence[Event]]:
         """The events of each of these aggregates."""
@@ -133,8 +141,11 @@ class FakeReadSide:
         """Whatever is recorded is shown."""
         return position <= len(self._ledger.log)
 
-    async def referring(self, reference: str, number: int) -> Seen:
-        """Who refers to this number."""
+    async def referring(self, reference: str, numbers: Sequence[int]) -> Mapping[int, Seen]:
+        """Who refers to each of these."""
+        return {number: self._referring(reference, number) for number in numbers}
+
+    def _referring(self, reference: str, number: int) -> Seen:
         found = REFERENCES[reference]
         parts = _REFERENCE.fullmatch(found.sql)
         assert parts, found.sql

@@ -303,7 +303,7 @@ async def test_who_refers_to_what_is_known_as_of_a_position(
 ) -> None:
     await scene.do(*TWO_CLIENTS, *TRAININGS_AND_PLANS)
     position = await scene.sign_in(1, sessions=2)
-    seen = await tables.referring(reference, number)
+    seen = (await tables.referring(reference, [number]))[number]
     assert seen.numbers == referring
     about = REFERENCES[reference]
     assert seen.condition == NothingSince(position, about.topics, about.field, number)
@@ -314,7 +314,7 @@ async def test_who_is_gone_refers_to_nothing(scene: Scene, tables: ReadSide) -> 
     await scene.sign_in(1, sessions=3)
     await scene.do(EndSession(2))
     found = [
-        (await tables.referring(reference, number)).numbers
+        (await tables.referring(reference, [number]))[number].numbers
         for reference, number in [
             ("trainings of client", 2),
             ("trainings with exercise", 1),

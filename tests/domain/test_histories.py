@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.repository import replay, working_copy
+from application.repository import replay
 from domain.aggregate import Aggregate, Event, Facts, text_time, time_text
 from domain.clients import Admission, Client, admitted_until
 from domain.exercises import Exercise
@@ -326,7 +326,7 @@ def stepped(
 ) -> tuple[Aggregate, list[Any]]:
     """A copy of the aggregate one step further; the original is as it was, and so are refusers."""
     before = deepcopy(vars(aggregate))
-    twin = working_copy(aggregate)
+    twin = aggregate.twin()
     try:
         getattr(twin, method)(**facts, at=at)
     except Refusal:

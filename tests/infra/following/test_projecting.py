@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -16,6 +16,7 @@ from application.access import THE_CLUB
 from application.command import Context
 from application.memberships import AddMembership, MembershipBody
 from domain.aggregate import Event
+from domain.memberships import Membership
 from infra.bootstrap import Club
 from infra.following.projecting import Projecting, Projector
 from infra.following.rebuilding import rebuild
@@ -23,7 +24,7 @@ from infra.following.watch import Watch
 from infra.ledger.postgres import Connection, Postgres
 from infra.ledger.schema import LOCK
 from projections.catalogue import DOCUMENTED
-from tests.projections.histories import History, every_row, insert, record, rich
+from tests.projections.histories import START, History, every_row, insert, record, rich
 from tests.waiting import until
 
 NEVER = 3600.0
@@ -67,6 +68,15 @@ async def backends(database: str, condition: str) -> list[int]:
 
 LISTENING = "query LIKE 'LISTEN%%' AND application_name = 'club'"
 STUCK = "wait_event_type = 'Lock' AND application_name = 'club'"
+
+
+async def test_a_batch_that_no_socket_takes_at_once_is_projected(database: str) -> None:
+    facts = {"access_level": "STANDARD", "description": "x" * 20_000, "price": "49.90"}
+    added = [Membership.add(number, facts, START) for number in range(1, 2001)]
+    events = [cast("Event", event) for one in added for event in one.collect_events()]
+    await record(database, events)
+    async with following(database) as (_, watch):
+        assert await watch.reached(len(events), 30)
 
 
 # --- waking ------------------------------------------------------------------------------------

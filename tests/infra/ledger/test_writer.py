@@ -238,6 +238,15 @@ async def test_what_cannot_be_recorded_at_all_fails_alone(
     assert [stream for _, stream, _ in log(database)] == ["thing-1", "thing-2", "thing-3"]
 
 
+async def test_a_batch_that_no_socket_takes_at_once_is_written(database: str) -> None:
+    facts = {"note": "x" * 20_000}
+    async with writing(database) as writer:
+        answers = [writer.append(entry(f"thing-{n}", facts=facts)) for n in range(600)]
+        expected = {f"{'other' * 20}-{n}": 0 for n in range(60_000)}
+        answers.append(writer.append(entry("thing-600", expected=expected)))
+        assert await outcomes(answers) == list(range(1, 602))
+
+
 # --- decisions that rest on the read tables ----------------------------------------------------
 
 
