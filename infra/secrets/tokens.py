@@ -92,6 +92,13 @@ class SignedTokens:
             raise InvalidToken
         return claims
 
+    def bearer(self, token: str) -> int | None:
+        """The number of the user that an access token is of; None where it is not valid."""
+        try:
+            return self.check(token).user_id
+        except InvalidToken:
+            return None
+
     def renewed(self, token: str, seconds: int) -> str:
         """An access token of ours, however old, to be good again for so long; else as it is."""
         try:
