@@ -45,6 +45,10 @@ class TooManyAttempts(Refusal):
         self.seconds = exceeded.reset
 
 
+class TooManyAtOnce(Refusal):
+    """Too many of your requests are under way here. Please wait for some of their answers."""
+
+
 class Limits:
     """Counts attempts, whatever becomes of them."""
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from application.limits import TooManyAttempts
+from application.limits import TooManyAtOnce, TooManyAttempts
 from application.ports.ledger import (
     LedgerUnavailable,
     OutcomeUnknown,
@@ -47,6 +47,7 @@ STATUS: Mapping[type[Exception], int] = {
     InvalidToken: 401,
     Unauthenticated: 401,
     TooManyAttempts: 429,
+    TooManyAtOnce: 429,
     StoreUnavailable: 503,
     NoCodeChannel: 503,
     ChannelUnavailable: 503,

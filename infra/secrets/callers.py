@@ -16,6 +16,7 @@ from domain.aggregate import Event
 from domain.values import Role
 from infra.ledger.conditions import fact_in
 from infra.ledger.mapper import UnreadableEvent, to_event
+from infra.secrets.clocks import APART
 from infra.secrets.tokens import SignedTokens
 from projections.engine.batching import Batcher
 from projections.engine.reads import Rows
@@ -79,12 +80,14 @@ class Callers:
         """
         self._tokens = tokens
         self._rows = rows
-        self._token_seconds = token_seconds
+        self._token_seconds = token_seconds + APART.total_seconds()
         self._era = era
         self._known_in = era()
         self._known: OrderedDict[Bearer, _Known] = OrderedDict()
         self._ended: OrderedDict[int, float] = OrderedDict()
         """Sessions that ended here, and until when that matters, the earliest first."""
+        self._changes = 0
+        """How often somebody was forgotten: what was asked before may be from before."""
         self._callers: Batcher[Bearer, Caller | None] = Batcher(self._fetch)
 
     async def of(self, token: str) -> Caller:
@@ -100,10 +103,10 @@ class Callers:
         known = self._known.get(bearer)
         now = time.monotonic()
         if known is None or known.until < now:
+            changes = self._changes
             known = _Known(await self._callers.get(bearer), now + FRESH)
-            self._known[bearer] = known
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            if changes == self._changes:
+                self._remember(bearer, known)
         if known.caller is None:
             raise InvalidToken
         return known.caller
@@ -121,6 +124,11 @@ class Callers:
                 case _:
                     pass
 
+    def _remember(self, bearer: Bearer, known: _Known) -> None:
+        self._known[bearer] = known
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
     def _remember_end(self, session_id: int) -> None:
         now = time.monotonic()
         while self._ended and next(iter(self._ended.values())) < now:
@@ -128,6 +136,7 @@ class Callers:
         self._ended[session_id] = now + self._token_seconds
 
     def _forget(self, user_id: int) -> None:
+        self._changes += 1
         for bearer in [known for known in self._known if known[0] == user_id]:
             del self._known[bearer]
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from infra.secrets.clocks import APART
 from infra.secrets.keys import Keys
 from interfaces.cli.opening import in_plain_words, settings
 
@@ -30,7 +31,7 @@ def rotate(
     """Sign with a new key from here on; tokens of the old one are good until they end."""
     found = settings()
     now = datetime.now(UTC)
-    until = now if compromised else now + timedelta(days=found.session_days)
+    until = now if compromised else now + timedelta(days=found.session_days) + APART
     with in_plain_words():
         found.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = Keys(found.home).rotate(until.timestamp())

@@ -27,7 +27,7 @@ from interfaces.cli.opening import (
     on_signal,
     settings,
 )
-from interfaces.rest.main import create_app
+from interfaces.rest.main import as_served, create_app
 
 LAST_REQUESTS = 10
 """Seconds in which requests under way at the end are answered."""
@@ -71,18 +71,7 @@ async def _run(found: Settings, parts: Parts) -> None:
         housekeeping=parts.timers,
         reporting=True,
     ) as club:
-        config = uvicorn.Config(
-            create_app(club, document),
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(found.trusted_proxies),
-            forwarded_allow_ips=found.trusted_proxies,
-            timeout_graceful_shutdown=LAST_REQUESTS,
-        )
+        config = as_served(create_app(club, document), LAST_REQUESTS, found.trusted_proxies)
         server = _Server(config)
         on_signal(server.stop)
         await _say_which_rules_differ(club)

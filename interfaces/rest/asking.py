@@ -22,8 +22,9 @@ from application.ports.queries import PageRequest, Queries, ReadRow
 from application.ports.read_side import ReadSide
 from application.ports.signing_in import Callers
 from application.sign_in import SignIn, Visit
-from domain.refusals import Invalid
+from domain.refusals import Busy, Invalid
 from interfaces.rest.lists import PageQuery
+from interfaces.rest.places import PLACE
 from interfaces.rest.problems import JSON
 
 POSITION = "Ledger-Position"
@@ -41,6 +42,16 @@ class BadPosition(Invalid):
     """A Ledger-Position is a whole number."""
 
 
+class PositionNotReached(Busy):
+    """What is shown is not as far as position {position} yet. Please try again."""
+
+
+class Bearers(Protocol):
+    """Whose a token is, as far as it says so itself."""
+
+    def bearer(self, token: str) -> int | None: ...
+
+
 class Service(Protocol):
     """What REST needs of the running club."""
 
@@ -48,6 +59,8 @@ class Service(Protocol):
     def bus(self) -> Bus: ...
     @property
     def reads(self) -> Queries: ...
+    @property
+    def tokens(self) -> Bearers: ...
     @property
     def callers(self) -> Callers: ...
     @property
@@ -181,13 +194,20 @@ class Asking:
         return f"{self.request.scope['path']}?{urlencode([*params, ('after', after)])}"
 
     async def wait_for_position(self) -> None:
-        """Let the read tables come as far as the request demands, or a short limit pass."""
+        """Let the read tables come as far as the request demands.
+
+        Raises PositionNotReached after a short limit: an answer from before would be taken for
+        what holds at that position.
+        """
         given = self.request.headers.get(POSITION)
         if given is None:
             return
         if not re.fullmatch(r"[0-9]{1,18}", given):
             raise BadPosition(field=POSITION)
-        await self.service.read_side.reached(int(given))
+        with self.request.scope["state"][PLACE].aside():
+            reached = await self.service.read_side.reached(int(given))
+        if not reached:
+            raise PositionNotReached(position=int(given))
 
 
 def answer(status: int, outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:

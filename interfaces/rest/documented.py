@@ -42,17 +42,18 @@ _FAILURES = {
     401: "without a valid access token",
     403: "not for the caller's role",
     404: "not there, or somebody else's",
+    408: "the body did not come in time",
     409: "what holds now does not allow it",
     412: "it has changed since the version named",
     413: "the body is too large",
     415: "the body is not sent as JSON",
     422: "the request does not make sense",
-    429: "too many attempts",
+    429: "too many of the caller's requests at once",
     503: "cannot be taken just now",
 }
 _HEADERS = {
     401: {"WWW-Authenticate": _CHALLENGE},
-    429: {"Retry-After": _RETRY, **RATE_LIMITS},
+    429: {"Retry-After": _RETRY},
     503: {"Retry-After": _RETRY},
 }
 
@@ -80,25 +81,31 @@ def _failures(*statuses: int) -> Responses:
     return failures
 
 
+def _reading_fails() -> Responses:
+    failures = _failures(401, 403, 404, 422, 429, 503)
+    failures[503]["description"] += ", or not as far as `Ledger-Position` demands"
+    return failures
+
+
 def shows(model: type[BaseModel]) -> Responses:
     """A GET of one row."""
     ok = {"model": model, "headers": {"ETag": _ETAG}}
     unchanged = {"description": "the caller has this version", "headers": {"ETag": _ETAG}}
     found: Responses = {200: ok, 304: unchanged}
-    return found | _failures(401, 403, 404, 422, 503)
+    return found | _reading_fails()
 
 
 def lists(model: type[BaseModel]) -> Responses:
     """A GET of a list."""
     ok = {"model": list[model], "headers": {"Link": _LINK, "X-Total-Count": _TOTAL}}  # type: ignore[valid-type]
-    return {200: ok} | _failures(401, 403, 404, 422, 503)
+    return {200: ok} | _reading_fails()
 
 
 def creates(model: type[BaseModel]) -> Responses:
     """A POST."""
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION, "Location": _LOCATION}
     return {201: {"model": model, "headers": headers}} | _failures(
-        401, 403, 404, 409, 413, 415, 422, 503
+        401, 403, 404, 408, 409, 413, 415, 422, 429, 503
     )
 
 
@@ -106,20 +113,20 @@ def changes(model: type[BaseModel]) -> Responses:
     """A PUT or a PATCH."""
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION}
     return {200: {"model": model, "headers": headers}} | _failures(
-        401, 403, 404, 409, 412, 413, 415, 422, 503
+        401, 403, 404, 408, 409, 412, 413, 415, 422, 429, 503
     )
 
 
 def deletes() -> Responses:
     """A DELETE."""
     gone: Responses = {204: {"description": "gone", "headers": {"Ledger-Position": _POSITION}}}
-    return gone | _failures(401, 403, 404, 409, 412, 422, 503)
+    return gone | _failures(401, 403, 404, 408, 409, 412, 413, 422, 429, 503)
 
 
 def ends() -> Responses:
     """A POST after which something is over."""
     over: Responses = {204: {"description": "over"}}
-    return over | _failures(401, 403, 404, 409, 413, 415, 422, 503)
+    return over | _failures(401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
 
 
 def proves(
@@ -127,8 +134,14 @@ def proves(
 ) -> Responses:
     """A step of signing in, which may be tried only so often where it is `limited`."""
     tried = (429,) if limited else ()
-    failures = _failures(401, 413, 415, 422, *tried, 503)
+    failures = _failures(401, 408, 413, 415, 422, *tried, 503)
     failures[401]["description"] = "what is shown is wrong, was used or has ended"
+    if limited:
+        failures[429] = {
+            **failures[429],
+            "description": "too many attempts",
+            "headers": {"Retry-After": _RETRY, **RATE_LIMITS},
+        }
     kept = {"Cache-Control": _NO_STORE, **(headers or {})}
     return {200: {"model": model, "headers": kept}} | failures
 

@@ -17,6 +17,7 @@ from application.access import ANYBODY, Permission, reaches_all
 from application.catalogue import permission_for
 from application.ports.signing_in import InvalidToken
 from interfaces.rest.asking import Asking, Service
+from interfaces.rest.places import PLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,12 @@ class Asks:
         service: Service = request.app.state.service
         caller = ANYBODY
         if self.permission is not None or "authorization" in request.headers:
-            caller = await service.callers.of(bearer(request))
+            token = bearer(request)
+            # Counted before they are looked up, which may take a moment.
+            _count(request, service.tokens.bearer(token))
+            caller = await service.callers.of(token)
+        else:
+            _count(request, None)
         _refuse_unknown(request)
         everybody = self.permission is not None and reaches_all(caller, self.permission)
         return Asking(request, service, self.name, caller, everybody=everybody)
@@ -48,6 +54,7 @@ class Visits:
 
     async def __call__(self, request: Request) -> Asking:
         """The request, of somebody who is not known yet."""
+        _count(request, None)
         _refuse_unknown(request)
         return Asking(request, request.app.state.service, self.name, ANYBODY, everybody=False)
 
@@ -74,6 +81,12 @@ def _asked_by(dependant: Dependant) -> Iterator[str]:
         if isinstance(needed.call, Asks | Visits):
             yield needed.call.name
         yield from _asked_by(needed)
+
+
+def _count(request: Request, user_id: int | None) -> None:
+    """Count the request among its caller's."""
+    address = "unknown" if request.client is None else request.client.host
+    request.scope["state"][PLACE].belongs_to(user_id, address)
 
 
 def _refuse_unknown(request: Request) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
@@ -26,6 +27,7 @@ from interfaces.rest import (
     trainings_exercises,
     users,
 )
+from interfaces.rest.connections import Connection, let_many_in
 from interfaces.rest.documented import complete
 from interfaces.rest.middleware import Around
 
@@ -65,3 +67,24 @@ def create_app(club: Club, asyncapi: Callable[[], Mapping[str, Any]] | None = No
     document = complete(app.openapi(), app.routes)
     app.openapi = lambda: document  # type: ignore[method-assign]
     return app
+
+
+def as_served(app: FastAPI, last_requests: int, trusted_proxies: str = "") -> uvicorn.Config:
+    """How uvicorn serves it; from here on, this process may have many connections.
+
+    `last_requests` is for how many seconds requests under way at the end are answered, and
+    `trusted_proxies` whose word for where a request comes from is taken.
+    """
+    let_many_in()
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
+        timeout_graceful_shutdown=last_requests,
+    )

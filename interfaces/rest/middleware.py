@@ -1,10 +1,11 @@
-"""Around every request: an id, a limit to its size, a measure and a line in the log."""
+"""Around every request: an id, its body, a place, a measure and a line in the log."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -14,23 +15,25 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.ports.ledger import Overloaded
-from interfaces.rest.problems import unable
-
-LARGEST_BODY = 1_000_000
-"""Bytes; the largest documented body is a few kilobytes."""
-
-MOST_UNDER_WAY = 1000
-"""Requests that are worked on at a time; the next are refused rather than kept waiting."""
+from interfaces.rest.asking import REQUEST_ID
+from interfaces.rest.bodies import Bodies, Body, CallerGone
+from interfaces.rest.places import MOST_UNDER_WAY, PLACE, Place, Places
+from interfaces.rest.problems import refused_by_http, unable
 
 REQUEST_ID_HEADER = b"x-request-id"
+
+BODILESS = frozenset({"GET", "HEAD"})
+"""Methods that come without a body, unless a header says that there is one."""
+
+BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+
+ALWAYS_ANSWERED = frozenset({"/health/", "/health", "/metrics"})
+"""Paths at which one sees that the club is overloaded, and that cost it next to nothing."""
+
+HUNG_UP = 499
+"""What is noted where nobody waited for an answer."""
+
 logger = structlog.get_logger("http")
-
-
-class BodyTooLarge(HTTPException):
-    """The body is larger than anything that is asked here."""
-
-    def __init__(self) -> None:
-        super().__init__(413, f"A body has at most {LARGEST_BODY} bytes.")
 
 
 class Measures(Protocol):
@@ -48,40 +51,69 @@ class Around:
     ) -> None:
         self._app = app
         self._measures = measures
-        self._most_under_way = most_under_way
-        self._under_way = 0
+        self._places = Places(most_under_way)
+        self._bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if not scope["query_string"].isascii():
-            # Nobody may send this, and not everybody further in can read it.
-            scope["query_string"] = quote(scope["query_string"], safe="%&+=;:/?,@").encode()
-        request_id = _request_id(dict(scope["headers"]).get(REQUEST_ID_HEADER))
-        scope.setdefault("state", {})["request_id"] = request_id
-        answer = _Answer(send, request_id)
+        headers = dict(scope["headers"])
+        method = scope["method"]
+        request_id = _request_id(headers.get(REQUEST_ID_HEADER))
+        place = Place(self._places)
+        answer = _Answer(send, request_id, place, empty=method == "HEAD")
+        scope = _readable(scope)
+        scope.setdefault("state", {}).update({REQUEST_ID: request_id, PLACE: place})
         started = time.perf_counter()
-        self._under_way += 1
         try:
-            await self._handle(scope, _Limited(receive), answer)
+            if method in BODILESS and BODY_HEADERS.isdisjoint(headers):
+                await self._work(scope, receive, answer, place)
+            else:
+                await self._receive(scope, receive, answer, place, headers)
         except Exception:
             logger.exception("fault", request_id=request_id)
             raise
         finally:
-            self._under_way -= 1
-            self._note(scope, answer.status, time.perf_counter() - started, request_id)
+            place.leave()
+            self._note(scope, method, answer.status, time.perf_counter() - started, request_id)
 
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._under_way > self._most_under_way:
-            await unable(Request(scope), Overloaded())(scope, receive, send)
+    async def _receive(
+        self,
+        scope: Scope,
+        receive: Receive,
+        answer: _Answer,
+        place: Place,
+        headers: Mapping[bytes, bytes],
+    ) -> None:
+        """Take the body in, which takes no place, then work on the request."""
+        body = Body(self._bodies, receive)
+        try:
+            await body.arrive(headers)
+        except CallerGone:
+            answer.status = HUNG_UP
+        except HTTPException as no:
+            await refused_by_http(Request(scope), no)(scope, receive, answer)
+        except Overloaded as no:
+            await unable(Request(scope), no)(scope, receive, answer)
         else:
-            await self._app(scope, receive, send)
+            await self._work(scope, body, answer, place)
+        finally:
+            body.let_go()
 
-    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    async def _work(self, scope: Scope, receive: Receive, answer: _Answer, place: Place) -> None:
+        try:
+            place.take(always=scope["path"] in ALWAYS_ANSWERED)
+        except Overloaded as no:
+            await unable(Request(scope), no)(scope, receive, answer)
+        else:
+            await self._app(scope, receive, answer)
+
+    def _note(
+        self, scope: Scope, method: str, status: int, seconds: float, request_id: str
+    ) -> None:
         route = getattr(scope.get("route"), "path", "(none)")
-        method = scope["method"]
         self._measures.requests.labels(method, route, status).inc()
         self._measures.request_seconds.labels(method, route).observe(seconds)
         logger.info(
@@ -95,34 +127,35 @@ class Around:
 
 
 class _Answer:
-    """Sends the answer, with the request's id, and remembers its status."""
+    """Sends the answer, with the request's id, and remembers its status.
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    Once it is known, the request's place is free: whoever reads slowly is not being worked on.
+    """
+
+    def __init__(self, send: Send, request_id: str, place: Place, *, empty: bool) -> None:
         self._send = send
         self._request_id = request_id.encode()
+        self._place = place
+        self._empty = empty
         self.status = 500
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self._place.leave()
             self.status = message["status"]
             message["headers"].append((REQUEST_ID_HEADER, self._request_id))
+        elif self._empty:
+            message = {**message, "body": b""}
         await self._send(message)
 
 
-class _Limited:
-    """Receives a body up to the limit."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._left = LARGEST_BODY
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._left -= len(message.get("body", b""))
-            if self._left < 0:
-                raise BodyTooLarge
-        return message
+def _readable(scope: Scope) -> Scope:
+    """The request in a form that everybody further in can read."""
+    if not scope["query_string"].isascii():
+        # Nobody may send this.
+        scope["query_string"] = quote(scope["query_string"], safe="%&+=;:/?,@").encode()
+    # The same as a GET in all but the body; the server's own scope says that none is sent.
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 def _request_id(given: bytes | None) -> str:

@@ -35,10 +35,16 @@ CHALLENGE = {"WWW-Authenticate": "Bearer"}
 RETRY_AFTER = "1"
 """Seconds after which to try again what could not be taken just now."""
 
+LATER = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
+"""The statuses that say it."""
+
 HTTP_PROBLEMS: Mapping[str, tuple[int, str]] = {
     "invalid-request": (422, "The request does not have the form that is documented."),
     "broken-json": (422, "The body is not JSON."),
     "unsupported-media-type": (415, "A body is sent as JSON, and says so in its Content-Type."),
+    "bad-request": (400, "This is not HTTP, or the request does not say where it ends."),
+    "request-timeout": (408, "The request was not sent in time; the connection is closed."),
+    "request-header-fields-too-large": (431, "The headers are larger than any that are needed."),
     "request-entity-too-large": (413, "The body is larger than anything that is asked here."),
     "method-not-allowed": (
         405,
@@ -88,7 +94,7 @@ def problem(
 ) -> Response:
     """The problem as an answer."""
     body = document(status, code, detail, quote(request.scope["path"]), errors)
-    more = {"Retry-After": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    more = {"Retry-After": RETRY_AFTER} if status in LATER else {}
     return Response(
         orjson.dumps(body),
         status,
@@ -143,7 +149,7 @@ async def _invalid(request: Request, invalid: Exception) -> Response:
     assert isinstance(invalid, RequestValidationError)  # noqa: S101 - registered for it
     if (allowed := _allowed(request)) and request.method not in allowed:
         # `for-report` was taken for a number of a user.
-        return await _http(request, HTTPException(HTTPStatus.METHOD_NOT_ALLOWED))
+        return refused_by_http(request, HTTPException(HTTPStatus.METHOD_NOT_ALLOWED))
     found = invalid.errors()
     if found[0]["type"] == "json_invalid":
         return _broken(request, f"{found[0]['ctx']['error']}, at character {found[0]['loc'][1]}")
@@ -177,20 +183,29 @@ def _summary(errors: list[dict[str, str]]) -> str:
 
 async def _http(request: Request, raised: Exception) -> Response:
     assert isinstance(raised, HTTPException)  # noqa: S101 - registered for it
+    return refused_by_http(request, raised)
+
+
+def refused_by_http(request: Request, raised: HTTPException) -> Response:
+    """The problem of a no that HTTP itself has a number for."""
     if raised.status_code == HTTPStatus.BAD_REQUEST:
         # All that FastAPI says of a body that is not UTF-8, or nested too deeply to be read.
         return _broken(request, str(raised.__cause__ or raised.detail))
     code = CODE_OF.get(raised.status_code) or kebab(HTTPStatus(raised.status_code).phrase)
     headers = dict(raised.headers or {})
     if raised.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(_allowed(request)) or headers["Allow"]
+        headers["Allow"] = ", ".join(_allowed(request))
     return problem(request, raised.status_code, code, raised.detail, headers=headers)
 
 
 def _allowed(request: Request) -> list[str]:
-    """Every method of the path as it is documented; a route knows only its own."""
+    """Every method of the path as it is documented, where a route knows only its own.
+
+    What is not documented is itself a document, or a page to read one in: it is only got.
+    """
     paths = request.app.openapi()["paths"]
-    path = paths.get(request.scope["path"]) or paths.get(request.scope["route"].path, {})
+    route = getattr(request.scope.get("route"), "path", "")
+    path = paths.get(request.scope["path"]) or paths.get(route) or {"get": {}}
     return sorted(method.upper() for method in path)
 
 

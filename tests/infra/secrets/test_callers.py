@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,12 +13,19 @@ from typing import Any
 
 import pytest
 
-from application.access import THE_CLUB, Caller
+from application.access import THE_CLUB, THIS_MACHINE, Caller
 from application.bus import Bus
 from application.command import Command, Context
-from application.ports.signing_in import InvalidToken
+from application.ports.signing_in import InvalidToken, RefreshClaims
 from application.repository import replay
-from application.sessions import EndSession, OpenSession, UnbindTelegram, proof_of
+from application.sessions import (
+    EndSession,
+    OpenSession,
+    SessionEnded,
+    UnbindTelegram,
+    proof_of,
+)
+from application.sign_in import Visit
 from application.users import ChangeUser, DeleteUser, NewUser, RegisterUser, UserChanges
 from domain.aggregate import Event
 from domain.sessions import Ended, Ending, Session
@@ -34,6 +42,7 @@ from tests.servers import RedisServer, private_redis
 from tests.waiting import until
 
 LIFE = 600
+A_VISIT = Visit("scene", THIS_MACHINE)
 
 
 @dataclass(frozen=True)
@@ -236,6 +245,48 @@ async def test_a_look_that_began_before_the_end_of_a_session_does_not_bring_it_b
         await callers.of(token)
 
 
+@pytest.mark.parametrize("what", ["another role", "deleted"])
+async def test_a_look_that_began_before_a_change_is_not_believed_after_it(
+    settings: Settings, what: str
+) -> None:
+    looks: list[asyncio.Future[list[tuple[Any, ...]]]] = []
+    looking = asyncio.Event()
+
+    async def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        looks.append(asyncio.get_running_loop().create_future())
+        looking.set()
+        return await looks[-1]
+
+    tokens = SignedTokens(Keys(settings.home), "club")
+    callers = Callers(tokens, rows, LIFE)
+    token = tokens.access_token(7, 8, LIFE)
+    slow = asyncio.create_task(callers.of(token))
+    await looking.wait()
+    looking.clear()
+    await callers.witness([of_the_user(what)])
+    looks[0].set_result([standing(7, 8)])
+    await slow
+    after = asyncio.create_task(callers.of(token))
+    await asyncio.wait_for(looking.wait(), LIFE)
+    looks[1].set_result([])
+    with pytest.raises(InvalidToken):
+        await after
+
+
+def of_the_user(what: str) -> Event:
+    """That user 7 is given another role, or is deleted."""
+    user = User.register(
+        7, username="ada", email="", password_hash="", role=Role.ADMIN, at=A_MORNING
+    )
+    if what == "deleted":
+        user.delete(A_MORNING)
+    else:
+        user.change_role(Role.USER, "", A_MORNING)
+    *_, event = user.collect_events()
+    assert isinstance(event, Event)
+    return event
+
+
 def standing(user_id: int, session_id: int) -> tuple[Any, ...]:
     """What the ledger answers of a USER."""
     user = User.register(
@@ -281,6 +332,32 @@ async def test_a_new_role_holds_at_once_here_and_within_seconds_elsewhere(
         moment.now += FRESH + 0.001
         for token in tokens:
             assert await role_of(other, token) is role
+
+
+@pytest.mark.parametrize("what", ["another role", "deleted"])
+async def test_no_table_is_needed_for_a_change_to_hold(
+    settings: Settings, redis: RedisServer, moment: SimpleNamespace, what: str
+) -> None:
+    command: Command
+    async with two_clubs(settings, redis, projecting=False) as (here, there, ada):
+        if what == "deleted":
+            command, after = DeleteUser(ada.user_id), None
+        else:
+            command, after = ChangeUser(ada.user_id, as_role(Role.TRAINER)), Role.TRAINER
+        assert await role_of(there, ada.token) is Role.USER
+        await do(here.bus, command)
+        assert await role_of(here, ada.token) is after
+        moment.now += FRESH + 0.001
+        assert await role_of(there, ada.token) is after
+        claims = RefreshClaims(ada.user_id, ada.session_id, 1)
+        refreshed = there.sign_in.refresh(
+            there.tokens.refresh_token(claims, int(time.time()) + LIFE), A_VISIT
+        )
+        if what == "deleted":
+            with pytest.raises(SessionEnded):
+                await refreshed
+        else:
+            assert await role_of(there, (await refreshed).access_token) is after
 
 
 async def test_a_deleted_user_is_let_in_no_more_with_or_without_a_session(

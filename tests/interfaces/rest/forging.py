@@ -109,10 +109,18 @@ def _ago(seconds: int) -> int:
     return int(time.time()) - seconds
 
 
+OF_ANOTHER_CLOCK: dict[str, Callable[[Forge], str]] = {
+    "expired by this clock": lambda f: f.token(f.claims(exp=_ago(5))),
+    "not valid yet by this clock": lambda f: f.token(f.claims(nbf=_ago(-9))),
+    "issued in the future by this clock": lambda f: f.token(f.claims(iat=_ago(-9))),
+    "issued by a clock behind": lambda f: f.token(f.claims(iat=_ago(9), nbf=_ago(9))),
+}
+"""Tokens of machines whose clocks are some seconds away from this one's, which it bears."""
+
 INVALID: dict[str, Callable[[Forge], str]] = {
-    "expired": lambda f: f.token(f.claims(exp=_ago(1))),
-    "not valid yet": lambda f: f.token(f.claims(nbf=_ago(-60))),
-    "issued in the future": lambda f: f.token(f.claims(iat=_ago(-60))),
+    "expired": lambda f: f.token(f.claims(exp=_ago(11))),
+    "not valid yet": lambda f: f.token(f.claims(nbf=_ago(-15))),
+    "issued in the future": lambda f: f.token(f.claims(iat=_ago(-15))),
     "of another key": lambda f: _of_another_key(f, f.key.kid),
     "of another club": lambda f: _of_another_key(f, OTHER_KEY.kid),
     "that brings its key along": _with_its_key_along,

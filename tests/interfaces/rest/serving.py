@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 
 from infra.bootstrap import Club
-from interfaces.rest.main import create_app
+from interfaces.rest.main import as_served, create_app
 
 
 class _Server(uvicorn.Server):
@@ -26,17 +26,7 @@ async def served(club: Club) -> AsyncIterator[str]:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     listening.listen()  # From here on, whoever comes too early waits.
-    config = uvicorn.Config(
-        create_app(club),
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=1,
-    )
+    config = as_served(create_app(club), last_requests=1)
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:

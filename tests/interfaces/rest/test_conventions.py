@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -10,8 +11,10 @@ import pytest
 
 from application.exercises import ChangeExercise
 from domain.values import Role
+from interfaces.rest.places import MOST_OF_ONE, MOST_UNDER_WAY
 from tests.conftest import Rest
 from tests.interfaces.rest.scenes import client_body, furnished, new_exercise, new_membership
+from tests.waiting import until
 
 MEMBERS = {"type", "title", "status", "detail", "instance"}
 
@@ -358,13 +361,47 @@ async def test_a_read_waits_for_the_position_that_it_names(
         assert set(asked) == {17}, path
 
 
-async def test_a_position_that_is_far_away_is_waited_for_only_shortly(
+async def test_a_position_that_is_not_reached_in_time_is_not_answered_as_if_it_were(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.following.read_side.LONGEST_WAIT", 0.05)
+    scene = await furnished(rest)
+    headers = {**scene.admin, "Ledger-Position": "9" * 18}
+    for path in ("/exercises/", f"/users/{scene.user}/", f"/clients/{scene.client}/"):
+        answer = await rest.http.get(path, headers=headers)
+        assert answer.status_code == 503, path
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.json()["type"] == "/problems/position-not-reached"
+        assert "9" * 18 in answer.json()["detail"]
+
+
+async def test_whoever_only_waits_takes_no_place_and_does_not_wait_too_often(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So neither anybody else nor they themselves are kept from anything that is there."""
+    monkeypatch.setattr("infra.following.read_side.LONGEST_WAIT", 5.0)
     _, admin = await rest.user(Role.ADMIN)
+    user_id, other = await rest.user()
     headers = {**admin, "Ledger-Position": "9" * 18}
-    assert (await rest.http.get("/exercises/", headers=headers)).status_code == 200
+    waiting = [
+        asyncio.create_task(rest.http.get("/exercises/", headers=headers))
+        for _ in range(MOST_UNDER_WAY + 5)
+    ]
+
+    async def served_again() -> bool:
+        return (await rest.http.get("/exercises/", headers=admin)).status_code == 200
+
+    await until(served_again, "the burst is only waiting, or refused")
+    assert not all(one.done() for one in waiting), "they go on waiting"
+    assert (await rest.http.get(f"/users/{user_id}/", headers=other)).status_code == 200
+    assert (await add_exercise(rest, admin, "one")).status_code == 201
+    answers = await asyncio.gather(*waiting)
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses.keys() == {429, 503}
+    assert statuses[503] <= MOST_OF_ONE
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.json()["type"] == "/problems/too-many-at-once"
 
 
 async def test_whoever_writes_reads_it_at_once_also_in_a_crowd(rest: Rest) -> None:

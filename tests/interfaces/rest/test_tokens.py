@@ -17,7 +17,7 @@ from domain.sessions import Ended, Session
 from domain.values import Role
 from infra.secrets.callers import FRESH
 from tests.conftest import Rest
-from tests.interfaces.rest.forging import INVALID, Forge
+from tests.interfaces.rest.forging import INVALID, OF_ANOTHER_CLOCK, Forge
 from tests.interfaces.rest.scenes import new_session
 
 OF_NOBODY: dict[str, Callable[[Forge], str]] = {
@@ -52,6 +52,17 @@ async def test_a_token_is_only_good_whole_and_in_time(rest: Rest) -> None:
     assert let_in == []
 
 
+@pytest.mark.parametrize("forged", OF_ANOTHER_CLOCK.values(), ids=OF_ANOTHER_CLOCK.keys())
+async def test_clocks_may_be_some_seconds_apart(rest: Rest, forged: Callable[[Forge], str]) -> None:
+    user_id, _ = await rest.user()
+    bearing = _bearing(forged(Forge.of_access(rest, user_id)))
+    for _ in range(2):  # as it comes for the first time, and as one that was seen before
+        assert (await rest.http.get(f"/users/{user_id}/", headers=bearing)).status_code == 200
+    session = await new_session(rest, user_id)
+    body = {"refresh_token": forged(Forge.of_refresh(rest, user_id, session))}
+    assert (await rest.http.post("/jwt-auth/get-access-token/", json=body)).status_code == 200
+
+
 async def test_a_bad_token_is_refused_even_where_none_is_needed(rest: Rest) -> None:
     body = {"username": "ada", "email": "ada@example.com", "password": "long enough"}
     answer = await rest.http.post("/users/", json=body, headers=_bearing("garbage"))
@@ -82,8 +93,11 @@ async def test_a_token_seen_before_ends_in_time_too(
     user_id, signed_in = await rest.user()
     path = f"/users/{user_id}/"
     assert (await rest.http.get(path, headers=signed_in)).status_code == 200
-    later = time.time() + 600
-    monkeypatch.setattr("infra.secrets.tokens.time", SimpleNamespace(time=lambda: later))
+    ends_at = int(time.time()) + 600
+    clock = SimpleNamespace(time=lambda: ends_at + 8)
+    monkeypatch.setattr("infra.secrets.tokens.time", clock)
+    assert (await rest.http.get(path, headers=signed_in)).status_code == 200
+    clock.time = lambda: ends_at + 11
     assert refused(await rest.http.get(path, headers=signed_in))
 
 

@@ -1,0 +1,12 @@
+"""How far the clocks of two machines of the club may be apart."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+APART = timedelta(seconds=10)
+"""What one machine signed holds for another whose clock differs by so much, and not by more.
+
+Clocks that are kept right differ by milliseconds; ten seconds are for those that are not, or only
+now and then, and add little to the fifteen minutes of an access token.
+"""
