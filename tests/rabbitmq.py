@@ -45,7 +45,7 @@ class RabbitMQServer(LocalRabbitMQ):
         if what == "memory":
             self.control("set_vm_memory_high_watermark", "0.00001")
         else:
-            self.control("set_disk_free_limit", "1000TB")
+            self.control("set_disk_free_limit", "100000GB")
 
     def have_enough(self) -> None:
         """Let it take messages again."""
