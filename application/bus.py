@@ -9,13 +9,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from application.command import Cascade, Command, Context
 from application.handlers import HANDLERS
 from application.policies import consequences
 from application.ports.ledger import (
+    REFUSAL,
     AlreadyDone,
     Append,
     Receipt,
@@ -72,8 +73,8 @@ class Outcome:
     @classmethod
     def replayed(cls, recorded: Mapping[str, Any]) -> Self:
         """The outcome that a receipt kept; raises the refusal, where it was one."""
-        if "refusal" in recorded:
-            raise _refusal_again(recorded["refusal"])
+        if REFUSAL in recorded:
+            raise _refusal_again(recorded[REFUSAL])
         return cls(recorded["body"], recorded["version"], 0)
 
 
@@ -101,9 +102,11 @@ class Bus:
         self._in_flight.add(context.key)
         try:
             receipt = await self._services.ledger.receipt(context.key)
-            if receipt is not None:
-                return _again(receipt, command)
-            return await self._decide(command, context)
+            if receipt is None:
+                return await self._decide(command, context)
+            if context.replayed and receipt.refused and _is_of(receipt, command):
+                return await self.execute(command, _replayed(context, context.key))
+            return _again(receipt, command)
         finally:
             self._in_flight.discard(context.key)
 
@@ -189,7 +192,7 @@ class Bus:
         recordings = work.recordings if refusal is None else []
         receipt = None
         if context.key is not None and (refusal is None or context.keep_refusals):
-            kept = outcome.recorded() if refusal is None else {"refusal": _recorded(refusal)}
+            kept = outcome.recorded() if refusal is None else {REFUSAL: _recorded(refusal)}
             receipt = Receipt(context.key, command.fingerprint(), kept)
         if recordings or receipt is not None:
             submission = Submission(
@@ -233,10 +236,24 @@ class Bus:
         return _again(receipt, command)
 
 
+def _replayed(context: Context, key: ReceiptKey) -> Context:
+    """In what a refused command is decided anew.
+
+    Its refusal is what became of its own key; under the other one it happens once, too, however
+    often it is replayed. A refusal is not kept there.
+    """
+    anew = ReceiptKey(f"{key.source} replayed", key.key)
+    return replace(context, key=anew, keep_refusals=False, replayed=False)
+
+
 def _again(receipt: Receipt, command: Command) -> Outcome:
-    if receipt.fingerprint != command.fingerprint():
+    if not _is_of(receipt, command):
         raise KeyReused
     return Outcome.replayed(receipt.outcome)
+
+
+def _is_of(receipt: Receipt, command: Command) -> bool:
+    return receipt.fingerprint == command.fingerprint()
 
 
 def _recorded(refusal: Refusal) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Context:
     """Whether the answer waits until the read tables show what was done."""
     keep_refusals: bool = True
     """Whether a refusal is what became of the key; if not, it may be asked for again."""
+    replayed: bool = False
+    """Whether a person sends it again, and wants it decided anew where it was refused."""
 
 
 class Command:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
+
+import structlog
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +41,25 @@ class Working(Protocol):
     @property
     def standstill(self) -> Standstill | None:
         """Why it does not; None where it does."""
+
+
+class Told:
+    """A part that says why it does not go on; since when is noted here, and what changes logged."""
+
+    def __init__(self, name: str, why: Callable[[], str | None]) -> None:
+        self.name = name
+        self._why = why
+        self._told: Standstill | None = None
+
+    @property
+    def standstill(self) -> Standstill | None:
+        """Why it does not, since it was first seen not to; None where it does."""
+        why, before = self._why(), self._told
+        if why is None:
+            if before is not None:
+                logger.info("part.goes-on", part=self.name)
+            self._told = None
+        elif before is None or before.reason != why:
+            logger.warning("part.stands-still", part=self.name, reason=why)
+            self._told = Standstill(why) if before is None else replace(before, reason=why)
+        return self._told

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
 
@@ -9,7 +12,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from infra.servers.local_servers import LocalRabbitMQ
+from infra.servers.local_servers import LocalRabbitMQ, program
 from infra.settings import Settings
 from interfaces.amqp.topology import (
     DELAYS,
@@ -22,9 +25,45 @@ from interfaces.amqp.topology import (
 from tests.servers import RABBITMQ, private
 
 
-def private_rabbitmq() -> AbstractContextManager[LocalRabbitMQ]:
+class RabbitMQServer(LocalRabbitMQ):
+    """A RabbitMQ of the tests' own, which can be short of memory, or freeze."""
+
+    def control(self, *words: str) -> None:
+        """Have its own command line do something."""
+        environment = {
+            **os.environ,
+            "HOME": str(self.home),
+            "RABBITMQ_NODENAME": "club@localhost",
+            "ERL_EPMD_PORT": str(self._names.port),
+        }
+        command = [program("rabbitmqctl", "rabbitmq-server"), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def run_short(self, what: str = "memory") -> None:
+        """Let it take no more messages, as it has not enough memory, or disk."""
+        if what == "memory":
+            self.control("set_vm_memory_high_watermark", "0.00001")
+        else:
+            self.control("set_disk_free_limit", "100000GB")
+
+    def have_enough(self) -> None:
+        """Let it take messages again."""
+        self.control("set_vm_memory_high_watermark", "0.6")
+        self.control("set_disk_free_limit", "1MB")
+
+    def freeze(self) -> None:
+        """Let it keep its connections, and answer nothing."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it answer again."""
+        self.signal(signal.SIGCONT)
+
+
+def private_rabbitmq() -> AbstractContextManager[RabbitMQServer]:
     """A RabbitMQ of one's own, which may be stopped and started; stopped at the end."""
-    return private(LocalRabbitMQ, *RABBITMQ)
+    return private(RabbitMQServer, *RABBITMQ)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,10 @@ class Recording(NamedTuple):
     """The id of that command, or of the event that a policy answered with the command."""
 
 
+REFUSAL = "refusal"
+"""Where in an outcome a no is."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiptKey:
     """What makes a command the same command again, over any channel."""
@@ -35,6 +39,11 @@ class Receipt:
     key: ReceiptKey
     fingerprint: bytes
     outcome: Mapping[str, Any]
+
+    @property
+    def refused(self) -> bool:
+        """Whether the club said no."""
+        return REFUSAL in self.outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,16 @@ Of several relays one has a turn at a time, under a lock that ends with the tran
 out in order, at least once. What was published and not written down when something broke is
 published again. At an event that it cannot read a relay stands still and leaves the turn to
 others, of which one may be of a newer release.
+
+A turn is short. What is not confirmed within it stays published: the relay gives the turn back,
+waits outside of any transaction, and in a later turn writes down what was confirmed meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -19,12 +24,18 @@ from infra.following.follower import Follower
 from infra.ledger import feed
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, number_in
+from infra.standstill import Standstill
 
 RELAY = "club.events"
 """The name of the relay that there is: the exchange that it publishes to."""
 
 BATCH = 500
 """Events that are published before their confirmation is waited for."""
+
+LONGEST_TURN = 5.0
+"""Seconds for which a turn waits for confirmations; Postgres ends an idle one after eight."""
+
+UNCONFIRMED = "what was published is not confirmed"
 
 Connection = psycopg.AsyncConnection[Any]
 logger = structlog.get_logger(__name__)
@@ -52,10 +63,14 @@ class Relay:
         self.follower = Follower("relay", postgres, self.step, passes_on=passes_on)
         self._name = name
         self._publish = publish
+        self._sent: _Sent | None = None
 
     async def run(self) -> None:
         """Publish until cancelled; raises what publishing raises."""
-        await self.follower.run()
+        try:
+            await self.follower.run()
+        finally:
+            await self._forget()
 
     async def step(self, connection: Connection) -> bool:
         """Publish the next batch; whether there was one. Another relay may have its turn."""
@@ -63,12 +78,37 @@ class Relay:
         if position is None:
             await connection.rollback()
             return False
+        sent = await self._send(connection, position)
+        if sent is None:
+            await connection.commit()
+            return False
+        if not (await asyncio.wait({sent.confirmed}, timeout=LONGEST_TURN))[0]:
+            await connection.rollback()
+            self.follower.stands(Standstill(UNCONFIRMED))
+            await asyncio.wait({sent.confirmed})
+            return True
+        sent.confirmed.result()
+        await connection.execute(_ADVANCE, [sent.upto, self._name])
+        await connection.commit()
+        return True
+
+    async def _send(self, connection: Connection, position: int) -> _Sent | None:
+        """What is on its way from this position; None where there is nothing to send."""
+        if self._sent is not None and self._sent.after == position and not self._sent.failed:
+            return self._sent
+        await self._forget()
         batch = await feed.after(connection, position, BATCH)
         if batch.events:
-            await self._publish(batch.events)
-            await connection.execute(_ADVANCE, [batch.position, self._name])
-        await connection.commit()
-        return bool(batch.events)
+            confirmed = asyncio.ensure_future(self._publish(batch.events))
+            self._sent = _Sent(position, batch.position, confirmed)
+        return self._sent
+
+    async def _forget(self) -> None:
+        """Wait no more for what is on its way."""
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            sent.confirmed.cancel()
+            await asyncio.gather(sent.confirmed, return_exceptions=True)
 
     async def _take_turn(self, connection: Connection) -> int | None:
         """Up to where it is confirmed; None while another relay has its turn."""
@@ -93,6 +133,21 @@ class Relay:
         logger.warning("relay.ahead-of-the-ledger", relay=self._name, position=position, head=head)
         await connection.execute(_ADVANCE, [head, self._name])
         return head
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A batch on its way: what came after one position, up to another."""
+
+    after: int
+    upto: int
+    confirmed: asyncio.Future[None]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it will never be confirmed."""
+        done = self.confirmed.done()
+        return done and (self.confirmed.cancelled() or self.confirmed.exception() is not None)
 
 
 async def lag(postgres: Postgres, name: str) -> int | None:

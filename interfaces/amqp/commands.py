@@ -29,6 +29,7 @@ from application.ports.signing_in import Callers, InvalidToken, StoreUnavailable
 from domain.refusals import Busy, Refusal
 from interfaces import problems
 from interfaces.amqp.cloudevents import CloudEvent, Unusable, read, said
+from interfaces.amqp.envelope import REPLAYED
 from interfaces.amqp.intake import LARGEST_BODY, LONGEST_DETAIL, Later, Unavailable
 from interfaces.amqp.replies import NobodyWaits, Replies, ReplyRefused
 
@@ -79,7 +80,7 @@ class CommandsIn:
             outcome = await self._do(entry, asked, message)
             body = await self._body(entry, outcome)
         except (LedgerUnavailable, Overloaded, StoreUnavailable) as away:
-            raise Unavailable(type(away).__name__) from away
+            raise Unavailable.of(away) from away
         except (Busy, StillInFlight, UnreadableHistory) as taken:
             raise Later(type(taken).__name__) from taken
         except Unusable as unusable:
@@ -101,9 +102,8 @@ class CommandsIn:
         self, entry: AskableCommand, asked: CommandMessage, message: AbstractIncomingMessage
     ) -> Outcome:
         caller = await self._caller(message, entry)
-        answered = bool(message.reply_to)
         return await self._service.bus.execute(
-            _command(entry, asked), _context(asked, caller, answered=answered)
+            _command(entry, asked), _context(asked, caller, message)
         )
 
     async def _caller(self, message: AbstractIncomingMessage, entry: AskableCommand) -> Caller:
@@ -209,7 +209,7 @@ def _errors(unusable: Unusable) -> list[dict[str, str]] | None:
     ]
 
 
-def _context(asked: CommandMessage, caller: Caller, *, answered: bool) -> Context:
+def _context(asked: CommandMessage, caller: Caller, message: AbstractIncomingMessage) -> Context:
     version = asked.expectedversion
     return Context(
         caller,
@@ -217,6 +217,7 @@ def _context(asked: CommandMessage, caller: Caller, *, answered: bool) -> Contex
         versions=None if version is None else frozenset({version}),
         key=ReceiptKey(f"rest:{caller.actor}", f"{asked.source} {asked.id}"),
         origin=Origin("amqp"),
-        # A refusal that nobody was told is parked; whoever replays it wants it decided anew.
-        keep_refusals=answered,
+        # A refusal that nobody is told is parked, and no answer yet.
+        keep_refusals=bool(message.reply_to),
+        replayed=REPLAYED in message.headers,
     )

@@ -14,19 +14,21 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain, repeat
+from typing import Any, Self
 
 import structlog
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.exceptions import DeliveryError, PublishError
 
 from domain.aggregate import time_text
 from interfaces.amqp.cloudevents import Unusable
-from interfaces.amqp.connections import LOST
+from interfaces.amqp.connections import LOST, Ended
 from interfaces.amqp.envelope import (
     ATTEMPT,
     DETAIL,
@@ -54,6 +56,9 @@ LONGEST_DETAIL = 1000
 PAUSES = (0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts while what every message needs is away; the last again and again."""
 
+STUCK = 30.0
+"""Seconds after which one attempt at a message should have come to something."""
+
 LONGEST_IN_HAND = 600.0
 """Seconds for which a message waits in hand; RabbitMQ takes it back after half an hour."""
 
@@ -72,6 +77,11 @@ logger = structlog.get_logger("amqp")
 class Unavailable(Exception):
     """What every message needs is away, or has too much to do."""
 
+    @classmethod
+    def of(cls, away: Exception) -> Self:
+        """The sentence that this kind of fault is, without what the one at hand may name."""
+        return cls((type(away).__doc__ or "").partition("\n")[0])
+
 
 class Later(Exception):
     """This message cannot be handled just now; others can."""
@@ -79,6 +89,9 @@ class Later(Exception):
 
 Handler = Callable[[AbstractIncomingMessage], Awaitable[None]]
 """Handles one message; raises Unavailable, Later or Unusable."""
+
+Publish = Callable[[Message, str], Awaitable[None]]
+"""Puts a message in a queue, and returns when RabbitMQ has it; raises one of LOST."""
 
 
 @dataclass(slots=True)
@@ -88,13 +101,28 @@ class Intake:
     queue: str
     handle: Handler
     prefetch: int = PREFETCH
+    _consumes: bool = False
+    _tried: dict[int | None, float] = field(default_factory=dict)
+    """Since when each message is being tried, by its tag."""
+    _waits_for: str | None = None
     _done: int = 0
     _waiting: int = 0
 
-    async def run(self, channel: AbstractChannel, closing: asyncio.Event) -> None:
+    @property
+    def why(self) -> str | None:
+        """Why it does not go on; None where it does."""
+        if not self._consumes:
+            return f"nothing is taken from {self.queue} yet"
+        oldest = min(self._tried.values(), default=None)
+        if oldest is not None and time.monotonic() - oldest > STUCK:
+            return f"a message of {self.queue} has been in hand for {STUCK:.0f} seconds"
+        return self._waits_for
+
+    async def run(self, channel: AbstractChannel, publish: Publish, closing: asyncio.Event) -> None:
         """Take messages until `closing`; then finish what is in hand, or give it back.
 
-        Raises ConnectionError where the channel or the queue is gone before that.
+        Nothing is published over the channel, so RabbitMQ goes on reading what comes over it.
+        Raises Ended where the channel or the queue is gone before that.
         """
         bear_the_unreadable()
         await channel.set_qos(prefetch_count=self.prefetch)
@@ -105,26 +133,27 @@ class Intake:
             async def take(message: AbstractIncomingMessage) -> None:
                 if ending.is_set():
                     return  # it goes back with the channel
-                task = asyncio.create_task(self._settle(message, channel, ending))
+                hand = Hand(message, channel, publish, ending)
+                task = asyncio.create_task(self._settle(hand))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
 
             gone = await _end_of(channel)
             tag = await queue.consume(take)
+            self._consumes = True
             await _first_of(closing, gone)
             if not closing.is_set():
-                raise ConnectionError(f"{self.queue} cannot be consumed any more")
+                raise Ended(f"{self.queue} cannot be consumed any more")
             with suppress(*LOST):
                 async with asyncio.timeout(LAST_WORDS):
                     await queue.cancel(tag)
                     ending.set()
                     await _all_done(tasks)
 
-    async def _settle(
-        self, message: AbstractIncomingMessage, channel: AbstractChannel, ending: asyncio.Event
-    ) -> None:
+    async def _settle(self, hand: Hand) -> None:
+        message = hand.message
         try:
-            if await self._finds_its_end(message, channel, ending):
+            if await self._finds_its_end(hand):
                 await message.ack()
             else:
                 await message.nack()
@@ -132,68 +161,115 @@ class Intake:
             logger.warning("amqp.not-settled", queue=self.queue, reason=str(lost))
             # With the channel, all that is not acknowledged goes back, to be delivered again.
             with suppress(*LOST):
-                await channel.close()
+                await hand.channel.close()
         except Exception:  # nothing may stay in hand for ever
             logger.exception("amqp.fault", queue=self.queue)
             await message.nack()
 
-    async def _finds_its_end(
-        self, message: AbstractIncomingMessage, channel: AbstractChannel, ending: asyncio.Event
-    ) -> bool:
+    async def _finds_its_end(self, hand: Hand) -> bool:
         """Once it is done, or durable elsewhere; False where it has to be given back."""
+        message = hand.message
         try:
             if deliveries(message) > MOST_DELIVERIES:
                 raise Unusable("given-back", f"It was given back {deliveries(message)} times.")
             if len(message.body) > LARGEST_BODY:
                 raise Unusable("too-large", f"A message has at most {LARGEST_BODY} bytes.")
-            return await self._is_done(message, ending)
+            return await self._is_done(hand)
         except Later as later:
-            await self._try_later(message, channel, str(later) or type(later).__name__)
+            return await self._try_later(hand, str(later) or type(later).__name__)
         except Unusable as fault:
-            await park(message, channel, self.queue, fault.reason, fault.detail)
+            return await self._park(hand, fault.reason, fault.detail)
         except Exception as fault:  # noqa: BLE001 - whatever it is, the message must not be lost
-            await self._after_fault(message, channel, fault)
-        return True
+            return await self._after_fault(hand, fault)
 
-    async def _is_done(self, message: AbstractIncomingMessage, ending: asyncio.Event) -> bool:
+    async def _is_done(self, hand: Hand) -> bool:
         deadline = time.monotonic() + LONGEST_IN_HAND
         pauses = chain(PAUSES, repeat(PAUSES[-1]))
-        while not ending.is_set():
+        while not hand.ending.is_set():
             others_done = self._done
             try:
-                await self.handle(message)
+                await self._try(hand.message)
             except Unavailable as away:
                 if self._done > others_done or time.monotonic() > deadline:
                     raise Later(str(away)) from away
-                await self._wait(next(pauses), ending, str(away))
+                await self._wait(next(pauses), hand.ending, str(away))
             else:
                 self._done += 1
                 return True
         return False
 
+    async def _try(self, message: AbstractIncomingMessage) -> None:
+        tag = message.delivery_tag
+        self._tried[tag] = time.monotonic()
+        try:
+            await self.handle(message)
+        except Unavailable:
+            raise
+        except Exception:
+            self._waits_for = None  # whatever it is, what every message needs is there
+            raise
+        else:
+            self._waits_for = None
+        finally:
+            del self._tried[tag]
+
     async def _wait(self, seconds: float, ending: asyncio.Event, why: str) -> None:
         if not self._waiting:
             logger.warning("amqp.waiting", queue=self.queue, reason=why)
+        self._waits_for = why
         self._waiting += 1
         await is_set_within(seconds, ending)
         self._waiting -= 1
 
-    async def _try_later(
-        self, message: AbstractIncomingMessage, channel: AbstractChannel, why: str
-    ) -> None:
-        attempt = attempts(message) + 1
+    async def _try_later(self, hand: Hand, why: str) -> bool:
+        attempt = attempts(hand.message) + 1
         logger.warning("amqp.later", queue=self.queue, attempt=attempt, reason=why)
-        again = copy_of(message, {**carried_on(message.headers), ATTEMPT: attempt})
-        await _publish(channel, again, retry_queue(self.queue, attempt))
+        headers = {**carried_on(hand.message.headers), ATTEMPT: attempt}
+        return await self._is_in(retry_queue(self.queue, attempt), hand, headers)
 
-    async def _after_fault(
-        self, message: AbstractIncomingMessage, channel: AbstractChannel, fault: Exception
-    ) -> None:
+    async def _after_fault(self, hand: Hand, fault: Exception) -> bool:
         logger.error("amqp.fault", queue=self.queue, exc_info=fault)
-        if attempts(message) < MOST_FAULTS:
-            await self._try_later(message, channel, repr(fault))
-        else:
-            await park(message, channel, self.queue, "fault", "Something went wrong here.")
+        if attempts(hand.message) < MOST_FAULTS:
+            return await self._try_later(hand, repr(fault))
+        return await self._park(hand, "fault", "Something went wrong here.")
+
+    async def _park(self, hand: Hand, reason: str, detail: str) -> bool:
+        """Keep the message, as it is, where a person can look at it."""
+        logger.warning("amqp.parked", queue=self.queue, reason=reason, detail=detail)
+        headers = {
+            **carried_on(hand.message.headers),
+            REASON: reason,
+            DETAIL: detail[:LONGEST_DETAIL],
+            ORIGIN: self.queue,
+            PARKED_AT: time_text(datetime.now(UTC)),
+            PARKED_ID: secrets.token_hex(4),
+        }
+        return await self._is_in(PARKING_QUEUE, hand, headers)
+
+    async def _is_in(self, queue: str, hand: Hand, headers: Mapping[str, Any]) -> bool:
+        """Once another queue has a copy, however long that is full; False when all is ending."""
+        pauses = chain(PAUSES, repeat(PAUSES[-1]))
+        while not hand.ending.is_set():
+            try:
+                await hand.publish(copy_of(hand.message, headers), queue)
+            except PublishError:
+                raise  # there is no such queue any more: it is declared on the next connection
+            except DeliveryError:
+                await self._wait(next(pauses), hand.ending, f"{queue} takes no messages")
+            else:
+                self._waits_for = None
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """A message in hand, and what it takes to be rid of it."""
+
+    message: AbstractIncomingMessage
+    channel: AbstractChannel
+    publish: Publish
+    ending: asyncio.Event
 
 
 @asynccontextmanager
@@ -241,28 +317,3 @@ async def is_set_within(seconds: float, event: asyncio.Event) -> bool:
         async with asyncio.timeout(seconds):
             await event.wait()
     return event.is_set()
-
-
-async def park(
-    message: AbstractIncomingMessage,
-    channel: AbstractChannel,
-    queue: str,
-    reason: str,
-    detail: str,
-) -> None:
-    """Keep the message, as it is, where a person can look at it."""
-    logger.warning("amqp.parked", queue=queue, reason=reason, detail=detail)
-    headers = {
-        **carried_on(message.headers),
-        REASON: reason,
-        DETAIL: detail[:LONGEST_DETAIL],
-        ORIGIN: queue,
-        PARKED_AT: time_text(datetime.now(UTC)),
-        PARKED_ID: secrets.token_hex(4),
-    }
-    await _publish(channel, copy_of(message, headers), PARKING_QUEUE)
-
-
-async def _publish(channel: AbstractChannel, message: Message, queue: str) -> None:
-    """Put it in a queue, and wait until RabbitMQ has it."""
-    await channel.default_exchange.publish(message, routing_key=queue, mandatory=True)

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import partial
-
-import psycopg
-import structlog
-from aio_pika.abc import AbstractConnection
 
 from domain.values import PaymentStatus
 from infra.bootstrap import Club
-from infra.following.follower import listen
+from infra.following.follower import Follower, listen
 from infra.following.relaying import Relay
+from infra.rabbitmq import COMMANDS_PART, PAYMENTS_PART, RELAY_PART
 from infra.secrets.signatures import sign
+from infra.standstill import Told
 from interfaces.amqp.commands import CommandsIn
 from interfaces.amqp.connections import LOST, confirming_channel, connected
-from interfaces.amqp.intake import Intake, is_set_within
+from interfaces.amqp.intake import LAST_WORDS, Handler, Intake
+from interfaces.amqp.outlet import open_outlet
 from interfaces.amqp.parking import Parked, Parking, Which, open_parking
+from interfaces.amqp.part import Part
 from interfaces.amqp.payments import PaymentsIn
 from interfaces.amqp.relay import publish
 from interfaces.amqp.replies import open_replies
 from interfaces.amqp.simulation import send
-from interfaces.amqp.topology import COMMANDS_QUEUE, PAYMENTS_QUEUE, declare, declare_events
+from interfaces.amqp.topology import COMMANDS_QUEUE, PAYMENTS_QUEUE, declare_events, declare_intake
 
 __all__ = [
     "Parked",
@@ -36,60 +37,81 @@ __all__ = [
     "simulate_payment",
 ]
 
-RETRY = 1.0
-"""Seconds between attempts to reach RabbitMQ."""
+LONGEST_END = LAST_WORDS + 5.0
+"""Seconds for all that a consumer has to close."""
 
 # While RabbitMQ is away, that is no error, and our own warnings say it without tracebacks.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
-
-logger = structlog.get_logger("amqp")
 
 
 async def run_consumers(club: Club, closing: asyncio.Event) -> None:
     """Take commands and the news of payments until `closing`, then finish what is in hand."""
     payments = PaymentsIn(club.bus, club.signatures)
 
-    async def consume(connection: AbstractConnection) -> None:
-        commands_channel = await confirming_channel(connection)
-        payments_channel = await confirming_channel(connection)
-        await declare(commands_channel)
-        async with open_replies(_url(club)) as replies, asyncio.TaskGroup() as tasks:
-            commands = CommandsIn(club, replies)
-            tasks.create_task(
-                Intake(COMMANDS_QUEUE, commands.handle).run(commands_channel, closing)
-            )
-            tasks.create_task(
-                Intake(PAYMENTS_QUEUE, payments.handle).run(payments_channel, closing)
-            )
+    async def take_commands(part: Part) -> None:
+        async with open_replies(_url(club)) as replies:
+            await consume(part, COMMANDS_QUEUE, CommandsIn(club, replies).handle)
 
-    await _stay_connected(club, consume, "consumers", closing)
+    async def take_payments(part: Part) -> None:
+        await consume(part, PAYMENTS_QUEUE, payments.handle)
+
+    async def consume(part: Part, queue: str, handle: Handler) -> None:
+        url = _url(club)
+        async with open_outlet(url) as outlet, connected(url) as connection:
+            channel = await confirming_channel(connection)
+            await declare_intake(channel, queue)
+            intake = Intake(queue, handle)
+            part.works(outlet, intake)
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(outlet.watch())
+                await intake.run(channel, outlet.publish, closing)
+                watching.cancel()
+
+    commands = Part(COMMANDS_PART, take_commands, LONGEST_END)
+    news = Part(PAYMENTS_PART, take_payments, LONGEST_END)
+    async with _reported(club, commands, news), asyncio.TaskGroup() as tasks:
+        tasks.create_task(commands.run(closing))
+        tasks.create_task(news.run(closing))
 
 
 async def run_relay(club: Club, closing: asyncio.Event) -> None:
     """Publish the club's events until `closing`."""
 
-    async def follow(connection: AbstractConnection) -> None:
-        exchange = await declare_events(await confirming_channel(connection))
-        relay = Relay(
-            club.postgres, partial(publish, exchange, club.settings.issuer), passes_on=LOST
-        )
-        async with club.parts.reporting(relay.follower), asyncio.TaskGroup() as tasks:
-            tasks.create_task(listen(club.postgres, lambda _: relay.follower.wake()))
-            await relay.run()
+    async def follow(part: Part) -> None:
+        async with open_outlet(_url(club)) as outlet:
+            exchange = await declare_events(outlet.channel)
+            relay = Relay(
+                club.postgres,
+                partial(publish, outlet, exchange, club.settings.issuer),
+                passes_on=LOST,
+            )
+            part.works(outlet, Following(relay.follower))
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(outlet.watch())
+                tasks.create_task(listen(club.postgres, lambda _: relay.follower.wake()))
+                await relay.run()
 
-    async def until_asked(connection: AbstractConnection) -> None:
-        working = asyncio.create_task(follow(connection))
-        asked = asyncio.create_task(closing.wait())
-        try:
-            await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            asked.cancel()
-            working.cancel()
-            await asyncio.wait({working})
-        if not working.cancelled():
-            working.result()
+    part = Part(RELAY_PART, follow)
+    async with _reported(club, part):
+        await part.run(closing)
 
-    await _stay_connected(club, until_asked, "relay", closing)
+
+@dataclass(frozen=True)
+class Following:
+    """The relay, as far as it depends on the ledger and on confirmations."""
+
+    follower: Follower
+
+    @property
+    def why(self) -> str | None:
+        """Why it does not go on; None where it does."""
+        standstill = self.follower.standstill
+        return None if standstill is None else standstill.sentence
+
+
+def _reported(club: Club, *parts: Part) -> AbstractAsyncContextManager[None]:
+    """Have everybody told how these parts are."""
+    return club.parts.reporting(*(Told(part.name, partial(getattr, part, "why")) for part in parts))
 
 
 async def simulate_payment(
@@ -100,23 +122,6 @@ async def simulate_payment(
     async with connected(_url(club)) as connection:
         channel = await confirming_channel(connection)
         return await send(channel, provider, partial(sign, secret), payment_id, status, times)
-
-
-async def _stay_connected(
-    club: Club,
-    work: Callable[[AbstractConnection], Awaitable[None]],
-    name: str,
-    closing: asyncio.Event,
-) -> None:
-    """Do the work on a connection, and again on the next whenever one is lost."""
-    while not closing.is_set():
-        try:
-            async with connected(_url(club)) as connection:
-                logger.info("amqp.connected", part=name)
-                await work(connection)
-        except* (*LOST, psycopg.Error) as lost:
-            logger.warning("amqp.lost", part=name, reason=str(lost.exceptions[0]))
-        await is_set_within(RETRY, closing)
 
 
 def _url(club: Club) -> str:

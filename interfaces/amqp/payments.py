@@ -40,7 +40,7 @@ class PaymentsIn:
         except Unsigned as no:
             raise Unusable(type(no).__name__.lower(), type(no).__doc__ or "") from no
         except LedgerUnavailable as away:
-            raise Unavailable(type(away).__name__) from away
+            raise Unavailable.of(away) from away
         except UnreadableHistory as unreadable:
             raise Later(type(unreadable).__name__) from unreadable
         news = read(ReportedPayment, message.body)
@@ -62,7 +62,7 @@ class PaymentsIn:
         try:
             await self._bus.execute(ReportPayment(news.data, news.time), context)
         except (LedgerUnavailable, Overloaded) as away:
-            raise Unavailable(type(away).__name__) from away
+            raise Unavailable.of(away) from away
         except (Busy, StillInFlight, UnreadableHistory) as taken:
             raise Later(type(taken).__name__) from taken
         except Refusal as refusal:

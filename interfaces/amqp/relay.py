@@ -11,10 +11,14 @@ from aio_pika.abc import AbstractExchange
 from domain.recorded import Recorded
 from interfaces.amqp.cloudevents import MEDIA_TYPE
 from interfaces.amqp.outgoing import cloud_event
+from interfaces.amqp.outlet import Outlet
 
 
-async def publish(exchange: AbstractExchange, source: str, events: Sequence[Recorded]) -> None:
+async def publish(
+    outlet: Outlet, exchange: AbstractExchange, source: str, events: Sequence[Recorded]
+) -> None:
     """Publish in order, and wait until RabbitMQ has confirmed them all."""
+    await outlet.takes_messages()
     await asyncio.gather(
         *(
             exchange.publish(_message(recorded, source), recorded.event.TOPIC, mandatory=False)

@@ -15,7 +15,7 @@ from domain.aggregate import time_text
 from domain.values import PaymentStatus
 from interfaces.amqp.cloudevents import MEDIA_TYPE
 from interfaces.amqp.payments import TYPE
-from interfaces.amqp.topology import PAYMENTS_EXCHANGE, declare
+from interfaces.amqp.topology import PAYMENTS_EXCHANGE, PAYMENTS_QUEUE, declare_intake
 
 
 async def send(
@@ -30,7 +30,7 @@ async def send(
 
     `signature` signs an id, a time in seconds since 1970 and a body.
     """
-    await declare(channel)
+    await declare_intake(channel, PAYMENTS_QUEUE)
     message_id = f"msg_{uuid.uuid4().hex}"
     body = orjson.dumps(
         {

@@ -133,6 +133,34 @@ async def test_a_refusal_without_a_key_is_decided_anew(scene: Scene) -> None:
     await scene.do(RegisterUser(new_user("ada", email="other@example.com")))
 
 
+async def test_a_refused_command_that_a_person_replays_is_decided_anew_and_happens_once(
+    scene: Scene,
+) -> None:
+    await scene.do(RegisterUser(new_user("ada")))
+    command = RegisterUser(new_user("ada", email="other@example.com"))
+    replayed = replace(asked("k"), replayed=True)
+    for context in (asked("k"), replayed, replayed):
+        with pytest.raises(UsernameTaken):
+            await scene.bus.execute(command, context)
+    await scene.do(ChangeUser(1, user_changes(username="lovelace")))
+    first = await scene.bus.execute(command, replayed)
+    assert await scene.bus.execute(command, replayed) == replace(first, position=0)
+    with pytest.raises(UsernameTaken):
+        await scene.bus.execute(command, asked("k"))
+
+
+async def test_a_replay_changes_nothing_about_what_was_accepted_nor_about_another_request(
+    scene: Scene,
+) -> None:
+    replayed = replace(asked("k"), replayed=True)
+    first = await scene.bus.execute(VIP, asked("k"))
+    assert await scene.bus.execute(VIP, replayed) == replace(first, position=0)
+    with pytest.raises(NotFound):
+        await scene.bus.execute(DeleteClient(9), asked("no"))
+    with pytest.raises(KeyReused):
+        await scene.bus.execute(VIP, replace(asked("no"), replayed=True))
+
+
 async def test_two_at_once_of_one_key_in_one_process_the_second_is_told_to_wait() -> None:
     scene = pausing_scene()
     first, second = await asyncio.gather(

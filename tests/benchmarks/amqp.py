@@ -23,6 +23,7 @@ from infra.bootstrap import open_club
 from infra.servers.local_servers import LocalRabbitMQ
 from infra.settings import Settings
 from interfaces.amqp.intake import Intake
+from interfaces.amqp.outlet import Outlet
 from interfaces.amqp.payments import PaymentsIn
 from interfaces.amqp.topology import PAYMENTS_QUEUE
 from tests.benchmarks import relay
@@ -159,7 +160,8 @@ async def one_by_one() -> None:
         closing = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, closing.set)
         channel = await connection.channel(on_return_raises=True)
-        await Intake(PAYMENTS_QUEUE, handle, prefetch=1).run(channel, closing)
+        publish = Outlet(connection, channel, channel).publish
+        await Intake(PAYMENTS_QUEUE, handle, prefetch=1).run(channel, publish, closing)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -16,7 +17,7 @@ from application.exercises import AddExercise, ExerciseBody
 from domain.recorded import Recorded
 from infra.bootstrap import Club
 from infra.following.follower import POLL
-from infra.following.relaying import RELAY, Relay, lag
+from infra.following.relaying import RELAY, UNCONFIRMED, Relay, lag
 from infra.ledger.postgres import Postgres
 from tests.conftest import Rest
 from tests.projections.histories import record, rich
@@ -201,6 +202,55 @@ async def test_a_relay_whose_session_is_gone_confirms_nothing(
             await step
     assert other.positions[0] == 1, "what was not confirmed goes out again"
     assert await confirmed(club.postgres) == len(events)
+
+
+async def test_what_is_not_confirmed_in_its_turn_gives_the_turn_back_and_goes_out_once(
+    club: Club, database: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.following.relaying.LONGEST_TURN", 0.1)
+    events = rich(10).events
+    await record(database, events)
+    world.open.clear()
+    async with relaying(club.postgres, world) as relay:
+        await until(partial(stands, relay, UNCONFIRMED), "it says what it waits for")
+        assert await club.postgres.rows(_IN_A_TRANSACTION) == []
+        assert await club.postgres.rows(_TURN_IS_FREE) == [(True,)]
+        world.open.set()
+        await comes_to(club.postgres, len(events))
+        await until(partial(stands, relay, None), "it goes on")
+    assert world.positions == list(range(1, len(events) + 1))
+
+
+async def test_what_another_relay_took_further_meanwhile_is_not_taken_back(
+    club: Club, database: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.following.relaying.LONGEST_TURN", 0.1)
+    monkeypatch.setattr("infra.following.relaying.BATCH", 5)
+    await record(database, (events := rich(20).events))
+    world.open.clear()
+    other = World()
+    other.open.set()
+    async with relaying(club.postgres, world) as relay:
+        await until(partial(stands, relay, UNCONFIRMED), "it waits")
+        async with relaying(club.postgres, other):
+            await comes_to(club.postgres, len(events))
+        world.open.set()
+        await until(partial(stands, relay, None), "it goes on")
+    assert other.positions == list(range(1, len(events) + 1))
+    assert world.positions == list(range(1, 6))
+    assert await confirmed(club.postgres) == len(events)
+
+
+async def stands(relay: Relay, why: str | None) -> bool:
+    standstill = relay.follower.standstill
+    return (None if standstill is None else standstill.reason) == why
+
+
+_IN_A_TRANSACTION = """
+SELECT query FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'idle in transaction'
+"""
+_TURN_IS_FREE = "SELECT pg_try_advisory_xact_lock(hashtextextended('club relay a', 0))"
 
 
 async def test_how_much_is_still_to_go_out(club: Club, database: str, world: World) -> None:

@@ -28,6 +28,7 @@ from interfaces.amqp import commands
 from interfaces.amqp.commands import MOST_ERRORS, STATUS, CommandsIn
 from interfaces.amqp.intake import LONGEST_DETAIL, MOST_DELIVERIES, Intake
 from interfaces.amqp.main import run_consumers
+from interfaces.amqp.outlet import Outlet
 from interfaces.amqp.parking import Which, open_parking
 from interfaces.amqp.replies import Replies, ReplyRefused
 from interfaces.amqp.topology import COMMANDS_QUEUE, PARKING_QUEUE, PAYMENTS_QUEUE, declare
@@ -402,8 +403,9 @@ async def test_a_consumer_that_dies_before_it_replies_replies_after_it_is_back(
         dying = replace(rest.club, bus=Cut(rest.club, connection))  # type: ignore[arg-type]
         intake = Intake(COMMANDS_QUEUE, CommandsIn(dying, Mute()).handle)
         correlation_id = await quiet_desk.send("add-exercise", exercise(), signed_in)
+        publish = Outlet(connection, channel, channel).publish
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(intake.run(channel, asyncio.Event()), PATIENCE)
+            await asyncio.wait_for(intake.run(channel, publish, asyncio.Event()), PATIENCE)
     recorded = await head(rest)
     assert quiet_desk.replies.empty()
 
@@ -592,6 +594,26 @@ async def test_a_refused_command_that_is_replayed_is_decided_anew(
 
     await rest.http.delete(f"/clients/{first.body['id']}/", headers=signed_in)
     assert await replayed(rest, quiet_desk, refused) == 201
+
+
+async def test_a_command_whose_refusal_reached_nobody_is_decided_anew_when_it_is_replayed(
+    rest: Rest, quiet_desk: Desk, consumers: None
+) -> None:
+    user, signed_in = await rest.user(Role.STAFFER)
+    body = ClientBody.model_validate(client_body(user, await new_membership(rest)))
+    first = await rest.do(RegisterClient(body))
+    assert first.body is not None
+    another = client_body(user, await new_membership(rest))
+    await quiet_desk.send("register-client", another, signed_in, reply_to="gone")
+    refused = await asyncio.wait_for(quiet_desk.parked.get(), PATIENCE)
+    assert refused.headers["club-reason"] == "user-has-client"
+    assert await replayed(rest, quiet_desk, refused) == 409, "it still is as it was"
+
+    await rest.http.delete(f"/clients/{first.body['id']}/", headers=signed_in)
+    assert await replayed(rest, quiet_desk, refused) == 201
+    before = await head(rest)
+    assert await replayed(rest, quiet_desk, refused) == 201, "and once more it is the same"
+    assert await head(rest) == before
 
 
 async def replayed(rest: Rest, desk: Desk, parked: AbstractIncomingMessage) -> object:

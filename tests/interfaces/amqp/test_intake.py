@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import aio_pika
 import aiormq
@@ -62,7 +63,7 @@ class Consumer:
     def __init__(self, url: str, handler: Handler, prefetch: int = PREFETCH) -> None:
         self._url = url
         self._handler = handler
-        self._intake = Intake(PAYMENTS_QUEUE, handler, prefetch)
+        self.intake = Intake(PAYMENTS_QUEUE, handler, prefetch)
         self.closing = asyncio.Event()
         self.connection: AbstractConnection
         self.channel: AbstractChannel
@@ -71,7 +72,9 @@ class Consumer:
     async def __aenter__(self) -> Consumer:
         self.connection = await aio_pika.connect(self._url)
         self.channel = await self.connection.channel(on_return_raises=True)
-        self.running = asyncio.create_task(self._intake.run(self.channel, self.closing))
+        self.running = asyncio.create_task(
+            self.intake.run(self.channel, self._publish, self.closing)
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,6 +82,9 @@ class Consumer:
         self._handler.gate.set()
         await asyncio.gather(self.running, return_exceptions=True)
         await self.connection.close()
+
+    async def _publish(self, message: Message, queue: str) -> None:
+        await self.channel.default_exchange.publish(message, queue)
 
     async def has_stopped(self) -> bool:
         """Whether RabbitMQ has confirmed that it delivers no more."""
@@ -194,6 +200,43 @@ def still_settling() -> list[str]:
     """Tasks that have a message in hand."""
     tasks = [repr(task.get_coro()) for task in asyncio.all_tasks()]
     return [task for task in tasks if "Intake._settle" in task]
+
+
+# --- how it is ---------------------------------------------------------------------------------
+
+
+async def test_it_says_that_a_message_has_been_in_hand_for_too_long(
+    amqp_url: str, queue: AbstractChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "STUCK", 0.2)
+    handler = Handler()
+    async with with_in_hand(3, amqp_url, queue, handler) as consumer:
+        await until(partial(says, consumer, "in hand"), "it is stuck")
+        handler.gate.set()
+        await handler.does(10)
+        await until(partial(says, consumer, None), "it goes on")
+
+
+async def test_it_says_what_it_waits_for_and_only_as_long_as_it_waits(
+    amqp_url: str, queue: AbstractChannel
+) -> None:
+    there = asyncio.Event()
+
+    async def do(_: AbstractIncomingMessage) -> None:
+        if not there.is_set():
+            raise Unavailable("The ledger is away.")
+
+    async with Consumer(amqp_url, Handler(do)) as consumer:
+        await until(partial(says, consumer, None), "it has begun")
+        await put(queue, *TEN)
+        await until(partial(says, consumer, "The ledger is away."), "it waits")
+        there.set()
+        await until(partial(says, consumer, None), "it goes on")
+
+
+async def says(consumer: Consumer, why: str | None) -> bool:
+    said = consumer.intake.why
+    return said is None if why is None else why in (said or "")
 
 
 # --- tried later -------------------------------------------------------------------------------
