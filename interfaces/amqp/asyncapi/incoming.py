@@ -216,8 +216,8 @@ def replies_to_commands() -> Json:
             "name": "refused",
             "title": "Refused",
             "description": "Why the command was not done. A message that can never work as it is "
-            "is parked as well, and so is one whose refusal reached nobody; replayed, it is decided "
-            "anew.",
+            "is parked as well, and so is one whose refusal reached nobody; replayed, it is "
+            "decided anew.",
             "contentType": problems.MEDIA_TYPE,
             **correlation,
             "headers": {
