@@ -185,7 +185,7 @@ class SignIn:
         return None
 
     async def _named(self, username: str) -> User | None:
-        reservation = await self._read(Reservation.stream(username_of(username)))
+        reservation = await self._read(Reservation.stream(username_of(username).name))
         holder = reservation.holder if isinstance(reservation, Reservation) else None
         # Asked for even where nobody has the name, since it takes a while.
         user = await self._read(holder or User.stream(0))

@@ -18,7 +18,7 @@ from application.ports.services import Rules, Services
 from application.repository import Repository
 from domain.aggregate import Aggregate, Event
 from domain.refusals import Conflict, Forbidden, PreconditionFailed
-from domain.reservations import Reservation
+from domain.reservations import Reservation, Value
 from domain.rules import THE_ONE, ClubRules
 
 A = TypeVar("A", bound=Aggregate)
@@ -149,6 +149,36 @@ class Work:
             self.add(Reservation.make(name, holder.id, self.at))
         else:
             reservation.take(holder.id, self.at, taken)
+
+    async def claim(self, value: Value, holder: Aggregate, taken: type[Conflict]) -> None:
+        """Reserve a value for the holder, however others wrote it before."""
+        await self.must_be_free(value, taken, holder.id)
+        await self.reserve(value.name, holder, taken)
+
+    async def must_be_free(
+        self, value: Value, taken: type[Conflict], holder: str | None = None
+    ) -> None:
+        """Refuse with `taken` while another than the holder has the value."""
+        names = value.names
+        await self.look(*(Reservation.stream(name) for name in names))
+        for name in names:
+            reservation = await self.find(Reservation, name)
+            if reservation is not None and reservation.holder not in {None, holder}:
+                raise taken(holder=reservation.holder)
+
+    async def exchange(
+        self, old: Value, new: Value, holder: Aggregate, taken: type[Conflict]
+    ) -> None:
+        """Reserve a value, and only then give back the one before."""
+        await self.claim(new, holder, taken)
+        for name in old.names:
+            if name != new.name:
+                await self.release(name, holder)
+
+    async def give_back(self, value: Value, holder: Aggregate) -> None:
+        """Give a value back, under whatever name it is reserved."""
+        for name in value.names:
+            await self.release(name, holder)
 
     async def release(self, name: str, holder: Aggregate) -> None:
         """Give a reserved value back."""
