@@ -164,13 +164,13 @@ def _line(text: str) -> str:
     return _seen(text)
 
 
-def _of_length(longest: int) -> tuple[BeforeValidator, StringConstraints]:
+def _of_length(longest: int) -> tuple[StringConstraints, BeforeValidator]:
     """What is sent becomes NFC, and then has at most so many characters."""
 
     def compose(text: object) -> object:
         return _composed(text, longest) if isinstance(text, str) else text
 
-    return BeforeValidator(compose), StringConstraints(max_length=longest)
+    return StringConstraints(max_length=longest), BeforeValidator(compose)
 
 
 def _one_line(longest: int) -> Any:
@@ -218,7 +218,10 @@ Line80 = _one_line(80)
 Line200 = _one_line(200)
 Username = Annotated[str, StringConstraints(max_length=50, pattern=r"^[A-Za-z0-9_.@+-]{1,50}$")]
 Email = Annotated[EmailStr, BeforeValidator(_bare), StringConstraints(max_length=100)]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=128)]
+LONGEST_PASSWORD = 128
+"""Characters of a password, in the form in which it is hashed."""
+
+Password = Annotated[str, StringConstraints(min_length=8), *_of_length(LONGEST_PASSWORD)]
 Phone = Annotated[
     str, StringConstraints(max_length=20, pattern=r"^\+?[0-9 ().\-]*[0-9][0-9 ().\-]*$")
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import Field
 
@@ -57,6 +57,15 @@ class ChangeUser(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class RehashPassword(Command):
+    """Keep another hash of the password that a user has just shown."""
+
+    user_id: int
+    before: str = field(repr=False)
+    password_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteUser(Command):
     """Delete a user softly."""
 
@@ -102,6 +111,14 @@ async def change_user(command: ChangeUser, work: Work) -> Result:
     if "role" in named:
         user.change_role(Role(named["role"]), work.origin.address, work.at)
     return result_of(user)
+
+
+async def rehash_password(command: RehashPassword, work: Work) -> Result:
+    """Nothing to do where the password was changed since it was shown."""
+    user = await work.find(User, command.user_id)
+    if user is not None and user.password_hash == command.before:
+        user.rehash_password(command.password_hash, work.at)
+    return Result(None)
 
 
 async def _move_username(user: User, username: str, work: Work) -> None:

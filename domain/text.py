@@ -56,6 +56,11 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def forms(text: str) -> tuple[str, ...]:
+    """What devices may have made of one text: NFC, NFD, and as it came; plain text is one."""
+    return tuple(dict.fromkeys((composed(text), unicodedata.normalize("NFD", text), text)))
+
+
 def pile(text: str) -> bool:
     """Whether more marks than any language has stand on one letter."""
     run = 0

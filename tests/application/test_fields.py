@@ -545,6 +545,12 @@ def test_a_password_has_8_to_128_characters(password: Any) -> None:
     refuses(NewUser, password=password)
 
 
+def test_a_password_is_kept_in_one_form_and_has_the_length_of_that() -> None:
+    body = made(NewUser, password="a\u0308" * 128)
+    assert vars(body)["password"] == "ä" * 128
+    refuses(NewUser, password="a\u0308" * 7)
+
+
 def test_a_refused_password_is_not_repeated() -> None:
     with pytest.raises(ValidationError) as refused:
         made(NewUser, password="hunter2")

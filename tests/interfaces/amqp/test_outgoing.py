@@ -110,6 +110,7 @@ STAYS: Mapping[str, set[str]] = {
     "training-plan.drawn-up": {"title", "description"},
     "user.email-changed": {"email"},
     "user.password-changed": {"password_hash"},
+    "user.password-rehashed": {"password_hash"},
     "user.registered": {"username", "email", "password_hash"},
     "user.renamed": {"username"},
     "user.role-changed": {"origin"},
