@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from domain.aggregate import time_text
-from domain.text import MOST_MARKS, UNSEEN, blank, composed, pile, unseen
+from domain.text import MOST_MARKS, UNSEEN, blank, composed, folded, pile, unseen
 
 LARGEST_ID = 2**31 - 1
 """The last number of a Postgres SERIAL."""
@@ -35,6 +35,9 @@ LINE_BREAKS = "\t\n\r"
 
 LONGEST_TEXT = 20_000
 """Characters of a description."""
+
+LONGEST_ADDRESS = 100
+"""Characters of an email address."""
 
 LARGEST_PART = 4
 """Into how many characters, at most, a letter may be taken apart."""
@@ -123,9 +126,15 @@ def _numeric(digits: int, places: int, least: Decimal = Decimal(0)) -> Any:
 
 
 def _bare(text: object) -> object:
-    """Refuse blanks around an address, which the library takes off without a word."""
-    if isinstance(text, str) and text != text.strip():
-        raise PydanticCustomError("string_blanks", "Input should have no blanks around it")
+    """Refuse a name or blanks around an address, which the library takes off without a word."""
+    if not isinstance(text, str):
+        return text
+    if len(text) > LONGEST_ADDRESS * LARGEST_PART:
+        raise PydanticCustomError("email_length", "Input is too long for an address")
+    if set(text) & set("<>") or " " in folded(f".{text}."):
+        raise PydanticCustomError(
+            "email_bare", "Input should be an address alone, without a name or blanks"
+        )
     return text
 
 
@@ -217,7 +226,12 @@ Line50 = _one_line(50)
 Line80 = _one_line(80)
 Line200 = _one_line(200)
 Username = Annotated[str, StringConstraints(max_length=50, pattern=r"^[A-Za-z0-9_.@+-]{1,50}$")]
-Email = Annotated[EmailStr, BeforeValidator(_bare), StringConstraints(max_length=100)]
+Email = Annotated[
+    EmailStr,
+    BeforeValidator(_bare),
+    StringConstraints(max_length=LONGEST_ADDRESS),
+    AfterValidator(_seen),
+]
 LONGEST_PASSWORD = 128
 """Characters of a password, in the form in which it is hashed."""
 

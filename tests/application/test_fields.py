@@ -529,6 +529,20 @@ def test_a_username_that_others_may_take_for_another_is_refused(name: str) -> No
         "ada@example.com\n",
         f"{LONE_SURROGATE}@example.com",
         f"ada@{'example.' * 12}com",
+        "Ada <ada@example.com>",
+        '"Ada" <ada@example.com>',
+        "<ada@example.com>",
+        "Ada ada@example.com",
+        " ada@example.com",
+        "ada@example.com\u00a0",
+        "mailto:ada@example.com",
+        "ada@example.com (Ada)",
+        "ada@example.com, al@example.com",
+        "a\u200bda@example.com",
+        "ada\u3164@example.com",
+        "ada\u2800@example.com",
+        "a\ufe0fda@example.com",
+        "ada\u202e@example.com",
         7,
         None,
     ],
@@ -536,6 +550,26 @@ def test_a_username_that_others_may_take_for_another_is_refused(name: str) -> No
 )
 def test_what_is_no_address_is_refused(email: Any) -> None:
     refuses(NewUser, email=email)
+
+
+@pytest.mark.parametrize(
+    ("given_as", "kept_as"),
+    [
+        ("Ada@EXAMPLE.com", "Ada@example.com"),
+        ("ada@xn--bcher-kva.example", "ada@bücher.example"),
+        ("zoe\u0301@example.com", "zo\u00e9@example.com"),
+    ],
+    ids=ascii,
+)
+def test_an_address_is_kept_in_one_form(given_as: str, kept_as: str) -> None:
+    assert vars(made(NewUser, email=given_as))["email"] == kept_as
+
+
+def test_a_long_text_is_no_address_and_takes_no_time_to_be_none() -> None:
+    begun = time.monotonic()
+    refuses(NewUser, email="\u0301\u0323" * 200_000)
+    refuses(NewUser, email="a" * 900_000 + "@example.com")
+    assert time.monotonic() - begun < 1
 
 
 @pytest.mark.parametrize(
