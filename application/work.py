@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 from application.absent import missing, unknown
-from application.access import RULES, THE_CLUB, Permission, allow, reaches_all
+from application.access import RULES, THE_CLUB, Permission, allow
 from application.command import Context
 from application.ports.ledger import NothingSince, Recording
 from application.ports.read_side import Seen
@@ -45,13 +45,15 @@ class Work:
         use_known: bool,
     ) -> None:
         self.services = services
-        self.caller = context.caller
+        self.caller = self._asking = context.caller
         self.origin = context.origin
         self.at: datetime = services.clock.now()
         self.recordings: list[Recording] = []
         self.expected: dict[str, int] = {}
         self.conditions: list[NothingSince] = []
         self.rests_on_known = False
+        self.relied_on: set[Permission] = set()
+        """What the caller's role lets it do to everybody's, as far as the decision rests on it."""
         self._repository = repository
         self._use_known = use_known
         self._loaded: dict[str, Aggregate | None] = {}
@@ -113,17 +115,21 @@ class Work:
 
     def allow(self, permission: Permission, aggregate: Aggregate, *, owner: int | None) -> None:
         """Refuse, as not found, what is out of the caller's reach."""
-        not_found = missing(type(aggregate), aggregate.number)
-        allow(self.caller, permission, owner=owner, missing=not_found)
+        if not self.reaches_all(permission):
+            not_found = missing(type(aggregate), aggregate.number)
+            allow(self.caller, permission, owner=owner, missing=not_found)
 
     def must_reach_all(self, permission: Permission) -> None:
         """Refuse where the caller's role may not do this to everybody's."""
-        if not reaches_all(self.caller, permission):
+        if not self.reaches_all(permission):
             raise Forbidden
 
     def reaches_all(self, permission: Permission) -> bool:
         """Whether the caller's role may do this to everybody's."""
-        return self.caller.role in RULES[permission].roles
+        reaches = self.caller.role in RULES[permission].roles
+        if reaches and self.caller is self._asking:
+            self.relied_on.add(permission)
+        return reaches
 
     def must_match(self, aggregate: Aggregate) -> None:
         """Refuse where the request named versions, and the aggregate is at another."""
