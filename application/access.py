@@ -7,7 +7,7 @@ somebody else is not found, as if it were not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -163,6 +163,12 @@ def reaches_all(caller: Caller, permission: Permission) -> bool:
     if rule.own:
         return False
     raise Forbidden
+
+
+def still_reaches(caller: Caller, names: Iterable[str]) -> bool:
+    """Whether the caller's role lets it do to everybody's what these permissions name."""
+    roles: dict[str, frozenset[Role]] = {p.value: rule.roles for p, rule in RULES.items()}
+    return all(caller.role in roles.get(name, ()) for name in names)
 
 
 def allow(caller: Caller, permission: Permission, *, owner: int | None, missing: NotFound) -> None:

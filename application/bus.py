@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
+import orjson
+
+from application.access import ANYBODY, Caller, still_reaches
 from application.command import Cascade, Command, Context
 from application.handlers import HANDLERS
 from application.policies import consequences
@@ -27,7 +30,7 @@ from application.ports.ledger import (
 from application.ports.services import Rules, Services
 from application.repository import Repository
 from application.work import Result, Work, rules_in
-from domain.refusals import Busy, Conflict, Invalid, Refusal
+from domain.refusals import Busy, Conflict, Forbidden, Invalid, Refusal
 from domain.rules import THE_ONE, ClubRules
 
 if TYPE_CHECKING:
@@ -96,19 +99,33 @@ class Bus:
         """
         if context.key is None:
             return await self._decide(command, context)
-        if context.key in self._in_flight:
+        key = self._key_of(command, context.caller, context.key)
+        return await self._once(command, replace(context, key=key), key)
+
+    def _key_of(self, command: Command, caller: Caller, key: ReceiptKey) -> ReceiptKey:
+        """The key of a caller is its own; of those who are not signed in, with what they ask.
+
+        So two strangers never meet, and nobody gets an answer by the key of another alone.
+        """
+        if caller != ANYBODY:
+            return key
+        asked = orjson.dumps(key.key) + command.said_in_full()
+        return ReceiptKey(key.source, self._services.seal(asked).hex())
+
+    async def _once(self, command: Command, context: Context, key: ReceiptKey) -> Outcome:
+        if key in self._in_flight:
             # It may be recorded already, and only wait to be shown.
-            return await self._recorded_or(StillInFlight(), context.key, command)
-        self._in_flight.add(context.key)
+            return await self._recorded_or(StillInFlight(), key, command, context)
+        self._in_flight.add(key)
         try:
-            receipt = await self._services.ledger.receipt(context.key)
+            receipt = await self._services.ledger.receipt(key)
             if receipt is None:
                 return await self._decide(command, context)
-            if context.replayed and receipt.refused and _is_of(receipt, command):
-                return await self.execute(command, _replayed(context, context.key))
-            return _again(receipt, command)
+            if context.replayed and receipt.refused and self._is_of(receipt, command):
+                return await self.execute(command, _replayed(context, key))
+            return self._again(receipt, command, context.caller)
         finally:
-            self._in_flight.discard(context.key)
+            self._in_flight.discard(key)
 
     async def rules(self) -> Rules:
         """What the club has set for itself, as of now."""
@@ -193,7 +210,8 @@ class Bus:
         receipt = None
         if context.key is not None and (refusal is None or context.keep_refusals):
             kept = outcome.recorded() if refusal is None else {REFUSAL: _recorded(refusal)}
-            receipt = Receipt(context.key, command.fingerprint(), kept)
+            kept |= {"relied_on": sorted(work.relied_on)}
+            receipt = Receipt(context.key, self._fingerprint(command), kept)
         if recordings or receipt is not None:
             submission = Submission(
                 command_id=work.command_id,
@@ -227,13 +245,33 @@ class Bus:
         """Another process recorded the same command first: its outcome is ours."""
         if context.key is None:
             raise Busy
-        return await self._recorded_or(Busy(), context.key, command)
+        return await self._recorded_or(Busy(), context.key, command, context)
 
-    async def _recorded_or(self, no: Refusal, key: ReceiptKey, command: Command) -> Outcome:
+    async def _recorded_or(
+        self, no: Refusal, key: ReceiptKey, command: Command, context: Context
+    ) -> Outcome:
         receipt = await self._services.ledger.receipt(key)
         if receipt is None:
             raise no
-        return _again(receipt, command)
+        return self._again(receipt, command, context.caller)
+
+    def _again(self, receipt: Receipt, command: Command, caller: Caller) -> Outcome:
+        """What became of it, for a caller whose role would let it be asked today as well."""
+        if not self._is_of(receipt, command):
+            raise KeyReused
+        if not still_reaches(caller, receipt.outcome.get("relied_on", ())):
+            raise Forbidden
+        return Outcome.replayed(receipt.outcome)
+
+    def _is_of(self, receipt: Receipt, command: Command) -> bool:
+        """Whether it is the receipt of this very command."""
+        # Receipts of release 0.1.0 do not tell one password from another, nor what they took.
+        return receipt.fingerprint in {self._fingerprint(command), command.fingerprint()}
+
+    def _fingerprint(self, command: Command) -> bytes:
+        """A digest of all that is asked; sealed where a password is in it."""
+        in_full = command.said_in_full()
+        return command.fingerprint() if in_full == command.said() else self._services.seal(in_full)
 
 
 def _replayed(context: Context, key: ReceiptKey) -> Context:
@@ -244,16 +282,6 @@ def _replayed(context: Context, key: ReceiptKey) -> Context:
     """
     anew = ReceiptKey(f"{key.source} replayed", key.key)
     return replace(context, key=anew, keep_refusals=False, replayed=False)
-
-
-def _again(receipt: Receipt, command: Command) -> Outcome:
-    if not _is_of(receipt, command):
-        raise KeyReused
-    return Outcome.replayed(receipt.outcome)
-
-
-def _is_of(receipt: Receipt, command: Command) -> bool:
-    return receipt.fingerprint == command.fingerprint()
 
 
 def _recorded(refusal: Refusal) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -47,15 +48,22 @@ class Command:
         super().__init_subclass__()
         cls.NAME = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
 
-    def fingerprint(self) -> bytes:
-        """A digest of what is asked, whatever channel it came over.
+    def said(self) -> bytes:
+        """What is asked, whatever channel it came over; a password in it is left out."""
+        return self._told(lambda body: _without_secrets(body.named()))
 
-        A password is left out: a digest of a short secret would give it away.
-        """
-        asked = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
-        return hashlib.sha256(
-            orjson.dumps([self.NAME, asked], option=orjson.OPT_SORT_KEYS)
-        ).digest()
+    def said_in_full(self) -> bytes:
+        """What is asked, a password in it included: to be sealed, and not to be kept."""
+        return self._told(Body.named)
+
+    def fingerprint(self) -> bytes:
+        """A digest of what is asked but for a password, which a digest would give away."""
+        return hashlib.sha256(self.said()).digest()
+
+    def _told(self, facts_of: Callable[[Body], dict[str, Any]]) -> bytes:
+        asked = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        told = {n: facts_of(v) if isinstance(v, Body) else v for n, v in asked.items()}
+        return orjson.dumps([self.NAME, told], option=orjson.OPT_SORT_KEYS)
 
 
 class Cascade(Generic[A]):
@@ -72,8 +80,5 @@ class Cascade(Generic[A]):
         return int(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
 
 
-def _plain(value: object) -> object:
-    if not isinstance(value, Body):
-        return value
-    named: dict[str, Any] = value.named()
-    return {name: fact for name, fact in named.items() if name != "password"}
+def _without_secrets(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: fact for name, fact in facts.items() if name != "password"}

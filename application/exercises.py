@@ -10,7 +10,7 @@ from application.command import Command
 from application.fields import Body, Flag, Line50, Text
 from application.work import Result, Work, result_of
 from domain.exercises import Exercise
-from domain.reservations import ExerciseTitleTaken, Reservation
+from domain.reservations import ExerciseTitleTaken, Value
 from domain.values import Complexity, MuscleGroup
 
 
@@ -55,7 +55,7 @@ async def add_exercise(command: AddExercise, work: Work) -> Result:
     work.must_reach_all(Permission.EXERCISES_KEEP)
     number = await work.new_number(Exercise)
     exercise = work.add(Exercise.add(number, command.body.facts(), work.at))
-    await work.reserve(title_of(exercise.title), exercise, ExerciseTitleTaken)
+    await work.claim(title_of(exercise.title), exercise, ExerciseTitleTaken)
     return result_of(exercise)
 
 
@@ -66,8 +66,7 @@ async def change_exercise(command: ChangeExercise, work: Work) -> Result:
     work.must_match(exercise)
     old, new = title_of(exercise.title), title_of(command.facts.get("title", exercise.title))
     if old != new:
-        await work.reserve(new, exercise, ExerciseTitleTaken)
-        await work.release(old, exercise)
+        await work.exchange(old, new, exercise, ExerciseTitleTaken)
     exercise.change(command.facts, work.at)
     return result_of(exercise)
 
@@ -77,11 +76,11 @@ async def delete_exercise(command: DeleteExercise, work: Work) -> Result:
     work.must_reach_all(Permission.EXERCISES_DELETE)
     exercise = await work.get(Exercise, command.exercise_id)
     work.must_match(exercise)
-    await work.release(title_of(exercise.title), exercise)
+    await work.give_back(title_of(exercise.title), exercise)
     exercise.delete(work.at)
     return Result(None)
 
 
-def title_of(title: str) -> str:
-    """The reservation of a title, whatever its case."""
-    return Reservation.of("exercise-title", title)
+def title_of(title: str) -> Value:
+    """A title, of which there is one in the catalogue."""
+    return Value("exercise-title", title)

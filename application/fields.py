@@ -25,12 +25,22 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from domain.aggregate import time_text
+from domain.text import MOST_MARKS, UNSEEN, blank, composed, folded, pile, unseen
 
 LARGEST_ID = 2**31 - 1
 """The last number of a Postgres SERIAL."""
 
-ONE_LINE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
-"""No control characters, and not blank."""
+LINE_BREAKS = "\t\n\r"
+"""The control characters that a text of several lines may have."""
+
+LONGEST_TEXT = 20_000
+"""Characters of a description."""
+
+LONGEST_ADDRESS = 100
+"""Characters of an email address."""
+
+LARGEST_PART = 4
+"""Into how many characters, at most, a letter may be taken apart."""
 
 PLAIN_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 """No exponents, blanks, underscores or digits of other scripts."""
@@ -116,10 +126,76 @@ def _numeric(digits: int, places: int, least: Decimal = Decimal(0)) -> Any:
 
 
 def _bare(text: object) -> object:
-    """Refuse blanks around an address, which the library takes off without a word."""
-    if isinstance(text, str) and text != text.strip():
-        raise PydanticCustomError("string_blanks", "Input should have no blanks around it")
+    """Refuse a name or blanks around an address, which the library takes off without a word."""
+    if not isinstance(text, str):
+        return text
+    if len(text) > LONGEST_ADDRESS * LARGEST_PART:
+        raise PydanticCustomError("email_length", "Input is too long for an address")
+    if set(text) & set("<>") or " " in folded(f".{text}."):
+        raise PydanticCustomError(
+            "email_bare", "Input should be an address alone, without a name or blanks"
+        )
     return text
+
+
+def _composed(text: str, longest: int) -> str:
+    """The text in NFC, of which its length is counted."""
+    if text.isascii():
+        return text
+    if len(text) > longest * LARGEST_PART:
+        return text  # it is too long in any form
+    if pile(text):
+        raise PydanticCustomError(
+            "string_marks",
+            "Input should have at most {most} marks on a letter",
+            {"most": MOST_MARKS},
+        )
+    return composed(text)
+
+
+def _seen(text: str, allowed: str = "") -> str:
+    """Refuse control characters, and what cannot be seen or turns text around."""
+    control = next((c for c in text if c < " " and c not in allowed), None)
+    hidden = control or unseen(text)
+    if hidden is not None:
+        raise PydanticCustomError(
+            "string_unseen",
+            "Input should have no control characters, nor any that cannot be seen or turn text "
+            "around: it has {found}",
+            {"found": f"U+{ord(hidden):04X}"},
+        )
+    return text
+
+
+def _line(text: str) -> str:
+    if blank(text):
+        raise PydanticCustomError("string_blank", "Input should show something")
+    return _seen(text)
+
+
+def _of_length(longest: int) -> tuple[StringConstraints, BeforeValidator]:
+    """What is sent becomes NFC, and then has at most so many characters."""
+
+    def compose(text: object) -> object:
+        return _composed(text, longest) if isinstance(text, str) else text
+
+    return StringConstraints(max_length=longest), BeforeValidator(compose)
+
+
+def _one_line(longest: int) -> Any:
+    """A name or a title: not blank, and all of it to be seen."""
+    hidden = rf"\x00-\x1f{UNSEEN}"
+    pattern = rf"^[^{hidden}]*[^\s{hidden}][^{hidden}]*$"
+    schema = {"type": "string", "maxLength": longest, "pattern": pattern}
+    return Annotated[str, *_of_length(longest), AfterValidator(_line), WithJsonSchema(schema)]
+
+
+def _lines(longest: int) -> Any:
+    """A text of several lines, or of none."""
+    pattern = rf"^[^\x00-\x08\x0b\x0c\x0e-\x1f{UNSEEN}]*$"
+    schema = {"type": "string", "maxLength": longest, "pattern": pattern}
+    seen = AfterValidator(lambda text: _seen(text, LINE_BREAKS))
+    return Annotated[str, *_of_length(longest), seen, WithJsonSchema(schema)]
 
 
 def _day(text: str) -> str:
@@ -145,13 +221,21 @@ def _moment(text: str) -> str:
 Id = Annotated[int, Strict(), Field(ge=1, le=LARGEST_ID)]
 Count = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
-Text = Annotated[str, StringConstraints(max_length=20_000, pattern=r"^[^\x00]*$")]
-Line50 = Annotated[str, StringConstraints(max_length=50, pattern=ONE_LINE)]
-Line80 = Annotated[str, StringConstraints(max_length=80, pattern=ONE_LINE)]
-Line200 = Annotated[str, StringConstraints(max_length=200, pattern=ONE_LINE)]
+Text = _lines(LONGEST_TEXT)
+Line50 = _one_line(50)
+Line80 = _one_line(80)
+Line200 = _one_line(200)
 Username = Annotated[str, StringConstraints(max_length=50, pattern=r"^[A-Za-z0-9_.@+-]{1,50}$")]
-Email = Annotated[EmailStr, BeforeValidator(_bare), StringConstraints(max_length=100)]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=128)]
+Email = Annotated[
+    EmailStr,
+    BeforeValidator(_bare),
+    StringConstraints(max_length=LONGEST_ADDRESS),
+    AfterValidator(_seen),
+]
+LONGEST_PASSWORD = 128
+"""Characters of a password, in the form in which it is hashed."""
+
+Password = Annotated[str, StringConstraints(min_length=8), *_of_length(LONGEST_PASSWORD)]
 Phone = Annotated[
     str, StringConstraints(max_length=20, pattern=r"^\+?[0-9 ().\-]*[0-9][0-9 ().\-]*$")
 ]

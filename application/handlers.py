@@ -59,6 +59,7 @@ ASKED: Mapping[type[Command], Handler] = {
 """What can be asked from outside, under the names of `application.catalogue`."""
 
 AT_THE_DOOR: Mapping[type[Command], Handler] = {
+    users.RehashPassword: users.rehash_password,
     sessions.NoteFailedSignIn: sessions.note_failed_sign_in,
     sessions.OpenSession: sessions.open_session,
     sessions.RefreshSession: sessions.refresh_session,

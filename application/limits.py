@@ -11,6 +11,7 @@ from application.access import Origin
 from application.ports.services import Bounds
 from application.ports.signing_in import ShortLivedStore
 from domain.refusals import Refusal
+from domain.text import folded
 
 NETWORK_BITS = 64
 """What one subscriber has of IPv6: nobody gets a new limit with each address of it."""
@@ -69,7 +70,7 @@ class Limits:
         self._refuse((address,))
         if account is None:
             return (address,)
-        name = hashlib.sha256(" ".join(account.casefold().split()).encode()).hexdigest()
+        name = hashlib.sha256(folded(account).encode()).hexdigest()
         quota = self._bounds.attempts_per_account
         here = await self._count("account", f"{what}:{name}:{network(origin.address)}", quota)
         self._refuse((here, address))

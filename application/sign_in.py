@@ -37,10 +37,11 @@ from application.sessions import (
     SessionEnded,
     proof_of,
 )
-from application.users import username_of
+from application.users import RehashPassword, username_of
 from domain.refusals import Conflict, Invalid, NotFound, Unauthenticated
 from domain.reservations import Reservation
 from domain.sign_ins import Failure
+from domain.text import composed, forms
 from domain.users import ForeignTelegram, User
 
 if TYPE_CHECKING:
@@ -157,10 +158,13 @@ class SignIn:
         link = await self._link(payload)
         user = await self._named(username)
         known_hash = None if user is None else user.password_hash
-        if not await self._services.passwords.verify(password, known_hash) or user is None:
+        shown = await self._form_of(password, known_hash)
+        if shown is None or user is None:
             why = Failure.UNKNOWN_USER if user is None else Failure.WRONG_PASSWORD
             await self._note(None if user is None else user.number, why, visit)
             raise WrongCredentials
+        if shown != composed(password):
+            user = await self._rehashed(user, password, visit)
         login_token = secrets.token_urlsafe(32)
         login = _digest(login_token)
         now = self._services.clock.now()
@@ -177,6 +181,26 @@ class SignIn:
             allowance,
         )
 
+    async def _form_of(self, password: str, known_hash: str | None) -> str | None:
+        """The form in which it is the password of this hash.
+
+        Up to release 0.1.0 a password was hashed in the form in which some device sent it.
+        """
+        for form in forms(password):
+            if await self._services.passwords.verify(form, known_hash):
+                return form
+        return None
+
+    async def _rehashed(self, user: User, password: str, visit: Visit) -> User:
+        """The user, whose password is known from here on in the form of today."""
+        anew = await self._services.passwords.hash(composed(password))
+        command = RehashPassword(user.number, user.password_hash, anew)
+        await self._do(command, _as_user(user.number), visit)
+        known = await self._read(user.id)
+        if not isinstance(known, User) or known.deleted:
+            raise WrongCredentials
+        return known
+
     async def _link(self, payload: str) -> str | None:
         if self._channel.link is not None:
             return await self._channel.link(payload)
@@ -185,7 +209,7 @@ class SignIn:
         return None
 
     async def _named(self, username: str) -> User | None:
-        reservation = await self._read(Reservation.stream(username_of(username)))
+        reservation = await self._read(Reservation.stream(username_of(username).name))
         holder = reservation.holder if isinstance(reservation, Reservation) else None
         # Asked for even where nobody has the name, since it takes a while.
         user = await self._read(holder or User.stream(0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from application.fields import Body, Email, Password, Username
 from application.sessions import must_be_signed_in
 from application.work import Result, Work, result_of
 from domain.refusals import Forbidden
-from domain.reservations import EmailTaken, Reservation, UsernameTaken
+from domain.reservations import EmailTaken, UsernameTaken, Value
 from domain.users import User
 from domain.values import Role
 
@@ -57,6 +57,15 @@ class ChangeUser(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class RehashPassword(Command):
+    """Keep another hash of the password that a user has just shown."""
+
+    user_id: int
+    before: str = field(repr=False)
+    password_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteUser(Command):
     """Delete a user softly."""
 
@@ -77,8 +86,8 @@ async def register_user(command: RegisterUser, work: Work) -> Result:
         at=work.at,
     )
     work.add(user)
-    await work.reserve(username_of(body.username), user, UsernameTaken)
-    await work.reserve(email_of(body.email), user, EmailTaken)
+    await work.claim(username_of(body.username), user, UsernameTaken)
+    await work.claim(email_of(body.email), user, EmailTaken)
     return result_of(user)
 
 
@@ -104,19 +113,25 @@ async def change_user(command: ChangeUser, work: Work) -> Result:
     return result_of(user)
 
 
+async def rehash_password(command: RehashPassword, work: Work) -> Result:
+    """Nothing to do where the password was changed since it was shown."""
+    user = await work.find(User, command.user_id)
+    if user is not None and user.password_hash == command.before:
+        user.rehash_password(command.password_hash, work.at)
+    return Result(None)
+
+
 async def _move_username(user: User, username: str, work: Work) -> None:
     old, new = username_of(user.username), username_of(username)
     if old != new:
-        await work.reserve(new, user, UsernameTaken)
-        await work.release(old, user)
+        await work.exchange(old, new, user, UsernameTaken)
     user.rename(username, work.at)
 
 
 async def _move_email(user: User, email: str, work: Work) -> None:
     old, new = email_of(user.email), email_of(email)
     if old != new:
-        await work.reserve(new, user, EmailTaken)
-        await work.release(old, user)
+        await work.exchange(old, new, user, EmailTaken)
     user.change_email(email, work.at)
 
 
@@ -130,11 +145,11 @@ async def delete_user(command: DeleteUser, work: Work) -> Result:
     return Result(None)
 
 
-def username_of(username: str) -> str:
-    """The reservation of a username, whatever its case."""
-    return Reservation.of("username", username)
+def username_of(username: str) -> Value:
+    """A username, which one user has, for good."""
+    return Value("username", username)
 
 
-def email_of(email: str) -> str:
-    """The reservation of an address, whatever its case."""
-    return Reservation.of("email", email)
+def email_of(email: str) -> Value:
+    """An address, which one user has, for good."""
+    return Value("email", email)

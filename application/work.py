@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 from application.absent import missing, unknown
-from application.access import RULES, THE_CLUB, Permission, allow, reaches_all
+from application.access import RULES, THE_CLUB, Permission, allow
 from application.command import Cascade, Context
 from application.ports.ledger import NothingSince, Recording
 from application.ports.read_side import Seen
@@ -20,7 +20,7 @@ from application.repository import MANY, Repository
 from application.slices import Slices
 from domain.aggregate import Aggregate, Event
 from domain.refusals import Conflict, Forbidden, PreconditionFailed
-from domain.reservations import Reservation
+from domain.reservations import Reservation, Value
 from domain.rules import THE_ONE, ClubRules
 
 A = TypeVar("A", bound=Aggregate)
@@ -51,7 +51,7 @@ class Work:
         self.services = services
         self.context = context
         self.command_id = command_id
-        self.caller = context.caller
+        self.caller = self._asking = context.caller
         self.origin = context.origin
         self.at: datetime = services.clock.now()
         self.era = services.ledger.era
@@ -59,6 +59,8 @@ class Work:
         self.expected: dict[str, int] = {}
         self.conditions: list[NothingSince] = []
         self.rests_on_known = False
+        self.relied_on: set[Permission] = set()
+        """What the caller's role lets it do to everybody's, as far as the decision rests on it."""
         self._repository = repository
         self._use_known = use_known
         self._hashes = hashes
@@ -129,17 +131,21 @@ class Work:
 
     def allow(self, permission: Permission, aggregate: Aggregate, *, owner: int | None) -> None:
         """Refuse, as not found, what is out of the caller's reach."""
-        not_found = missing(type(aggregate), aggregate.number)
-        allow(self.caller, permission, owner=owner, missing=not_found)
+        if not self.reaches_all(permission):
+            not_found = missing(type(aggregate), aggregate.number)
+            allow(self.caller, permission, owner=owner, missing=not_found)
 
     def must_reach_all(self, permission: Permission) -> None:
         """Refuse where the caller's role may not do this to everybody's."""
-        if not reaches_all(self.caller, permission):
+        if not self.reaches_all(permission):
             raise Forbidden
 
     def reaches_all(self, permission: Permission) -> bool:
         """Whether the caller's role may do this to everybody's."""
-        return self.caller.role in RULES[permission].roles
+        reaches = self.caller.role in RULES[permission].roles
+        if reaches and self.caller is self._asking:
+            self.relied_on.add(permission)
+        return reaches
 
     def must_match(self, aggregate: Aggregate) -> None:
         """Refuse where the request named versions, and the aggregate is at another."""
@@ -165,6 +171,36 @@ class Work:
             self.add(Reservation.make(name, holder.id, self.at))
         else:
             reservation.take(holder.id, self.at, taken)
+
+    async def claim(self, value: Value, holder: Aggregate, taken: type[Conflict]) -> None:
+        """Reserve a value for the holder, however others wrote it before."""
+        await self.must_be_free(value, taken, holder.id)
+        await self.reserve(value.name, holder, taken)
+
+    async def must_be_free(
+        self, value: Value, taken: type[Conflict], holder: str | None = None
+    ) -> None:
+        """Refuse with `taken` while another than the holder has the value."""
+        names = value.names
+        await self.look(*(Reservation.stream(name) for name in names))
+        for name in names:
+            reservation = await self.find(Reservation, name)
+            if reservation is not None and reservation.holder not in {None, holder}:
+                raise taken(holder=reservation.holder)
+
+    async def exchange(
+        self, old: Value, new: Value, holder: Aggregate, taken: type[Conflict]
+    ) -> None:
+        """Reserve a value, and only then give back the one before."""
+        await self.claim(new, holder, taken)
+        for name in old.names:
+            if name != new.name:
+                await self.release(name, holder)
+
+    async def give_back(self, value: Value, holder: Aggregate) -> None:
+        """Give a value back, under whatever name it is reserved."""
+        for name in value.names:
+            await self.release(name, holder)
 
     async def release(self, name: str, holder: Aggregate) -> None:
         """Give a reserved value back."""

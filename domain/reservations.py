@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event
 from domain.privacy import OfUser, Plain
 from domain.refusals import Conflict
+from domain.text import folded
+
+FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
+"""The forms of Unicode in which one text may come."""
 
 
 class UsernameTaken(Conflict):
@@ -31,6 +37,35 @@ class MembershipHeld(Conflict):
     """This membership is issued to {holder}."""
 
 
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Something that may have one holder, however it is written: a username, a title."""
+
+    kind: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        """What its reservation is called, without showing the value itself.
+
+        The digest keeps names and addresses out of ids, which travel further than facts do.
+        """
+        return self._digest(folded(self.text))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its reservation is called, and may have been called up to release 0.1.0.
+
+        It took each Unicode form of a text for a text of its own, in whatever form it came.
+        """
+        forms = (self.text, *(unicodedata.normalize(form, self.text) for form in FORMS))
+        before = (self._digest(" ".join(form.casefold().split())) for form in forms)
+        return tuple(dict.fromkeys((self.name, *before)))
+
+    def _digest(self, text: str) -> str:
+        return f"{self.kind}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
 class Reservation(Aggregate):
     """One value of which there may be one holder, for example a username."""
 
@@ -39,15 +74,6 @@ class Reservation(Aggregate):
     def __init__(self) -> None:
         super().__init__()
         self.holder: str | None = None
-
-    @staticmethod
-    def of(kind: str, value: str) -> str:
-        """What the reservation of this value is called, without showing the value itself.
-
-        The digest keeps names and addresses out of ids, which travel further than facts do.
-        """
-        folded = " ".join(value.casefold().split())
-        return f"{kind}-{hashlib.sha256(folded.encode()).hexdigest()[:32]}"
 
     @classmethod
     def make(cls, name: str, holder: str, at: datetime) -> Self:

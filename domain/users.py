@@ -88,6 +88,11 @@ class User(Aggregate):
         self._refuse_if_deleted()
         self.happen(PasswordChanged, at=at, password_hash=password_hash)
 
+    def rehash_password(self, password_hash: str, at: datetime) -> None:
+        """Go on signing in with the password of before, of which this is another hash."""
+        self._refuse_if_deleted()
+        self.happen(PasswordRehashed, at=at, password_hash=password_hash)
+
     def change_role(self, role: Role, origin: str, at: datetime) -> None:
         """Do something else in the club; `origin` is where the ADMIN sits."""
         self._refuse_if_deleted()
@@ -175,6 +180,17 @@ class PasswordChanged(Event):
 
     def apply(self, aggregate: User) -> None:
         """The new password holds."""
+        aggregate.password_hash = self.password_hash
+
+
+class PasswordRehashed(Event):
+    """The password is the same, and was hashed anew, in the form of today."""
+
+    TOPIC = "user.password-rehashed"
+    password_hash: Secret[str]
+
+    def apply(self, aggregate: User) -> None:
+        """The new hash holds."""
         aggregate.password_hash = self.password_hash
 
 

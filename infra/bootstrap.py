@@ -46,6 +46,7 @@ from infra.secrets.callers import Callers
 from infra.secrets.codes import open_codes
 from infra.secrets.keys import Keys
 from infra.secrets.passwords import Argon2Hasher
+from infra.secrets.seals import open_seal
 from infra.secrets.signatures import ProviderSecrets, StandardWebhooks
 from infra.secrets.tokens import SignedTokens
 from infra.servers.embedded_postgres import embedded_postgres, has_database, start_again
@@ -233,6 +234,7 @@ def _wire(
         clock=SystemClock(),
         first_rules=settings.first_rules,
         bounds=settings.bounds,
+        seal=open_seal(settings.home),
     )
     keys = Keys(settings.home)
     provider_secrets = ProviderSecrets(settings.home)

@@ -8,6 +8,7 @@ from domain.users import (
     Deleted,
     EmailChanged,
     PasswordChanged,
+    PasswordRehashed,
     Registered,
     Renamed,
     RoleChanged,
@@ -55,8 +56,8 @@ def project(recorded: Recorded) -> Operations:
             yield Patch(USERS, key, {"username": username})
         case EmailChanged(email=email):
             yield Patch(USERS, key, {"email": email})
-        case PasswordChanged(password_hash=password_hash):
-            yield Patch(USERS, key, {"password_hash": password_hash})
+        case PasswordChanged(password_hash=known) | PasswordRehashed(password_hash=known):
+            yield Patch(USERS, key, {"password_hash": known})
         case RoleChanged(role=role):
             yield Patch(USERS, key, {"role": role})
         case SignedIn():

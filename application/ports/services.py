@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -49,6 +52,16 @@ class Bounds:
     """The window."""
 
 
+Seal = Callable[[bytes], bytes]
+"""A digest that only this club can make, so that nobody can try what short secrets it is of."""
+
+
+def passing_seal() -> Seal:
+    """A seal that is gone with this process."""
+    key = secrets.token_bytes(32)
+    return lambda text: hmac.digest(key, text, "sha256")
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The ports, together."""
@@ -60,3 +73,4 @@ class Services:
     first_rules: Rules = field(default_factory=Rules)
     """What holds as long as the ledger has no rules of the club."""
     bounds: Bounds = field(default_factory=Bounds)
+    seal: Seal = field(default_factory=passing_seal)

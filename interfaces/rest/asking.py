@@ -38,6 +38,10 @@ class BadIdempotencyKey(Invalid):
     """An Idempotency-Key has 1 to 255 printable ASCII characters, bare or as a quoted string."""
 
 
+class SeveralIdempotencyKeys(Invalid):
+    """A request has one Idempotency-Key; this one has several."""
+
+
 class BadPosition(Invalid):
     """A Ledger-Position is a whole number."""
 
@@ -136,9 +140,12 @@ class Asking:
         return ", ".join(lines) if lines else None
 
     def _idempotency_key(self) -> ReceiptKey | None:
-        given = self.request.headers.get("idempotency-key")
-        if given is None:
+        lines = self.request.headers.getlist("idempotency-key")
+        if not lines:
             return None
+        if len(lines) > 1:
+            raise SeveralIdempotencyKeys(field="Idempotency-Key")
+        (given,) = lines
         quoted = re.fullmatch(r'"((?:[\x20-\x7e])*)"', given)
         key = quoted[1].replace('\\"', '"').replace("\\\\", "\\") if quoted else given
         if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):

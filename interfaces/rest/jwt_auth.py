@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.exceptions import HTTPException
 
-from application.fields import Body, Id, Moment
+from application.fields import LARGEST_PART, LONGEST_PASSWORD, Body, Id, Moment
 from application.limits import Allowance
 from domain.aggregate import time_text
 from interfaces.rest.asking import Asking
@@ -38,7 +38,9 @@ class Login(Body):
     """The first step: what somebody knows."""
 
     username: Typed
-    password: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    password: Annotated[
+        str, StringConstraints(min_length=1, max_length=LONGEST_PASSWORD * LARGEST_PART)
+    ]
 
 
 class LoginForm(Login):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from application.catalogue import LISTS
 from application.fields import LARGEST_ID
+from domain.text import composed
 
 Number = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 """A number in a query, where everything is text."""
@@ -37,7 +38,10 @@ class PageQuery(BaseModel):
         filters: dict[str, Any] = self.model_dump(
             mode="json", exclude={"limit", "after", "sort", "total"}, exclude_none=True
         )
-        return filters
+        return {
+            name: composed(value) if isinstance(value, str) else value
+            for name, value in filters.items()
+        }
 
 
 class ListQuery(PageQuery):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from asyncio import gather
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -18,7 +21,7 @@ from application.exercises import AddExercise, ChangeExercise, ExerciseBody
 from application.handlers import HANDLERS
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from application.payments import ChangePayment, DeletePayment
-from application.ports.ledger import ReceiptKey, StaleDecision, Submission
+from application.ports.ledger import Receipt, ReceiptKey, StaleDecision, Submission
 from application.training_plans import (
     ChangePlan,
     DeletePlan,
@@ -35,7 +38,7 @@ from application.trainings import (
 )
 from application.users import ChangeUser, DeleteUser, RegisterUser
 from domain.refusals import Busy, Forbidden, NotFound, PreconditionFailed, Refusal
-from domain.reservations import ExerciseTitleTaken, MembershipHeld, UsernameTaken
+from domain.reservations import ExerciseTitleTaken, MembershipHeld, UserHasClient, UsernameTaken
 from domain.values import Role
 from tests.application.fakes import FakeLedger
 from tests.application.scene import (
@@ -219,10 +222,93 @@ class _OnceUnavailable(FakeLedger):
 
 async def test_a_password_leaves_no_trace_in_receipts_or_in_the_log(scene: Scene) -> None:
     body = new_user("ada", password="correct horse battery")
-    await scene.bus.execute(RegisterUser(body), asked("k", ANYBODY))
+    for caller in (ANYBODY, THE_CLUB):
+        with suppress(UsernameTaken):
+            await scene.bus.execute(RegisterUser(body), asked("k", caller))
     other = RegisterUser(new_user("ada", password="another password"))
     assert other.fingerprint() == RegisterUser(body).fingerprint()
-    assert "horse" not in repr(vars(scene.ledger))
+    kept = scene.ledger._receipts.values()
+    assert len(kept) == 2
+    in_full = RegisterUser(body).said_in_full()
+    for receipt in kept:
+        assert "horse" not in repr(receipt)
+        digests = {RegisterUser(body).fingerprint(), hashlib.sha256(in_full).digest()}
+        assert receipt.fingerprint not in digests, "whoever reads it could try passwords"
+
+
+async def test_two_strangers_do_not_meet_in_one_key(scene: Scene) -> None:
+    first = await scene.bus.execute(RegisterUser(new_user("ada")), asked("signup-1", ANYBODY))
+    second = await scene.bus.execute(RegisterUser(new_user("bob")), asked("signup-1", ANYBODY))
+    assert [outcome.body and outcome.body["username"] for outcome in (first, second)] == [
+        "ada",
+        "bob",
+    ]
+    again = await scene.bus.execute(RegisterUser(new_user("ada")), asked("signup-1", ANYBODY))
+    assert again.body == first.body
+
+
+async def test_a_stranger_with_another_password_is_another_stranger(scene: Scene) -> None:
+    await scene.bus.execute(RegisterUser(new_user("ada")), asked("signup-1", ANYBODY))
+    mallory = RegisterUser(new_user("ada", password="another password"))
+    with pytest.raises(UsernameTaken):
+        await scene.bus.execute(mallory, asked("signup-1", ANYBODY))
+
+
+async def test_strangers_who_come_together_with_one_key_are_two(scene: Scene) -> None:
+    asking = [RegisterUser(new_user(name)) for name in ("ada", "bob")]
+    executed = [scene.bus.execute(command, asked("k", ANYBODY)) for command in asking]
+    assert len({outcome.body and outcome.body["id"] for outcome in await gather(*executed)}) == 2
+
+
+async def test_a_key_of_ones_own_tells_one_password_from_another(scene: Scene) -> None:
+    await scene.bus.execute(RegisterUser(new_user("ada")), asked("k"))
+    other = RegisterUser(new_user("ada", password="another password"))
+    with pytest.raises(KeyReused):
+        await scene.bus.execute(other, asked("k"))
+
+
+async def test_a_receipt_of_an_earlier_release_is_answered_again(scene: Scene) -> None:
+    """It knew no password, and not what the command had taken."""
+    command = RegisterUser(new_user("ada"))
+    outcome = {"body": {"id": 7}, "version": 1}
+    key = ReceiptKey("rest:user-5", "k")
+    receipt = Receipt(key, command.fingerprint(), outcome)
+    await scene.ledger.append(Submission("c", "user-5", "c", [], {}, receipt=receipt))
+    context = Context(Caller.user(5, Role.ADMIN), "scene", key=key)
+    assert (await scene.bus.execute(command, context)).body == {"id": 7}
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_a_receipt_is_for_whoever_could_ask_for_it_today(scene: Scene, role: Role) -> None:
+    owner = await scene.user()
+    body = client_body(user_id=owner.user_id, membership_id=await scene.membership())
+    command, staffer = RegisterClient(body), Caller.user(50, Role.STAFFER)
+    first = await scene.do(command, staffer, key="k")
+    if role in {Role.STAFFER, Role.ADMIN}:
+        assert (await scene.do(command, Caller.user(50, role), key="k")).body == first.body
+        return
+    with pytest.raises(Forbidden):
+        await scene.do(command, Caller.user(50, role), key="k")
+
+
+async def test_a_no_is_told_again_only_to_whoever_could_ask_today(scene: Scene) -> None:
+    owner = await scene.user()
+    await scene.client(owner)
+    body = client_body(user_id=owner.user_id, membership_id=await scene.membership())
+    with pytest.raises(UserHasClient):
+        await scene.do(RegisterClient(body), Caller.user(50, Role.STAFFER), key="k")
+    with pytest.raises(Forbidden):
+        await scene.do(RegisterClient(body), Caller.user(50, Role.USER), key="k")
+
+
+async def test_what_was_ones_own_is_answered_again_whatever_the_role(scene: Scene) -> None:
+    owner = await scene.user()
+    command = RegisterClient(
+        client_body(user_id=owner.user_id, membership_id=await scene.membership())
+    )
+    first = await scene.do(command, owner, key="k")
+    trainer = Caller.user(owner.user_id or 0, Role.TRAINER)
+    assert (await scene.do(command, trainer, key="k")).body == first.body
 
 
 def test_a_command_says_the_same_in_whatever_form_it_was_asked() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -13,8 +14,11 @@ from application.exercises import (
     ExerciseBody,
     ExerciseChanges,
 )
+from domain.aggregate import Event
+from domain.exercises import Exercise
 from domain.refusals import NotFound
-from domain.reservations import ExerciseTitleTaken
+from domain.reservations import ExerciseTitleTaken, Reservation
+from tests.application.fakes import A_MORNING
 from tests.application.scene import Scene
 
 SQUAT: dict[str, Any] = {
@@ -38,6 +42,56 @@ async def test_a_title_is_in_the_catalogue_once(scene: Scene, title: str) -> Non
         await scene.exercise(title)
     with pytest.raises(ExerciseTitleTaken):
         await scene.do(ChangeExercise(other, {"title": title}))
+
+
+NFC, NFD = "D\u00e9velopp\u00e9", "De\u0301veloppe\u0301"
+
+
+async def test_a_title_is_one_in_whatever_form_it_was_typed(scene: Scene) -> None:
+    shown = await scene.body(AddExercise(ExerciseBody(title=NFD)))
+    assert shown["title"] == NFC
+    for same in (NFC, NFD, "DÉVELOPPÉ", "\uff24\u00e9velopp\u00e9"):
+        with pytest.raises(ExerciseTitleTaken):
+            await scene.do(AddExercise(ExerciseBody(title=same)))
+
+
+def as_0_1_0_recorded(number: int, title: str) -> list[Event]:
+    """An exercise as release 0.1.0 added it: reserved in the form in which it came."""
+    digest = hashlib.sha256(" ".join(title.casefold().split()).encode()).hexdigest()[:32]
+    exercise = Exercise.add(number, {**SQUAT, "title": title}, A_MORNING)
+    made = Reservation.make(f"exercise-title-{digest}", exercise.id, A_MORNING)
+    return [*exercise.collect_events(), *made.collect_events()]  # type: ignore[list-item]
+
+
+async def test_a_title_of_an_earlier_release_stays_taken(scene: Scene) -> None:
+    scene.ledger.given(*as_0_1_0_recorded(7, NFD))
+    for same in (NFC, NFD, NFD.upper()):
+        with pytest.raises(ExerciseTitleTaken):
+            await scene.do(AddExercise(ExerciseBody(title=same)))
+
+
+async def test_a_title_of_an_earlier_release_is_its_own_to_change_and_to_give_up(
+    scene: Scene,
+) -> None:
+    scene.ledger.given(*as_0_1_0_recorded(7, NFD))
+    await scene.do(ChangeExercise(7, ExerciseChanges(title=NFC).named()))
+    with pytest.raises(ExerciseTitleTaken):
+        await scene.exercise(NFD)
+    await scene.do(ChangeExercise(7, {"title": "Press"}))
+    await scene.do(DeleteExercise(await scene.exercise(NFC)))
+    assert await scene.exercise(NFC)
+
+
+async def test_two_titles_of_an_earlier_release_that_look_alike_stay_as_they_are(
+    scene: Scene,
+) -> None:
+    scene.ledger.given(*as_0_1_0_recorded(7, NFC), *as_0_1_0_recorded(8, NFD))
+    await scene.do(ChangeExercise(8, {"description": "overhead"}))
+    with pytest.raises(ExerciseTitleTaken):
+        await scene.do(ChangeExercise(8, ExerciseChanges(title=NFD).named()))
+    await scene.do(DeleteExercise(8))
+    with pytest.raises(ExerciseTitleTaken):
+        await scene.exercise(NFD)
 
 
 async def test_a_title_that_was_given_up_is_free(scene: Scene) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
 import pytest
@@ -430,10 +432,23 @@ def test_a_line_has_at_most_the_documented_length(
 @pytest.mark.parametrize(("body", "field", "longest"), LINES)
 @pytest.mark.parametrize(
     "value",
-    ["", "  ", "a\x00", "a\nb", "a\t", "\x1b[2J", "a\x7f", LONE_SURROGATE, 7, None, ["a"]],
+    [
+        *("", "  ", "a\x00", "a\nb", "a\t", "\x1b[2J", "a\x7f", LONE_SURROGATE, 7, None, ["a"]),
+        *("\u00a0", "\u200b", "\u3164", "\u2800", "\u0301", "a\u2028b", "a\u2029b", "a\x85b"),
+        *(
+            "Ada\u202eadA",
+            "Ada\u2066",
+            "a\u200bb",
+            "a\u200db",
+            "a\ud800",
+            "soft\u00adly",
+            "\ufeffAda",
+        ),
+        *("Ada\U000e0041", "a" + "\u0301\u0323" * 16),
+    ],
     ids=in_ascii,
 )
-def test_a_line_is_not_blank_and_has_no_control_characters(
+def test_a_line_shows_something_and_hides_nothing(
     body: type[BaseModel], field: str, longest: int, value: Any
 ) -> None:
     refuses(body, **{field: value})
@@ -443,8 +458,48 @@ def test_a_line_is_not_blank_and_has_no_control_characters(
 def test_a_text_may_have_several_lines_but_no_nul(body: type[BaseModel], field: str) -> None:
     text = "Slowly.\n\tThen faster: 💪"
     assert vars(made(body, **{field: text}))[field] == text
-    for value in ("a\x00b", LONE_SURROGATE, "x" * 20_001, 7):
+    for value in ("a\x00b", LONE_SURROGATE, "x" * 20_001, 7, "a\u2028b", "\x1b[2J", "a\u202eb"):
         refuses(body, **{field: value})
+
+
+@pytest.mark.parametrize(("body", "field", "longest"), LINES)
+def test_a_line_is_kept_in_one_form_and_has_the_length_of_that(
+    body: type[BaseModel], field: str, longest: int
+) -> None:
+    taken_apart = "a\u0308" * longest
+    assert vars(made(body, **{field: taken_apart}))[field] == "ä" * longest
+    refuses(body, **{field: taken_apart + "a"})
+
+
+@pytest.mark.parametrize(("body", "field"), TEXTS)
+def test_a_text_that_would_take_long_to_put_in_order_is_refused_at_once(
+    body: type[BaseModel], field: str
+) -> None:
+    begun = time.monotonic()
+    for marks in (10_000, 40_000, 400_000):
+        refuses(body, **{field: "\u0301\u0323" * marks})
+    assert time.monotonic() - begun < 1
+
+
+def test_what_is_refused_is_named_in_a_sentence() -> None:
+    with pytest.raises(ValidationError) as refused:
+        made(ClientBody, first_name="Ada\u202e")
+    (error,) = refused.value.errors()
+    assert error["msg"] == (
+        "Input should have no control characters, nor any that cannot be seen or turn text "
+        "around: it has U+202E"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["Ada\u200dL", "می\u200cخواهم", "\u2764\ufe0f", "Müller"], ids=ascii
+)
+def test_the_documented_pattern_refuses_nothing_that_is_taken(text: str) -> None:
+    """What it cannot say, where a joiner may stand, the service says."""
+    pattern = ClientBody.model_json_schema()["properties"]["first_name"]["pattern"]
+    assert re.search(pattern, text)
+    assert not re.search(pattern, "Ada\u202e")
+    assert not re.search(pattern, " ")
 
 
 @pytest.mark.parametrize("name", ["ada", "Ada.Lovelace+1@club", "x" * 50, "_", "0"], ids=in_ascii)
@@ -474,6 +529,20 @@ def test_a_username_that_others_may_take_for_another_is_refused(name: str) -> No
         "ada@example.com\n",
         f"{LONE_SURROGATE}@example.com",
         f"ada@{'example.' * 12}com",
+        "Ada <ada@example.com>",
+        '"Ada" <ada@example.com>',
+        "<ada@example.com>",
+        "Ada ada@example.com",
+        " ada@example.com",
+        "ada@example.com\u00a0",
+        "mailto:ada@example.com",
+        "ada@example.com (Ada)",
+        "ada@example.com, al@example.com",
+        "a\u200bda@example.com",
+        "ada\u3164@example.com",
+        "ada\u2800@example.com",
+        "a\ufe0fda@example.com",
+        "ada\u202e@example.com",
         7,
         None,
     ],
@@ -484,10 +553,36 @@ def test_what_is_no_address_is_refused(email: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given_as", "kept_as"),
+    [
+        ("Ada@EXAMPLE.com", "Ada@example.com"),
+        ("ada@xn--bcher-kva.example", "ada@bücher.example"),
+        ("zoe\u0301@example.com", "zo\u00e9@example.com"),
+    ],
+    ids=ascii,
+)
+def test_an_address_is_kept_in_one_form(given_as: str, kept_as: str) -> None:
+    assert vars(made(NewUser, email=given_as))["email"] == kept_as
+
+
+def test_a_long_text_is_no_address_and_takes_no_time_to_be_none() -> None:
+    begun = time.monotonic()
+    refuses(NewUser, email="\u0301\u0323" * 200_000)
+    refuses(NewUser, email="a" * 900_000 + "@example.com")
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize(
     "password", ["", "short", "x" * 7, "x" * 129, LONE_SURROGATE * 8, 12345678, None], ids=in_ascii
 )
 def test_a_password_has_8_to_128_characters(password: Any) -> None:
     refuses(NewUser, password=password)
+
+
+def test_a_password_is_kept_in_one_form_and_has_the_length_of_that() -> None:
+    body = made(NewUser, password="a\u0308" * 128)
+    assert vars(body)["password"] == "ä" * 128
+    refuses(NewUser, password="a\u0308" * 7)
 
 
 def test_a_refused_password_is_not_repeated() -> None:

@@ -70,7 +70,9 @@ async def test_an_account_may_be_tried_only_so_often_from_all_addresses_together
     assert await attempts.left("bob", "198.51.100.1") == [2, 5]
 
 
-@pytest.mark.parametrize("name", ["ADA", " ada", "ada ", "Ada", "\tada\n"])
+@pytest.mark.parametrize(
+    "name", ["ADA", " ada", "ada ", "Ada", "\tada\n", "\uff41da", "a\u200bda"], ids=ascii
+)
 async def test_an_account_is_the_same_however_it_is_written(attempts: Attempts, name: str) -> None:
     for _ in range(3):
         await attempts.left("ada")

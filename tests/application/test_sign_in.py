@@ -38,11 +38,13 @@ from application.sign_in import (
     WrongCode,
     WrongCredentials,
 )
-from application.users import ChangeUser, DeleteUser
+from application.users import ChangeUser, DeleteUser, username_of
 from domain.aggregate import time_text
 from domain.refusals import NotFound, Refusal
+from domain.reservations import Reservation
 from domain.sign_ins import Failed
-from domain.users import ForeignTelegram
+from domain.text import forms
+from domain.users import ForeignTelegram, User
 from domain.values import Role
 from infra.secrets.keys import Keys
 from infra.secrets.tokens import SignedTokens
@@ -154,6 +156,67 @@ async def test_nothing_tells_an_unknown_or_deleted_user_from_a_wrong_password(
     assert [(e.origin, e.agent) for e in failed] == [("192.0.2.7", "curl/8.9")] * 3
     actors = {submission.actor for _, submission in door.ledger.log[-3:]}
     assert actors == {"anybody"}
+
+
+COMPOSED, APART = "G\u00e4stekarte 2026", "Ga\u0308stekarte 2026"
+"""What one person types, on one device and on another."""
+
+
+@pytest.mark.parametrize("at_first", [COMPOSED, APART], ids=ascii)
+async def test_a_password_is_the_same_on_every_device(door: Door, at_first: str) -> None:
+    await door.do(ChangeUser(1, user_changes(password=at_first)))
+    head = door.head
+    for typed in (COMPOSED, APART):
+        await door.enter(password=typed)
+    assert ("user-1", "user.password-rehashed") not in door.told_since(head)
+
+
+MIXED = "\u00e4a\u0308 in two forms"
+
+
+@pytest.mark.parametrize(
+    ("hashed", "typed"),
+    [(APART, APART), (APART, COMPOSED), (MIXED, MIXED)],
+    ids=["as it was", "on another device", "in two forms"],
+)
+async def test_a_hash_of_an_earlier_release_lets_in_once_and_is_renewed(
+    tokens: SignedTokens, hashed: str, typed: str
+) -> None:
+    door = Door(tokens)
+    user = User.register(
+        1,
+        username="user1",
+        email="user1@example.com",
+        password_hash=await door.services.passwords.hash(hashed),
+        role=Role.USER,
+        at=door.clock.at,
+    )
+    reserved = Reservation.make(username_of("user1").name, "user-1", door.clock.at)
+    door.ledger.given(*user.collect_events(), *reserved.collect_events())  # type: ignore[arg-type]
+
+    await door.enter(password=typed)
+    assert door.told_since(2)[0] == ("user-1", "user.password-rehashed")
+    head = door.head
+    hasher = CountingHasher()
+    door.sign_in._services = replace(door.services, passwords=hasher)
+    for again in forms(hashed):
+        hasher.asked = 0
+        await door.enter(password=again)
+        assert hasher.asked == 1, "it is known in the form of today"
+    assert ("user-1", "user.password-rehashed") not in door.told_since(head)
+    assert [ended for _, ended in door.session_rows()] == [None] * (1 + len(forms(hashed)))
+
+
+async def test_for_nobody_each_form_is_tried_as_for_a_wrong_password(door: Door) -> None:
+    hasher = CountingHasher()
+    door.sign_in._services = replace(door.services, passwords=hasher)
+    asked = []
+    for username in ("user1", "nobody"):
+        hasher.asked = 0
+        with pytest.raises(WrongCredentials):
+            await door.begin(username, MIXED)
+        asked.append(hasher.asked)
+    assert asked == [3, 3]
 
 
 async def test_what_was_typed_is_not_in_the_log(door: Door) -> None:

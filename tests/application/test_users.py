@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from application.access import ANYBODY, Caller
 from application.clients import RegisterClient
 from application.users import ChangeUser, DeleteUser, RegisterUser, UserReplacement
 from domain.refusals import NotFound, UnknownReference
-from domain.reservations import EmailTaken, UsernameTaken
+from domain.reservations import EmailTaken, Reservation, UsernameTaken
 from domain.users import User
 from domain.values import Role
+from tests.application.fakes import A_MORNING
 from tests.application.scene import Scene, client_body, new_user, user_changes
 
 ADMIN = Caller.user(99, Role.ADMIN)
@@ -53,14 +56,31 @@ async def test_a_username_is_taken_in_whatever_case(scene: Scene, name: str) -> 
         await scene.do(ChangeUser(other.user_id or 0, user_changes(username=name)))
 
 
-@pytest.mark.parametrize("email", ["ada@example.com", "ADA@Example.com"])
-async def test_an_address_is_taken_in_whatever_case(scene: Scene, email: str) -> None:
+@pytest.mark.parametrize(
+    "email", ["ada@example.com", "ADA@Example.com", "\uff41da@example.com"], ids=ascii
+)
+async def test_an_address_is_taken_however_it_is_written(scene: Scene, email: str) -> None:
     await scene.do(RegisterUser(new_user("ada")))
     other = await scene.user()
     with pytest.raises(EmailTaken):
         await scene.do(RegisterUser(new_user("al", email=email)))
     with pytest.raises(EmailTaken):
         await scene.do(ChangeUser(other.user_id or 0, user_changes(email=email)))
+
+
+async def test_a_domain_is_the_same_in_letters_and_in_the_alphabet_of_hosts(scene: Scene) -> None:
+    await scene.do(RegisterUser(new_user("ada", email="ada@b\u00fccher.example")))
+    with pytest.raises(EmailTaken):
+        await scene.do(RegisterUser(new_user("al", email="ada@xn--bcher-kva.example")))
+
+
+async def test_an_address_of_an_earlier_release_stays_taken(scene: Scene) -> None:
+    """It was reserved as it came, with a letter of full width, which is a plain one by now."""
+    digest = hashlib.sha256("\uff41da@example.com".encode()).hexdigest()[:32]
+    made = Reservation.make(f"email-{digest}", "user-7", A_MORNING)
+    scene.ledger.given(*made.collect_events())  # type: ignore[arg-type]
+    with pytest.raises(EmailTaken):
+        await scene.do(RegisterUser(new_user("al", email="\uff41da@example.com")))
 
 
 async def test_a_name_and_an_address_that_were_given_up_are_free(scene: Scene) -> None:

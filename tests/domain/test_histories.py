@@ -165,6 +165,7 @@ KINDS: dict[str, Kind] = {
             move("rename", username=words),
             move("change_email", email=words),
             move("change_password", password_hash=words),
+            move("rehash_password", password_hash=words),
             move("change_role", role=st.sampled_from(Role), origin=words),
             move("sign_in", session_id=ids, telegram_id=maybe(accounts), origin=words),
             move("unbind_telegram", origin=words),

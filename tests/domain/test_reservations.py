@@ -11,6 +11,7 @@ from domain.reservations import (
     Reservation,
     Retaken,
     UsernameTaken,
+    Value,
 )
 from tests.domain.scenario import START, after, given, news, told
 
@@ -53,14 +54,44 @@ def test_only_the_holder_gives_a_value_back() -> None:
     assert reservation.holder is None
 
 
-@pytest.mark.parametrize("same", ["ada lovelace", "ADA LOVELACE", "  Ada \u00a0 Lovelace "])
+@pytest.mark.parametrize(
+    "same",
+    [
+        "ada développé",
+        "ADA DÉVELOPPÉ",
+        "  Ada \u00a0 De\u0301veloppe\u0301 ",
+        "\uff21da D\u00e9velopp\u00e9",
+        "Ada\u2800D\u00e9velopp\u00e9",
+        "Ada D\u00e9\u200bvelopp\u00e9",
+    ],
+    ids=ascii,
+)
 def test_values_that_people_take_for_the_same_are_one(same: str) -> None:
-    assert Reservation.of("name", same) == Reservation.of("name", "Ada Lovelace")
+    assert Value("name", same).name == Value("name", "Ada Développé").name
 
 
 def test_the_same_value_of_another_kind_is_another_reservation() -> None:
-    assert Reservation.of("username", "ada") != Reservation.of("email", "ada")
+    assert Value("username", "ada").name != Value("email", "ada").name
 
 
 def test_the_name_of_a_reservation_does_not_show_the_value() -> None:
-    assert "ada" not in Reservation.of("email", "ada@example.com")
+    assert "ada" not in Value("email", "ada@example.com").name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Ada Lovelace", "name-177f85df57ad121d5aaac8076a4a0554"),
+        ("DÉVELOPPÉ", "name-71940e9311162abc50567c5e5a7dcf6f"),
+        ("De\u0301veloppe\u0301", "name-d990ec3e7f86dd8c305892092814b01f"),
+        ("\ufb01t", "name-da4270e3735a3418c9d462af2e17d045"),
+    ],
+    ids=ascii,
+)
+def test_what_release_0_1_0_reserved_is_found_under_the_name_it_gave(text: str, name: str) -> None:
+    assert name in Value("name", text).names
+
+
+def test_plain_text_has_one_name_in_all_releases() -> None:
+    assert len(Value("name", "Ada Lovelace").names) == 1
+    assert len(Value("name", "Développé").names) == 2, "and as it is taken apart"

@@ -12,6 +12,7 @@ from domain.users import (
     ForeignTelegram,
     NoTelegram,
     PasswordChanged,
+    PasswordRehashed,
     Registered,
     Renamed,
     RoleChanged,
@@ -64,6 +65,10 @@ CHANGES: dict[str, tuple[Callable[[User], None], Told]] = {
     "signs in with another password": (
         lambda user: user.change_password("h2", NOW),
         told(PasswordChanged, password_hash="h2"),
+    ),
+    "has the password hashed anew": (
+        lambda user: user.rehash_password("h2", NOW),
+        told(PasswordRehashed, password_hash="h2"),
     ),
     "is given another role": (
         lambda user: user.change_role(Role.TRAINER, HERE, NOW),

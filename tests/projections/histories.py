@@ -130,6 +130,7 @@ class History:
         user.rename(name, self._at)
         user.change_email(f"{name}@example.com", self._at)
         user.change_password(f"hash {other}", self._at)
+        user.rehash_password(f"another hash {other}", self._at)
         user.change_role([*Role][other % len(Role)], _address(one), self._at)
         self._record(user)
         self._end_sessions_of(user, Ending.PASSWORD_CHANGED)

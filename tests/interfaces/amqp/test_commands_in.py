@@ -720,6 +720,23 @@ async def test_what_was_done_over_rabbitmq_is_not_done_again_over_rest(
     assert await head(rest) == recorded
 
 
+async def test_strangers_who_chose_one_id_are_two_users_and_each_is_known_again(
+    desk: Desk,
+) -> None:
+    bodies = [
+        {"username": name, "email": f"{name}@example.com", "password": "long enough"}
+        for name in ("ada", "bob")
+    ]
+    ada, bob, again = [
+        await desk.ask("register-user", body, id="1") for body in (*bodies, bodies[0])
+    ]
+    assert (ada.status, bob.status) == (201, 201)
+    assert ada.body["id"] != bob.body["id"]
+    assert again.body == ada.body
+    mallory = await desk.ask("register-user", {**bodies[0], "password": "another one"}, id="1")
+    assert mallory.status == 409
+
+
 async def test_a_report_that_was_drawn_up_over_rest_is_shown_in_full_over_rabbitmq(
     rest: Rest, desk: Desk
 ) -> None:

@@ -18,7 +18,7 @@ from domain.aggregate import Event
 from domain.facts import declared, declared_frame
 from domain.payments import DetailsChanged, Payment
 from domain.privacy import Privacy
-from domain.reservations import Reservation
+from domain.reservations import Reservation, Value
 from infra.ledger import feed
 from interfaces.amqp.asyncapi.events import events_of_the_domain
 from interfaces.amqp.outgoing import cloud_event, facts, is_bookkeeping, leaving
@@ -110,6 +110,7 @@ STAYS: Mapping[str, set[str]] = {
     "training-plan.drawn-up": {"title", "description"},
     "user.email-changed": {"email"},
     "user.password-changed": {"password_hash"},
+    "user.password-rehashed": {"password_hash"},
     "user.registered": {"username", "email", "password_hash"},
     "user.renamed": {"username"},
     "user.role-changed": {"origin"},
@@ -243,7 +244,7 @@ async def test_nothing_that_tells_who_somebody_is_leaves_a_club_at_work(rest: Re
 
 
 def test_the_digest_of_a_name_does_not_leave() -> None:
-    name = Reservation.of("username", "ada")
+    name = Value("username", "ada").name
     (event,) = Reservation.make(name, "user-1", AT).collect_events()
     digest = name.rpartition("-")[2]
     assert re.fullmatch("[0-9a-f]{32}", digest)

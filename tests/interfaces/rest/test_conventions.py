@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from application.exercises import ChangeExercise
+from application.users import ChangeUser, UserChanges
 from domain.values import Role
 from interfaces.rest.places import MOST_OF_ONE, MOST_UNDER_WAY
 from tests.conftest import Rest
@@ -173,6 +174,47 @@ async def test_a_refusal_is_answered_again_too(rest: Rest) -> None:
     await rest.http.delete(plank.headers["Location"], headers=admin)
     again = await add_exercise(rest, admin, "two")
     assert (again.status_code, again.content) == (409, refused.content)
+
+
+async def sign_up(rest: Rest, name: str, password: str = "long enough") -> httpx.Response:
+    body = {"username": name, "email": f"{name}@example.com", "password": password}
+    return await rest.http.post("/users/", json=body, headers={"Idempotency-Key": "signup-1"})
+
+
+async def test_strangers_who_chose_one_key_are_two_users(rest: Rest) -> None:
+    first, second = await sign_up(rest, "ada"), await sign_up(rest, "bob")
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json()["id"] != second.json()["id"]
+    assert (await sign_up(rest, "ada")).content == first.content
+
+
+async def test_a_stranger_with_another_password_is_not_let_into_a_registration(rest: Rest) -> None:
+    await sign_up(rest, "ada")
+    mallory = await sign_up(rest, "ada", "another password")
+    assert mallory.status_code == 409
+    assert "ada@" not in mallory.text
+
+
+async def test_a_receipt_is_not_for_who_has_lost_the_role(rest: Rest) -> None:
+    user, _ = await rest.user()
+    staffer_id, staffer = await rest.user(Role.STAFFER)
+    key = {**staffer, "Idempotency-Key": "one"}
+    body = client_body(user, await new_membership(rest))
+    first = await rest.http.post("/clients/", json=body, headers=key)
+    assert (await rest.http.post("/clients/", json=body, headers=key)).content == first.content
+    await rest.do(ChangeUser(staffer_id, UserChanges.model_validate({"role": "USER"})))
+    again = await rest.http.post("/clients/", json=body, headers=key)
+    assert again.status_code == 403
+    assert "Lovelace" not in again.text
+
+
+async def test_two_keys_for_one_request_are_refused(rest: Rest) -> None:
+    _, admin = await rest.user(Role.ADMIN)
+    for second in ("one", "two"):
+        lines = [*admin.items(), ("Idempotency-Key", "one"), ("Idempotency-Key", second)]
+        answer = await rest.http.post("/exercises/", json={"title": "Plank"}, headers=lines)
+        assert answer.status_code == 422
+        assert answer.json()["type"] == "/problems/several-idempotency-keys"
 
 
 async def test_a_key_belongs_to_its_caller(rest: Rest) -> None:
