@@ -192,7 +192,11 @@ class Lookout:
             consumers |= {"status": "unavailable", "detail": detail}
         elif queues.waiting > MOST_WAITING:
             consumers["status"] = "behind"
-        return {"rabbitmq": {"status": "running", "parked": queues.parked}, "consumers": consumers}
+        broker: Shown = {"status": "running", "parked": queues.parked}
+        if queues.blocked:
+            detail = "it takes no messages: it is short of memory or disk"
+            broker |= {"status": "standing", "detail": detail}
+        return {"rabbitmq": broker, "consumers": consumers}
 
     def _components(
         self, parts: Sequence[Part], head: int, relay: Sequence[Any]

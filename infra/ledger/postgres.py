@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -140,8 +140,10 @@ class Postgres:
         one and may be behind what was shown before.
         """
         era = self.era
-        connection = await Connection.connect(
-            self.url, autocommit=True, prepare_threshold=1, **parameters(LONGEST_WAIT, settings)
+        connection = await _made(
+            Connection.connect(
+                self.url, autocommit=True, prepare_threshold=1, **parameters(LONGEST_WAIT, settings)
+            )
         )
         try:
             await self._meet(connection, era)
@@ -240,6 +242,20 @@ class Postgres:
         await connection.close()
         logger.warning("postgres.connections-swallowed")
         self._hang_up()
+
+
+async def _made(connecting: Coroutine[Any, Any, Connection]) -> Connection:
+    """The connection; one that nobody waits for any more is made all the same, and closed.
+
+    Half made, it would be open until it is collected, and keep the server waiting for a minute.
+    """
+    making = asyncio.ensure_future(connecting)
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        with suppress(psycopg.Error):
+            await (await making).close()
+        raise
 
 
 async def _number(connection: Connection, sql: str) -> int:

@@ -185,3 +185,25 @@ async def test_the_age_of_what_was_not_handled_is_told(club: Club, database: str
     shown = await until(old, "it stands still")
     assert 90 <= shown["age"] < 120
     assert shown["lag"] == 1
+
+
+async def test_what_a_database_says_of_a_row_is_told_to_nobody(
+    rest: Rest, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, admin = await rest.user(Role.ADMIN)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO users (id, username, email, password_hash, role, created_at)"
+            " VALUES (1000000, 'x', 'mia.muster@example.com', 'x', 'USER', now())"
+        )
+    body = {"username": "mia", "email": "mia.muster@example.com", "password": "long enough"}
+    assert (await rest.http.post("/users/", json=body)).status_code == 201
+
+    async def stands() -> str | None:
+        found = (await rest.http.get("/health/", headers=admin)).json()
+        return str(found) if found["components"]["projector"]["status"] == "standing" else None
+
+    said = await until(stands, "it stands still")
+    assert "duplicate key" in said
+    for told in (said, (await rest.http.get("/health/")).text, capsys.readouterr().out):
+        assert "muster" not in told

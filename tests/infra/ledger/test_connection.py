@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 
+import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -133,3 +134,22 @@ async def test_whoever_finds_a_desk_busy_for_too_long_is_told_so(
         with pytest.raises(LedgerUnavailable):
             await small.listing.rows("SELECT 1")
         await slow
+
+
+async def test_a_connection_that_nobody_waits_for_any_more_is_not_kept_open(database: str) -> None:
+    """Wherever it is given up: a server waits for a minute for one that is half made."""
+    postgres = Postgres(database)
+    await (await postgres.connect()).close()
+    before = psutil.Process().num_fds()
+    given_up = []
+    for number in range(40):
+        connecting = asyncio.create_task(postgres.connect())
+        await asyncio.sleep(number / 5_000)
+        connecting.cancel()
+        await asyncio.wait({connecting})
+        given_up.append(connecting)  # it refers to all that it had begun
+    assert any(task.cancelled() for task in given_up)
+    for task in given_up:
+        if not task.cancelled():
+            await task.result().close()
+    assert psutil.Process().num_fds() == before
