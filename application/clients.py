@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pydantic import Field
@@ -20,7 +21,10 @@ from domain.users import User
 from domain.values import ClientStatus, Gender
 
 NOBODY_GRANTS_THEMSELVES = ("user_id", "membership_id", "status")
-"""What a client cannot change about itself; `status` not even at the start."""
+"""What a client cannot change about itself."""
+
+BEGINS_AS = frozenset({ClientStatus.ACTIVE, ClientStatus.UPCOMING})
+"""How somebody may make a client of themselves."""
 
 
 class ComesBack(Forbidden):
@@ -108,7 +112,10 @@ class LapseClient(Command):
 
 
 async def register_client(command: RegisterClient, work: Work) -> Result:
-    """One client for each user, and one holder for each membership."""
+    """One client for each user, and one holder for each membership.
+
+    Staff say where a client stands, without an end; others let themselves in provisionally.
+    """
     body = command.body
     await work.look(
         User.stream(body.user_id),
@@ -119,14 +126,15 @@ async def register_client(command: RegisterClient, work: Work) -> Result:
     everybody = work.reaches_all(Permission.CLIENTS_KEEP)
     if not everybody and body.user_id != work.caller.user_id:
         raise unknown(User, body.user_id, "user_id")
-    if not everybody and body.status is not ClientStatus.ACTIVE:
+    if not everybody and body.status not in BEGINS_AS:
         raise Forbidden(field="status")
     await work.refer(User, body.user_id, "user_id")
     await work.refer(Membership, body.membership_id, "membership_id")
     if not everybody:
         await _refuse_return(body.user_id, work)
+    patience = None if everybody else timedelta(hours=(await work.rules()).payment_patience_hours)
     number = await work.new_number(Client)
-    client = work.add(Client.register(number, body.facts(), work.at))
+    client = work.add(Client.register(number, body.facts(), work.at, patience=patience))
     await work.reserve(client_of(body.user_id), client, UserHasClient)
     await _hold(client, body.membership_id, work)
     return result_of(client)

@@ -17,7 +17,7 @@ class NotBornYet(Invalid):
 
 
 class NotLapsed(Conflict):
-    """The time that was paid for has not ended."""
+    """The time for which this client is let in has not ended."""
 
 
 class Client(Aggregate):
@@ -29,12 +29,23 @@ class Client(Aggregate):
         super().__init__()
         self.admissions: tuple[Admission, ...] = ()
         self.until: str | None = None
+        self.provisional = False
+        """Whether the time until then is only the club's patience with a first payment."""
 
     @classmethod
-    def register(cls, number: int, facts: Facts, at: datetime) -> Self:
-        """A new client; that the user and the membership are free is for reservations to say."""
+    def register(
+        cls, number: int, facts: Facts, at: datetime, *, patience: timedelta | None = None
+    ) -> Self:
+        """A new client; that the user and the membership are free is for reservations to say.
+
+        Whoever makes a client of themselves is let in for as long as the club has `patience` with
+        a payment; without one, an ACTIVE client stays so until the club says otherwise.
+        """
         refuse_unlikely_birth(facts, at)
-        return cls.begin(number, Registered, at=at, **facts)
+        client = cls.begin(number, Registered, at=at, **facts)
+        if patience is not None and client.status is ClientStatus.ACTIVE:
+            client.happen(AdmittedProvisionally, at=at, until=time_text(at + patience))
+        return client
 
     @property
     def user_id(self) -> int:
@@ -104,7 +115,7 @@ class Client(Aggregate):
             self.change_status(ClientStatus.EXPIRED, at)
 
     def lapse(self, at: datetime) -> None:
-        """Become EXPIRED because the time that was paid for ended."""
+        """Become EXPIRED because the time that was paid for, or the provisional one, ended."""
         if self.until is None or self._time_left(at):
             raise NotLapsed
         if self.status is ClientStatus.ACTIVE:
@@ -269,6 +280,18 @@ class Scheduled(StatusEvent):
     TOPIC = "client.scheduled"
 
 
+class AdmittedProvisionally(Event):
+    """A new client is let in until a moment by which a payment is to be settled."""
+
+    TOPIC = "client.admitted-provisionally"
+    until: Plain[str]
+
+    def apply(self, aggregate: Client) -> None:
+        """It lasts until a payment counts in its place, or until it ends."""
+        aggregate.until = self.until
+        aggregate.provisional = True
+
+
 class Admitted(Event):
     """A payment lets the client in until a moment."""
 
@@ -283,6 +306,7 @@ class Admitted(Event):
         bought = Admission(self.payment_id, self.paid_at, self.days)
         aggregate.admissions = (*aggregate.admissions, bought)
         aggregate.until = self.until
+        aggregate.provisional = False
 
 
 class AdmissionWithdrawn(Event):

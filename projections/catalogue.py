@@ -50,7 +50,7 @@ _MODELS = (
 
 DOCUMENTED = Group(
     NAME,
-    generation=1,
+    generation=2,
     models=(*_MODELS, versions_of(*(kind for model in _MODELS for kind in model.listens_to))),
     types=ENUMS,
 )

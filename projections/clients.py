@@ -6,6 +6,7 @@ from domain.clients import (
     STATUS_AFTER,
     AdmissionWithdrawn,
     Admitted,
+    AdmittedProvisionally,
     Deleted,
     DetailsChanged,
     MembershipChanged,
@@ -52,11 +53,13 @@ CLIENTS = Table(
 CLIENT_ADMISSIONS = Table(
     "client_admissions",
     key=("client_id",),
-    columns="client_id integer NOT NULL, until timestamptz NOT NULL",
+    columns="""
+        client_id integer NOT NULL, until timestamptz NOT NULL, provisional boolean NOT NULL
+    """,
     constraints=(deferred("FOREIGN KEY (client_id) REFERENCES clients (id) ON DELETE CASCADE"),),
     indexes=("(until)",),
 )
-"""Not documented: when the time that a client paid for ends, for the club to know whom it ends."""
+"""Not documented: until when a client is let in, for the club to know whose time has ended."""
 
 TABLES = (CLIENTS, CLIENT_ADMISSIONS)
 
@@ -89,15 +92,23 @@ def project(recorded: Recorded) -> Operations:
             yield Patch(CLIENTS, key, {"membership_id": membership_id})
         case StatusEvent():
             yield Patch(CLIENTS, key, {"status": STATUS_AFTER[type(event)].value})
+        case AdmittedProvisionally(until=until):
+            yield from _let_in(event.number, until, provisional=True)
         case Admitted(until=until) | AdmissionWithdrawn(until=until):
-            yield Remove(CLIENT_ADMISSIONS, key)
-            if until is not None:
-                yield Put(CLIENT_ADMISSIONS, {"client_id": event.number, "until": until})
+            yield from _let_in(event.number, until, provisional=False)
         case Deleted():
             yield Remove(CLIENT_ADMISSIONS, key)
             yield Remove(CLIENTS, key)
         case _:
             return
+
+
+def _let_in(client_id: int, until: str | None, *, provisional: bool) -> Operations:
+    """What a client is let in for from here on takes the place of what it was before."""
+    yield Remove(CLIENT_ADMISSIONS, (client_id,))
+    if until is not None:
+        row = {"client_id": client_id, "until": until, "provisional": provisional}
+        yield Put(CLIENT_ADMISSIONS, row)
 
 
 MODEL = ReadModel("clients", ("client",), TABLES, project)

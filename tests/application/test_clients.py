@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -17,14 +19,17 @@ from application.clients import (
     RegisterClient,
     WithdrawAdmission,
 )
+from application.housekeeping import expire_what_is_due
 from application.memberships import DeleteMembership
 from application.payments import ChangePayment, PaymentBody
 from application.ports.services import Rules
 from application.users import DeleteUser
+from domain.aggregate import time_text
 from domain.clients import NotBornYet
 from domain.refusals import UnknownReference
 from domain.reservations import MembershipHeld, UserHasClient
-from domain.values import Gender, PaymentStatus, Role
+from domain.values import ClientStatus, Gender, PaymentStatus, Role
+from tests.application.fakes import A_MORNING
 from tests.application.scene import PERSON, Scene, client_body
 
 STAFFER = Caller.user(99, Role.STAFFER)
@@ -54,6 +59,68 @@ async def test_a_client_is_shown_as_it_was_registered(scene: Scene) -> None:
         "height_sm": None,
         "status": "ACTIVE",
     }
+
+
+async def own_client(scene: Scene, **facts: Any) -> int:
+    """A USER makes a client of themselves."""
+    owner, membership_id = await scene.user(), await scene.membership()
+    body = client_body(user_id=owner.user_id, membership_id=membership_id, **facts)
+    return await scene.made(RegisterClient(body), owner)
+
+
+@pytest.mark.parametrize("named", [{}, {"status": ClientStatus.ACTIVE}], ids=str)
+async def test_who_never_pays_is_let_in_for_a_day_and_then_no_more(
+    scene: Scene, named: dict[str, ClientStatus]
+) -> None:
+    client_id = await own_client(scene, **named)
+    assert scene.until(client_id) == time_text(A_MORNING + timedelta(hours=24))
+    scene.services.clock.let_pass(timedelta(hours=24) - timedelta(microseconds=1))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    assert scene.status(client_id) == "ACTIVE"
+    scene.services.clock.let_pass(timedelta(microseconds=1))
+    assert await expire_what_is_due(scene.bus, scene.services) == 1
+    assert scene.status(client_id) == "EXPIRED"
+
+
+async def test_the_provisional_time_is_the_patience_that_the_club_has_with_payments() -> None:
+    scene = Scene(Rules(payment_patience_hours=3))
+    client_id = await own_client(scene)
+    assert scene.until(client_id) == time_text(A_MORNING + timedelta(hours=3))
+
+
+async def test_who_pays_in_time_is_let_in_for_what_was_paid(scene: Scene) -> None:
+    client_id = await own_client(scene)
+    scene.services.clock.let_pass(timedelta(hours=5))
+    await scene.payment(client_id, PaymentStatus.PAID)
+    scene.services.clock.let_pass(timedelta(days=29))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    assert scene.status(client_id) == "ACTIVE"
+    scene.services.clock.let_pass(timedelta(days=1))
+    assert await expire_what_is_due(scene.bus, scene.services) == 1
+    assert scene.status(client_id) == "EXPIRED"
+
+
+async def test_who_starts_later_stays_upcoming_until_a_payment(scene: Scene) -> None:
+    client_id = await own_client(scene, status=ClientStatus.UPCOMING)
+    scene.services.clock.let_pass(timedelta(days=40))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    await scene.payment(client_id, PaymentStatus.PAID)
+    assert scene.status(client_id) == "ACTIVE"
+
+
+@pytest.mark.parametrize("status", ClientStatus)
+async def test_staff_register_in_any_status_without_an_end(
+    scene: Scene, status: ClientStatus
+) -> None:
+    body = client_body(
+        user_id=(await scene.user()).user_id,
+        membership_id=await scene.membership(),
+        status=status,
+    )
+    client_id = await scene.made(RegisterClient(body), STAFFER)
+    scene.services.clock.let_pass(timedelta(days=400))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    assert (scene.status(client_id), scene.until(client_id)) == (status.value, None)
 
 
 async def test_a_user_is_one_client(scene: Scene) -> None:

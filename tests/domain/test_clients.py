@@ -14,6 +14,7 @@ from domain.clients import (
     Admission,
     AdmissionWithdrawn,
     Admitted,
+    AdmittedProvisionally,
     Cancelled,
     Client,
     Deactivated,
@@ -62,6 +63,10 @@ def admitted(payment_id: int, *, paid: float, until: float, days: int = 30) -> T
         days=days,
         until=text(after(days=until)),
     )
+
+
+PATIENCE = timedelta(hours=24)
+IN_PATIENCE = told(AdmittedProvisionally, until=text(START + PATIENCE))
 
 
 def admit(client: Client, payment_id: int, *, paid: float, now: float, days: int = 30) -> None:
@@ -131,6 +136,43 @@ def test_a_client_leaves_the_books() -> None:
     client.delete(NOW)
     assert news(client) == [told(Deleted)]
     assert client.deleted
+
+
+# --- who lets themselves in ---------------------------------------------------------------------
+
+
+def test_whoever_makes_a_client_of_themselves_is_let_in_for_the_time_to_pay() -> None:
+    client = Client.register(42, FACTS, START, patience=PATIENCE)
+    assert news(client) == [ADA, IN_PATIENCE]
+    with pytest.raises(NotLapsed):
+        client.lapse(START + PATIENCE - timedelta(microseconds=1))
+    client.lapse(START + PATIENCE)
+    assert client.status is ClientStatus.EXPIRED
+
+
+def test_who_starts_later_is_not_let_in_yet() -> None:
+    client = Client.register(42, FACTS | {"status": "UPCOMING"}, START, patience=PATIENCE)
+    assert news(client) == [who_is(ClientStatus.UPCOMING)]
+
+
+@pytest.mark.parametrize("paid", [0, 0.9])
+def test_a_payment_counts_in_place_of_the_provisional_time(paid: float) -> None:
+    client = given(Client, 42, ADA, IN_PATIENCE)
+    admit(client, 1, paid=paid, now=0.9)
+    assert news(client) == [admitted(1, paid=paid, until=paid + 30)]
+    assert not client.provisional
+
+
+def test_a_payment_after_the_provisional_time_lets_the_client_in_again() -> None:
+    client = given(Client, 42, ADA, IN_PATIENCE, told(Expired))
+    admit(client, 1, paid=5, now=5)
+    assert news(client) == [admitted(1, paid=5, until=35), told(Activated)]
+
+
+def test_a_refund_within_the_provisional_time_ends_it() -> None:
+    client = given(Client, 42, ADA, IN_PATIENCE, admitted(1, paid=0, until=30))
+    client.withdraw_admission(1, after(hours=1))
+    assert client.status is ClientStatus.EXPIRED
 
 
 # --- where they stand --------------------------------------------------------------------------

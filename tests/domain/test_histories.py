@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -204,7 +205,11 @@ KINDS: dict[str, Kind] = {
         table="memberships",
     ),
     "client": Kind(
-        began(Client.register, CLIENT),
+        st.builds(
+            partial(Client.register, 1, at=START),
+            all_of(CLIENT),
+            patience=maybe(st.just(timedelta(hours=24))),
+        ),
         st.one_of(
             move("change_details", facts=some_of(PERSON)),
             move("transfer", user_id=ids),
@@ -221,7 +226,11 @@ KINDS: dict[str, Kind] = {
         ),
         table="clients",
         links=lambda client: {
-            "client_admissions": [{"client_id": 1, "until": client.until}] if client.until else []
+            "client_admissions": [
+                {"client_id": 1, "until": client.until, "provisional": client.provisional}
+            ]
+            if client.until
+            else []
         },
     ),
     "exercise": Kind(

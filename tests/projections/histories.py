@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import psycopg
 
 from application.ports.queries import PageRequest
-from domain.aggregate import Aggregate, Event, Facts, time_text
+from domain.aggregate import Aggregate, Event, Facts, text_time, time_text
 from domain.clients import Admission, Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
@@ -269,7 +269,8 @@ class History:
             "height_sm": None,
             "status": "ACTIVE",
         }
-        self._new(Client.register(self._next(Client), facts, self._at))
+        patience = timedelta(hours=24) if other % 3 == 0 else None
+        self._new(Client.register(self._next(Client), facts, self._at, patience=patience))
 
     def change_client(self, one: int, other: int) -> None:
         client = self.one(Client, one)
@@ -640,13 +641,25 @@ async def shown_by_tables(connection: psycopg.AsyncConnection[Any]) -> dict[str,
     }
     for name, sql in {
         "versions": "SELECT aggregate_id, version FROM aggregate_versions",
-        "admissions": "SELECT client_id, until FROM client_admissions",
+        "admissions": "SELECT client_id, row_to_json(a) FROM client_admissions AS a",
         "passwords": "SELECT id, password_hash FROM users",
         "sessions that ended": "SELECT id, ended_because FROM sessions WHERE ended_at IS NOT NULL",
         "reports": "SELECT id, new_users -> 'data' FROM simple_report",
     }.items():
         found[name] = dict(await (await connection.execute(sql)).fetchall())
     return found
+
+
+def admission_row(client: Client) -> dict[str, Any]:
+    """Until when the client is let in, as Postgres writes it in JSON."""
+    assert client.until is not None
+    until = text_time(client.until).isoformat()
+    seconds, fraction = until[:19], until[19:].removesuffix("+00:00").rstrip("0").rstrip(".")
+    return {
+        "client_id": client.number,
+        "until": f"{seconds}{fraction}+00:00",
+        "provisional": client.provisional,
+    }
 
 
 def shown_by_aggregates(history: History) -> dict[str, Any]:
@@ -681,9 +694,7 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
         "sessions": list(history.signed_in.values()),
         "rules": [rules.row() for rules in history.living(ClubRules)],
         "versions": {a.id: a.version for a in history.everything()},
-        "admissions": {
-            c.number: datetime.fromisoformat(c.until) for c in history.living(Client) if c.until
-        },
+        "admissions": {c.number: admission_row(c) for c in history.living(Client) if c.until},
         "passwords": {user.number: user.password_hash for user in everybody},
         "sessions that ended": {
             event.number: event.why for event in history.events if isinstance(event, Ended)

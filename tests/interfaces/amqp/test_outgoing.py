@@ -53,6 +53,7 @@ GOES_OUT: Mapping[str, tuple[str, ...]] = {
     "client.registered": ("user_id", "membership_id", "status"),
     "client.transferred": ("user_id",),
     "client.membership-changed": ("membership_id",),
+    "client.admitted-provisionally": ("until",),
     "client.admitted": ("payment_id", "paid_at", "days", "until"),
     "client.admission-withdrawn": ("payment_id", "until"),
     "exercise.added": ("title", *CATALOGUED),
