@@ -13,9 +13,10 @@ from application.access import Permission
 from application.command import Command
 from application.fields import Body, BodyMeasure, Day, Id, Line50, Line80, Phone
 from application.work import Result, Work, result_of
-from domain.clients import Admission, Client
+from domain.admissions import Admission
+from domain.clients import Client
 from domain.memberships import Membership
-from domain.refusals import Forbidden
+from domain.refusals import Conflict, Forbidden
 from domain.reservations import MembershipHeld, Reservation, UserHasClient
 from domain.users import User
 from domain.values import ClientStatus, Gender
@@ -29,6 +30,10 @@ BEGINS_AS = frozenset({ClientStatus.ACTIVE, ClientStatus.UPCOMING})
 
 class ComesBack(Forbidden):
     """Who has been a client before is taken back by the club."""
+
+
+class UserLeft(Conflict):
+    """The user of this client was deleted: nobody can make it ACTIVE."""
 
 
 class ClientBody(Body):
@@ -158,10 +163,17 @@ async def change_client(command: ChangeClient, work: Work) -> Result:
             raise Forbidden(field=name)
     await _transfer(client, facts.pop("user_id", client.user_id), work)
     await _change_membership(client, facts.pop("membership_id", client.membership_id), work)
-    status = facts.pop("status", client.status)
+    status = ClientStatus(facts.pop("status", client.status))
     client.change_details(facts, work.at)
-    client.change_status(ClientStatus(status), work.at)
+    if status is ClientStatus.ACTIVE and status is not client.status:
+        await _refuse_who_left(client, work)
+    client.change_status(status, work.at)
     return result_of(client)
+
+
+async def _refuse_who_left(client: Client, work: Work) -> None:
+    if await work.find(User, client.user_id) is None:
+        raise UserLeft(field="status")
 
 
 async def _transfer(client: Client, user_id: int, work: Work) -> None:

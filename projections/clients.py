@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from domain.admissions import NO_TIME, TimeLeft
+from domain.aggregate import Event
 from domain.clients import (
     STATUS_AFTER,
     AdmissionWithdrawn,
     Admitted,
     AdmittedProvisionally,
+    DaysGivenBack,
+    DaysKept,
     Deleted,
     DetailsChanged,
     MembershipChanged,
@@ -54,7 +58,8 @@ CLIENT_ADMISSIONS = Table(
     "client_admissions",
     key=("client_id",),
     columns="""
-        client_id integer NOT NULL, until timestamptz NOT NULL, provisional boolean NOT NULL
+        client_id integer NOT NULL, until timestamptz, kept_seconds integer,
+        provisional boolean NOT NULL
     """,
     constraints=(deferred("FOREIGN KEY (client_id) REFERENCES clients (id) ON DELETE CASCADE"),),
     indexes=("(until)",),
@@ -92,23 +97,33 @@ def project(recorded: Recorded) -> Operations:
             yield Patch(CLIENTS, key, {"membership_id": membership_id})
         case StatusEvent():
             yield Patch(CLIENTS, key, {"status": STATUS_AFTER[type(event)].value})
-        case AdmittedProvisionally(until=until):
-            yield from _let_in(event.number, until, provisional=True)
-        case Admitted(until=until) | AdmissionWithdrawn(until=until):
-            yield from _let_in(event.number, until, provisional=False)
         case Deleted():
             yield Remove(CLIENT_ADMISSIONS, key)
             yield Remove(CLIENTS, key)
         case _:
+            yield from _admission(event)
+
+
+def _admission(event: Event) -> Operations:
+    """What an event means for the time of its client."""
+    key = (event.number,)
+    match event:
+        case AdmittedProvisionally(until=until):
+            row = {"until": until, "kept_seconds": None, "provisional": True}
+            yield Put(CLIENT_ADMISSIONS, {"client_id": event.number, **row})
+        case Admitted() | AdmissionWithdrawn():
+            yield Remove(CLIENT_ADMISSIONS, key)
+            left = TimeLeft(event.until, event.kept_seconds)
+            if left != NO_TIME:
+                row = {**left._asdict(), "provisional": False}
+                yield Put(CLIENT_ADMISSIONS, {"client_id": event.number, **row})
+        case DaysKept(kept_seconds=seconds):
+            yield Patch(CLIENT_ADMISSIONS, key, {"until": None, "kept_seconds": seconds})
+        case DaysGivenBack(until=until):
+            if until is not None:
+                yield Patch(CLIENT_ADMISSIONS, key, {"until": until, "kept_seconds": None})
+        case _:
             return
-
-
-def _let_in(client_id: int, until: str | None, *, provisional: bool) -> Operations:
-    """What a client is let in for from here on takes the place of what it was before."""
-    yield Remove(CLIENT_ADMISSIONS, (client_id,))
-    if until is not None:
-        row = {"client_id": client_id, "until": until, "provisional": provisional}
-        yield Put(CLIENT_ADMISSIONS, row)
 
 
 MODEL = ReadModel("clients", ("client",), TABLES, project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from application.clients import (
     ComesBack,
     DeleteClient,
     RegisterClient,
+    UserLeft,
     WithdrawAdmission,
 )
 from application.housekeeping import expire_what_is_due
@@ -24,13 +26,13 @@ from application.memberships import DeleteMembership
 from application.payments import ChangePayment, PaymentBody
 from application.ports.services import Rules
 from application.users import DeleteUser
-from domain.aggregate import time_text
-from domain.clients import NotBornYet
+from domain.aggregate import text_time, time_text
+from domain.clients import NotBornYet, TimeIsOver
 from domain.refusals import UnknownReference
 from domain.reservations import MembershipHeld, UserHasClient
 from domain.values import ClientStatus, Gender, PaymentStatus, Role
 from tests.application.fakes import A_MORNING
-from tests.application.scene import PERSON, Scene, client_body
+from tests.application.scene import PERSON, Scene, client_body, pausing_scene
 
 STAFFER = Caller.user(99, Role.STAFFER)
 
@@ -121,6 +123,100 @@ async def test_staff_register_in_any_status_without_an_end(
     scene.services.clock.let_pass(timedelta(days=400))
     assert await expire_what_is_due(scene.bus, scene.services) == 0
     assert (scene.status(client_id), scene.until(client_id)) == (status.value, None)
+
+
+# --- pauses, and who comes back ----------------------------------------------------------------
+
+
+async def test_who_was_on_hold_longer_than_was_paid_for_has_all_of_it_left(scene: Scene) -> None:
+    client_id = await scene.client()
+    await scene.payment(client_id, PaymentStatus.PAID)
+    await scene.do(ChangeClient(client_id, {"status": "ON_HOLD"}), STAFFER)
+    scene.services.clock.let_pass(timedelta(days=40))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}), STAFFER)
+    assert scene.until(client_id) == time_text(A_MORNING + timedelta(days=70))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    scene.services.clock.let_pass(timedelta(days=30))
+    assert await expire_what_is_due(scene.bus, scene.services) == 1
+
+
+@pytest.mark.parametrize("day", ["2026-03-28", "2026-10-24"])
+async def test_a_pause_over_the_night_in_which_clocks_change_gives_back_every_second(
+    day: str,
+) -> None:
+    scene = Scene(Rules(timezone="Europe/Berlin"))
+    scene.services.clock.at = begin = text_time(f"{day}T20:00:00Z")
+    client_id = await scene.client()
+    await scene.payment(client_id, PaymentStatus.PAID)
+    scene.services.clock.let_pass(timedelta(hours=4))
+    await scene.do(ChangeClient(client_id, {"status": "ON_HOLD"}))
+    scene.services.clock.let_pass(timedelta(hours=9))
+    await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}))
+    assert scene.until(client_id) == time_text(begin + timedelta(days=30, hours=9))
+
+
+@pytest.mark.parametrize("status", ["ON_HOLD", "CANCELLED"])
+async def test_a_payment_of_a_client_whom_the_club_stopped_changes_no_standing(
+    scene: Scene, status: str
+) -> None:
+    client_id = await scene.client(status=status)
+    await scene.payment(client_id, PaymentStatus.PAID)
+    assert (scene.status(client_id), scene.until(client_id)) == (status, None)
+    scene.services.clock.let_pass(timedelta(days=40))
+    await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}), STAFFER)
+    assert scene.until(client_id) == time_text(A_MORNING + timedelta(days=70))
+
+
+@pytest.mark.parametrize("status", ["EXPIRED", "INACTIVE", "UPCOMING", "CANCELLED"])
+async def test_staff_make_nobody_active_who_has_no_time(scene: Scene, status: str) -> None:
+    never_paid = await scene.client(status=status)
+    over = await scene.client()
+    await scene.payment(over, PaymentStatus.PAID)
+    scene.services.clock.let_pass(timedelta(days=30))
+    await scene.do(ChangeClient(over, {"status": status}))
+    for client_id in (never_paid, over):
+        head = scene.head
+        with pytest.raises(TimeIsOver, match=rf"/clients/{client_id}/grants/"):
+            await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}), STAFFER)
+        assert scene.head == head
+
+
+async def test_nobody_makes_the_client_of_a_deleted_user_active(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    await scene.payment(client_id, PaymentStatus.PAID)
+    await scene.do(DeleteUser(owner.user_id or 0))
+    assert scene.status(client_id) == "INACTIVE"
+    with pytest.raises(UserLeft) as refused:
+        await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}), Caller.user(98, Role.ADMIN))
+    assert refused.value.field == "status"
+    await scene.payment(client_id, PaymentStatus.PAID)
+    assert scene.status(client_id) == "INACTIVE"
+
+
+async def test_the_client_of_a_deleted_user_comes_back_as_that_of_another(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    await scene.payment(client_id, PaymentStatus.PAID)
+    await scene.do(DeleteUser(owner.user_id or 0))
+    heir = await scene.user()
+    await scene.do(ChangeClient(client_id, {"user_id": heir.user_id, "status": "ACTIVE"}))
+    assert scene.status(client_id) == "ACTIVE"
+
+
+async def test_a_user_who_is_deleted_meanwhile_keeps_the_client_from_becoming_active() -> None:
+    scene = pausing_scene()
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    await scene.payment(client_id, PaymentStatus.PAID)
+    await scene.do(ChangeClient(client_id, {"status": "ON_HOLD"}))
+    await asyncio.gather(
+        scene.do(DeleteUser(owner.user_id or 0)),
+        scene.do(ChangeClient(client_id, {"status": "ACTIVE"})),
+        return_exceptions=True,
+    )
+    assert scene.status(client_id) == "INACTIVE"
 
 
 async def test_a_user_is_one_client(scene: Scene) -> None:

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application.repository import replay, working_copy
+from domain.admissions import Admission, admitted_until
 from domain.aggregate import Aggregate, Event, Facts, text_time, time_text
-from domain.clients import Admission, Client, admitted_until
+from domain.clients import Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.payments import Payment
@@ -227,9 +228,14 @@ KINDS: dict[str, Kind] = {
         table="clients",
         links=lambda client: {
             "client_admissions": [
-                {"client_id": 1, "until": client.until, "provisional": client.provisional}
+                {
+                    "client_id": 1,
+                    "until": client.until,
+                    "kept_seconds": client.kept_seconds,
+                    "provisional": client.provisional is not None,
+                }
             ]
-            if client.until
+            if client.until or client.kept_seconds is not None
             else []
         },
     ),
