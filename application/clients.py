@@ -199,8 +199,15 @@ async def _hold(client: Client, membership_id: int, work: Work) -> None:
     held = await work.find(Reservation, name)
     if held is not None and (await work.rules()).shared_memberships:
         held.join(client.id, work.at)
-    else:
-        await work.reserve(name, client, MembershipHeld)
+        return
+    taken = held is not None and held.holder not in {None, client.id}
+    if taken and not work.reaches_all(STAFF):
+        raise MembershipHeld(field="membership_id", holder="somebody else")
+    await work.reserve(name, client, MembershipHeld)
+
+
+STAFF = Permission.CLIENTS_DECIDE
+"""Whoever may do this is told who holds a membership."""
 
 
 async def _let_go(client: Client, work: Work) -> None:

@@ -236,6 +236,18 @@ async def test_a_membership_is_issued_to_one_client(scene: Scene) -> None:
         await scene.do(ChangeClient(second, {"membership_id": membership_id}))
 
 
+async def test_who_holds_a_membership_is_told_to_staff_alone(scene: Scene) -> None:
+    owner, membership_id = await scene.user(), await scene.membership()
+    await scene.client(membership_id=membership_id)
+    body = client_body(user_id=owner.user_id, membership_id=membership_id)
+    with pytest.raises(MembershipHeld) as refused:
+        await scene.do(RegisterClient(body), owner)
+    assert refused.value.detail == "This membership is issued to somebody else."
+    for role in (Role.STAFFER, Role.ADMIN):
+        with pytest.raises(MembershipHeld, match=r"client-1[.]$"):
+            await scene.do(RegisterClient(body), Caller.user(98, role))
+
+
 async def test_a_club_that_sells_tiers_issues_a_membership_to_many() -> None:
     scene = Scene(Rules(shared_memberships=True))
     membership_id, other = await scene.membership(), await scene.membership()

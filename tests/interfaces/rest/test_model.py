@@ -363,9 +363,18 @@ class Histories(RuleBasedStateMachine):
     def request_payment(self, client: int, membership: int) -> None:
         client_id = one_of(self.model.clients, client)
         membership_id = one_of(self.model.memberships, membership)
-        known = client_id in self.model.clients and membership_id in self.model.memberships
+        row = self.model.clients.get(client_id)
+        known = row is not None and membership_id in self.model.memberships
+        held = row is not None and row["membership_id"] == membership_id
         body = {"client_id": client_id, "membership_id": membership_id}
-        self.made("payments", body, 201 if known else 422)
+        self.made("payments", body, 422 if not known else 201 if held else 409)
+
+    @rule(client=ANY)
+    def request_payment_for_what_is_held(self, client: int) -> None:
+        row = self.model.clients.get(one_of(self.model.clients, client))
+        if row is not None:
+            body = {"client_id": row["id"], "membership_id": row["membership_id"]}
+            self.made("payments", body, 201)
 
     @precondition(lambda self: self.model.payments)
     @rule(choice=ANY, status=st.sampled_from(sorted(STEPS)))
