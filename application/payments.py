@@ -97,11 +97,17 @@ async def request_payment(command: RequestPayment, work: Work) -> Result:
     client = await work.refer(Client, body.client_id, "client_id")
     if not work.reaches_all(Permission.PAYMENTS_KEEP) and client.user_id != work.caller.user_id:
         raise unknown(Client, body.client_id, "client_id")
-    await _membership_of(client, body.membership_id, work)
+    membership = await _membership_of(client, body.membership_id, work)
     occurred_at = _occurred_at(body.timestamp, work)
-    number = await work.new_number(Payment)
     payment = work.add(
-        Payment.request(number, body.client_id, body.membership_id, occurred_at, work.at)
+        Payment.request(
+            await work.new_number(Payment),
+            client.number,
+            membership.number,
+            occurred_at,
+            work.at,
+            amount=membership.price,
+        )
     )
     _step(payment, body.payment_status, occurred_at, work)
     return result_of(payment)
@@ -131,7 +137,9 @@ async def change_payment(command: ChangePayment, work: Work) -> Result:
         raise Forbidden(field=next(iter(changes)))
     if changes.keys() & {"client_id", "membership_id"}:
         client = await work.refer(Client, body.client_id, "client_id")
-        await _membership_of(client, body.membership_id, work)
+        membership = await _membership_of(client, body.membership_id, work)
+        if "membership_id" in changes:
+            changes["amount"] = membership.price
     occurred_at = _occurred_at(told, work)
     payment.change_details(changes, work.at)
     _step(payment, body.payment_status, occurred_at, work)

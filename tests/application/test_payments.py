@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from application.access import Caller
 from application.clients import ChangeClient, DeleteClient
+from application.memberships import ChangeMembership
 from application.payments import (
     ChangePayment,
     DeletePayment,
@@ -67,7 +68,25 @@ async def test_a_payment_is_pending_when_it_is_created(scene: Scene) -> None:
             "membership_id": membership_id,
             "payment_status": "PENDING",
             "timestamp": day(0),
+            "amount": "49.90",
         }
+
+
+async def test_a_later_change_of_the_price_changes_no_payment(scene: Scene) -> None:
+    client_id, membership_id = await on_a_membership(scene)
+    payment_id = await scene.payment(client_id)
+    await scene.do(ChangeMembership(membership_id, {"price": "99.00"}))
+    assert (await step(scene, payment_id, PAID))["amount"] == "49.90"
+    body = payment_body(client_id, membership_id)
+    assert (await scene.body(RequestPayment(body), CASHIER))["amount"] == "99.00"
+
+
+async def test_a_payment_for_another_membership_is_what_that_one_costs(scene: Scene) -> None:
+    client_id, _ = await on_a_membership(scene)
+    payment_id, other = await scene.payment(client_id), await scene.membership("15.00")
+    await scene.do(ChangeClient(client_id, {"membership_id": other}))
+    shown = await scene.body(ChangePayment(payment_id, payment_body(client_id, other)), CASHIER)
+    assert shown["amount"] == "15.00"
 
 
 async def test_who_settles_may_record_at_once_how_far_it_has_come(scene: Scene) -> None:

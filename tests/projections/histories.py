@@ -21,7 +21,7 @@ from domain.aggregate import Aggregate, Event, Facts, text_time, time_text
 from domain.clients import Client, TimeIsOver
 from domain.exercises import Exercise
 from domain.memberships import Membership
-from domain.payments import STEPS, Payment
+from domain.payments import ACCOUNTED, STEPS, Payment
 from domain.recorded import Recorded
 from domain.reports import Report
 from domain.rules import ClubRules
@@ -51,6 +51,7 @@ Choice = tuple[str, int, int]
 """An action, and two numbers that say to what it is done."""
 
 START = datetime(2026, 1, 1, 9, tzinfo=UTC)
+START_TEXT = time_text(START)
 LONG = timedelta(days=36_500)
 """How long sessions last here: their list shows those that go on now."""
 DOING: Facts = {
@@ -467,10 +468,17 @@ class History:
     def request_payment(self, one: int, _: int) -> None:
         client = self.one(Client, one)
         if client is not None:
-            number = self._next(Payment)
-            self._new(
-                Payment.request(number, client.number, client.membership_id, self._at, self._at)
-            )
+            number, at = self._next(Payment), self._at
+            whose = (client.number, client.membership_id)
+            self._new(Payment.request(number, *whose, at, at, amount=f"{one}.90"))
+
+    def change_payment(self, one: int, other: int) -> None:
+        payment = self.one(Payment, one)
+        if payment is not None and payment.status not in ACCOUNTED:
+            other_membership: Facts = {"membership_id": other, "amount": f"{other}.50"}
+            when: Facts = {"timestamp": START_TEXT}
+            payment.change_details(other_membership if other % 3 else when, self._at)
+            self._record(payment)
 
     def step_payment(self, one: int, other: int) -> None:
         payment = self.one(Payment, one)

@@ -11,6 +11,7 @@ AT = "2026-03-02T09:00:00.000000Z"
 
 EXAMPLES: Mapping[str, Any] = {
     "access_level": "PREMIUM",
+    "amount": "49.90",
     "client_id": 7,
     "complexity_lvl": "BEGINNER",
     "date": "2026-03-02",

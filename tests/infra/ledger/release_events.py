@@ -33,6 +33,7 @@ A_MOMENT = datetime(2026, 3, 2, 9, 30, 0, 123456, tzinfo=UTC)
 EXAMPLES: dict[str, Any] = {
     "access_level": "PREMIUM",
     "agent": "curl/8.9",
+    "amount": "49.90",
     "client_id": 5,
     "complexity_lvl": "BEGINNER",
     "date": "2026-05-04",
