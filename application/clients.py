@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pydantic import Field
@@ -12,19 +13,27 @@ from application.access import Permission
 from application.command import Command
 from application.fields import Body, BodyMeasure, Day, Id, Line50, Line80, Phone
 from application.work import Result, Work, result_of
-from domain.clients import Admission, Client
+from domain.admissions import Admission
+from domain.clients import Client
 from domain.memberships import Membership
-from domain.refusals import Forbidden
+from domain.refusals import Conflict, Forbidden
 from domain.reservations import MembershipHeld, Reservation, UserHasClient
 from domain.users import User
 from domain.values import ClientStatus, Gender
 
 NOBODY_GRANTS_THEMSELVES = ("user_id", "membership_id", "status")
-"""What a client cannot change about itself; `status` not even at the start."""
+"""What a client cannot change about itself."""
+
+BEGINS_AS = frozenset({ClientStatus.ACTIVE, ClientStatus.UPCOMING})
+"""How somebody may make a client of themselves."""
 
 
 class ComesBack(Forbidden):
     """Who has been a client before is taken back by the club."""
+
+
+class UserLeft(Conflict):
+    """The user of this client was deleted: nobody can make it ACTIVE."""
 
 
 class ClientBody(Body):
@@ -108,7 +117,10 @@ class LapseClient(Command):
 
 
 async def register_client(command: RegisterClient, work: Work) -> Result:
-    """One client for each user, and one holder for each membership."""
+    """One client for each user, and one holder for each membership.
+
+    Staff say where a client stands, without an end; others let themselves in provisionally.
+    """
     body = command.body
     await work.look(
         User.stream(body.user_id),
@@ -119,14 +131,15 @@ async def register_client(command: RegisterClient, work: Work) -> Result:
     everybody = work.reaches_all(Permission.CLIENTS_KEEP)
     if not everybody and body.user_id != work.caller.user_id:
         raise unknown(User, body.user_id, "user_id")
-    if not everybody and body.status is not ClientStatus.ACTIVE:
+    if not everybody and body.status not in BEGINS_AS:
         raise Forbidden(field="status")
     await work.refer(User, body.user_id, "user_id")
     await work.refer(Membership, body.membership_id, "membership_id")
     if not everybody:
         await _refuse_return(body.user_id, work)
+    patience = None if everybody else timedelta(hours=(await work.rules()).payment_patience_hours)
     number = await work.new_number(Client)
-    client = work.add(Client.register(number, body.facts(), work.at))
+    client = work.add(Client.register(number, body.facts(), work.at, patience=patience))
     await work.reserve(client_of(body.user_id), client, UserHasClient)
     await _hold(client, body.membership_id, work)
     return result_of(client)
@@ -150,10 +163,17 @@ async def change_client(command: ChangeClient, work: Work) -> Result:
             raise Forbidden(field=name)
     await _transfer(client, facts.pop("user_id", client.user_id), work)
     await _change_membership(client, facts.pop("membership_id", client.membership_id), work)
-    status = facts.pop("status", client.status)
+    status = ClientStatus(facts.pop("status", client.status))
     client.change_details(facts, work.at)
-    client.change_status(ClientStatus(status), work.at)
+    if status is ClientStatus.ACTIVE and status is not client.status:
+        await _refuse_who_left(client, work)
+    client.change_status(status, work.at)
     return result_of(client)
+
+
+async def _refuse_who_left(client: Client, work: Work) -> None:
+    if await work.find(User, client.user_id) is None:
+        raise UserLeft(field="status")
 
 
 async def _transfer(client: Client, user_id: int, work: Work) -> None:
@@ -179,8 +199,15 @@ async def _hold(client: Client, membership_id: int, work: Work) -> None:
     held = await work.find(Reservation, name)
     if held is not None and (await work.rules()).shared_memberships:
         held.join(client.id, work.at)
-    else:
-        await work.reserve(name, client, MembershipHeld)
+        return
+    taken = held is not None and held.holder not in {None, client.id}
+    if taken and not work.reaches_all(STAFF):
+        raise MembershipHeld(field="membership_id", holder="somebody else")
+    await work.reserve(name, client, MembershipHeld)
+
+
+STAFF = Permission.CLIENTS_DECIDE
+"""Whoever may do this is told who holds a membership."""
 
 
 async def _let_go(client: Client, work: Work) -> None:

@@ -18,7 +18,7 @@ from domain.aggregate import text_time
 from domain.clients import Client
 from domain.memberships import Membership
 from domain.payments import Payment
-from domain.refusals import Forbidden, Invalid
+from domain.refusals import Conflict, Forbidden, Invalid
 from domain.values import PaymentStatus
 
 LATEST_CLOCK = timedelta(minutes=5)
@@ -27,6 +27,10 @@ LATEST_CLOCK = timedelta(minutes=5)
 
 class NotYet(Invalid):
     """A payment cannot have taken a step in the future."""
+
+
+class OtherMembership(Conflict):
+    """A payment is for the membership that its client holds."""
 
 
 class PaymentBody(Body):
@@ -93,14 +97,28 @@ async def request_payment(command: RequestPayment, work: Work) -> Result:
     client = await work.refer(Client, body.client_id, "client_id")
     if not work.reaches_all(Permission.PAYMENTS_KEEP) and client.user_id != work.caller.user_id:
         raise unknown(Client, body.client_id, "client_id")
-    await work.refer(Membership, body.membership_id, "membership_id")
+    membership = await _membership_of(client, body.membership_id, work)
     occurred_at = _occurred_at(body.timestamp, work)
-    number = await work.new_number(Payment)
     payment = work.add(
-        Payment.request(number, body.client_id, body.membership_id, occurred_at, work.at)
+        Payment.request(
+            await work.new_number(Payment),
+            client.number,
+            membership.number,
+            occurred_at,
+            work.at,
+            amount=membership.price,
+        )
     )
     _step(payment, body.payment_status, occurred_at, work)
     return result_of(payment)
+
+
+async def _membership_of(client: Client, membership_id: int, work: Work) -> Membership:
+    """The membership, which has to be the one that the client holds."""
+    membership = await work.refer(Membership, membership_id, "membership_id")
+    if membership_id != client.membership_id:
+        raise OtherMembership(field="membership_id")
+    return membership
 
 
 async def change_payment(command: ChangePayment, work: Work) -> Result:
@@ -117,10 +135,11 @@ async def change_payment(command: ChangePayment, work: Work) -> Result:
     changes = payment.changed(facts)
     if changes and not work.reaches_all(Permission.PAYMENTS_SETTLE):
         raise Forbidden(field=next(iter(changes)))
-    if "client_id" in changes:
-        await work.refer(Client, body.client_id, "client_id")
-    if "membership_id" in changes:
-        await work.refer(Membership, body.membership_id, "membership_id")
+    if changes.keys() & {"client_id", "membership_id"}:
+        client = await work.refer(Client, body.client_id, "client_id")
+        membership = await _membership_of(client, body.membership_id, work)
+        if "membership_id" in changes:
+            changes["amount"] = membership.price
     occurred_at = _occurred_at(told, work)
     payment.change_details(changes, work.at)
     _step(payment, body.payment_status, occurred_at, work)

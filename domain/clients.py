@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, NamedTuple, Self
+from math import ceil
+from typing import Annotated, Any, Self
 
+from domain.admissions import NO_TIME, Admission, Span, TimeLeft, admitted_until, used_up
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, text_time, time_text
 from domain.privacy import DeclaredIn, OfClient, Plain
 from domain.refusals import Conflict, Invalid
@@ -16,8 +17,12 @@ class NotBornYet(Invalid):
     """A date of birth lies between 1900-01-01 and today."""
 
 
+class TimeIsOver(Conflict):
+    """The time of this client is over; days can be granted: POST /clients/{number}/grants/."""
+
+
 class NotLapsed(Conflict):
-    """The time that was paid for has not ended."""
+    """The time for which this client is let in has not ended."""
 
 
 class Client(Aggregate):
@@ -28,13 +33,31 @@ class Client(Aggregate):
     def __init__(self) -> None:
         super().__init__()
         self.admissions: tuple[Admission, ...] = ()
+        self.provisional: Span | None = None
+        """The club's patience with a first payment, while none has counted."""
+        self.endless = False
+        """Whether the client stays in until the club says otherwise: nothing was counted yet."""
+        self.pauses: tuple[Span, ...] = ()
+        self.paused_since: str | None = None
         self.until: str | None = None
+        """When the time of the client ends; None where it has none, or where it is kept."""
+        self.kept_seconds: int | None = None
+        """What is kept of the time while it is not used, in whole seconds, rounded up."""
 
     @classmethod
-    def register(cls, number: int, facts: Facts, at: datetime) -> Self:
-        """A new client; that the user and the membership are free is for reservations to say."""
+    def register(
+        cls, number: int, facts: Facts, at: datetime, *, patience: timedelta | None = None
+    ) -> Self:
+        """A new client; that the user and the membership are free is for reservations to say.
+
+        Whoever makes a client of themselves is let in for as long as the club has `patience` with
+        a payment; without one, an ACTIVE client stays so until the club says otherwise.
+        """
         refuse_unlikely_birth(facts, at)
-        return cls.begin(number, Registered, at=at, **facts)
+        client = cls.begin(number, Registered, at=at, **facts)
+        if patience is not None and client.status is ClientStatus.ACTIVE:
+            client.happen(AdmittedProvisionally, at=at, until=time_text(at + patience))
+        return client
 
     @property
     def user_id(self) -> int:
@@ -74,69 +97,92 @@ class Client(Aggregate):
             self.happen(MembershipChanged, at=at, membership_id=membership_id)
 
     def change_status(self, status: ClientStatus, at: datetime) -> None:
-        """Stand differently with the club."""
-        if status is not self.status:
-            self.happen(EVENT_FOR[status], at=at)
+        """Stand differently with the club, as it decides; ACTIVE only while there is time."""
+        if status is ClientStatus.ACTIVE and status is not self.status:
+            left = self._time(self.admissions, at)
+            if not self.endless and not left.lasts(at):
+                raise TimeIsOver(field="status", number=self.number)
+        self._stand(status, at)
 
     def admit(self, bought: Admission, at: datetime, *, welcome: bool = True) -> None:
         """Let the client in for the days that a payment bought; once for each payment.
 
-        The days count in any case; whoever is not `welcome` stays as they are.
+        The days count in any case; whoever is not `welcome` stays as they are, and so does whoever
+        is ON_HOLD or CANCELLED: that is for the club to change.
         """
         if any(a.payment_id == bought.payment_id for a in self.admissions):
             return
-        until = admitted_until((*self.admissions, bought))
-        self.happen(Admitted, at=at, **bought._asdict(), until=until)
-        if welcome and self._time_left(at):
-            self.change_status(ClientStatus.ACTIVE, at)
-        elif welcome and self.status is ClientStatus.UPCOMING:
+        left = self._time((*self.admissions, bought), at)
+        self.happen(Admitted, at=at, **bought._asdict(), **left._asdict())
+        if not welcome or self.status in STANDING_STILL:
+            return
+        if left.lasts(at):
+            self._stand(ClientStatus.ACTIVE, at)
+        elif self.status is ClientStatus.UPCOMING:
             # The news came late: the time began and ended in the meantime.
-            self.change_status(ClientStatus.EXPIRED, at)
+            self._stand(ClientStatus.EXPIRED, at)
 
     def withdraw_admission(self, payment_id: int, at: datetime) -> None:
         """Take away the time that the payment had bought; the rest counts as without it."""
-        kept = [a for a in self.admissions if a.payment_id != payment_id]
+        kept = tuple(a for a in self.admissions if a.payment_id != payment_id)
         if len(kept) == len(self.admissions):
             return
-        until = admitted_until(kept)
-        self.happen(AdmissionWithdrawn, at=at, payment_id=payment_id, until=until)
-        if self.status is ClientStatus.ACTIVE and not self._time_left(at):
-            self.change_status(ClientStatus.EXPIRED, at)
+        left = self._time(kept, at)
+        self.happen(AdmissionWithdrawn, at=at, payment_id=payment_id, **left._asdict())
+        if self.status is ClientStatus.ACTIVE and not left.lasts(at):
+            self._stand(ClientStatus.EXPIRED, at)
 
     def lapse(self, at: datetime) -> None:
-        """Become EXPIRED because the time that was paid for ended."""
-        if self.until is None or self._time_left(at):
+        """Become EXPIRED because the time that was paid for, or the provisional one, ended."""
+        left = TimeLeft(self.until, self.kept_seconds)
+        if left == NO_TIME or left.lasts(at):
             raise NotLapsed
         if self.status is ClientStatus.ACTIVE:
-            self.change_status(ClientStatus.EXPIRED, at)
+            self._stand(ClientStatus.EXPIRED, at)
 
     def delete(self, at: datetime) -> None:
         """Leave the club's books."""
         self.happen(Deleted, at=at)
 
-    def _time_left(self, at: datetime) -> bool:
-        return self.until is not None and at < text_time(self.until)
+    def _stand(self, status: ClientStatus, at: datetime) -> None:
+        """Stand differently; what is left of the time is kept in a pause, and given back after."""
+        if status is self.status:
+            return
+        paused = self.status in STANDING_STILL
+        if paused and status not in STANDING_STILL:
+            self._give_days_back(at)
+        self.happen(EVENT_FOR[status], at=at)
+        if not paused and status in STANDING_STILL:
+            left = self._time(self.admissions, at)
+            if left.kept_seconds is not None:
+                self.happen(DaysKept, at=at, kept_seconds=left.kept_seconds)
+
+    def _give_days_back(self, at: datetime) -> None:
+        since = self.paused_since or time_text(at)
+        pause = Span(since, max(since, time_text(at)))
+        until = self._end(self.admissions, (*self.pauses, pause))
+        self.happen(DaysGivenBack, at=at, since=since, resumed_at=pause.until, until=until)
+
+    def _time(self, admissions: tuple[Admission, ...], at: datetime) -> TimeLeft:
+        """What these come to: a moment, or in a pause what is kept of the time."""
+        if self.paused_since is None:
+            return TimeLeft(self._end(admissions, self.pauses), None)
+        # In a pause it is as if it ended now; a clock elsewhere may be a little ahead of ours.
+        now = max(time_text(at), self.paused_since, *(a.paid_at for a in admissions))
+        end = self._end(admissions, (*self.pauses, Span(self.paused_since, now)))
+        if end is None or end <= now:
+            return TimeLeft(end, None)
+        return TimeLeft(None, ceil((text_time(end) - text_time(now)).total_seconds()))
+
+    def _end(self, admissions: tuple[Admission, ...], pauses: tuple[Span, ...]) -> str | None:
+        if admissions or self.provisional is None:
+            return admitted_until(admissions, pauses)
+        begin, end = map(text_time, self.provisional)
+        return time_text(used_up(begin, end - begin, pauses))
 
 
-class Admission(NamedTuple):
-    """The days in the club that one payment bought."""
-
-    payment_id: int
-    paid_at: str
-    days: int
-
-
-def admitted_until(admissions: Iterable[Admission]) -> str | None:
-    """When the time bought by these payments ends, whatever order they became known in.
-
-    Each payment counts from the moment it was made, or from the end of the time bought before.
-    """
-    end: datetime | None = None
-    for admission in sorted(admissions, key=lambda a: (a.paid_at, a.payment_id)):
-        paid_at = text_time(admission.paid_at)
-        start = paid_at if end is None else max(end, paid_at)
-        end = start + timedelta(days=admission.days)
-    return None if end is None else time_text(end)
+STANDING_STILL = frozenset({ClientStatus.ON_HOLD, ClientStatus.CANCELLED})
+"""Where a client uses up none of the time: it is kept until the club decides."""
 
 
 EARLIEST_BIRTH = "1900-01-01"
@@ -178,6 +224,9 @@ class Registered(CreatedEvent):
             "height_sm": self.height_sm,
             "status": self.status,
         }
+        aggregate.endless = self.status == ClientStatus.ACTIVE
+        if self.status in STANDING_STILL:
+            aggregate.paused_since = time_text(self.timestamp)
 
 
 class DetailsChanged(Event):
@@ -229,8 +278,17 @@ class StatusEvent(Event):
     """The client stands differently with the club; each standing has an event of its own."""
 
     def apply(self, aggregate: Client) -> None:
-        """The new status holds."""
-        aggregate.amend(status=STATUS_AFTER[type(self)].value)
+        """The new status holds; a pause begins with it, or is over."""
+        status = STATUS_AFTER[type(self)]
+        aggregate.amend(status=status.value)
+        if status in STANDING_STILL:
+            aggregate.paused_since = aggregate.paused_since or time_text(self.timestamp)
+        else:
+            aggregate.paused_since = None
+        if status is ClientStatus.ACTIVE:
+            aggregate.endless = not aggregate.admissions and aggregate.provisional is None
+        elif status is not ClientStatus.ON_HOLD:
+            aggregate.endless = False
 
 
 class Activated(StatusEvent):
@@ -269,28 +327,53 @@ class Scheduled(StatusEvent):
     TOPIC = "client.scheduled"
 
 
+class AdmittedProvisionally(Event):
+    """A new client is let in until a moment by which a payment is to be settled."""
+
+    TOPIC = "client.admitted-provisionally"
+    until: Plain[str]
+
+    def apply(self, aggregate: Client) -> None:
+        """It lasts until a payment counts in its place, or until it ends."""
+        aggregate.until = self.until
+        aggregate.provisional = Span(time_text(self.timestamp), self.until)
+        aggregate.endless = False
+
+
 class Admitted(Event):
-    """A payment lets the client in until a moment."""
+    """A payment lets the client in until a moment, or for what is kept until the club decides."""
 
     TOPIC = "client.admitted"
+    class_version = 2
     payment_id: Plain[int]
     paid_at: Plain[str]
     days: Plain[int]
-    until: Plain[str]
+    until: Plain[str | None]
+    kept_seconds: Plain[int | None]
 
     def apply(self, aggregate: Client) -> None:
         """The payment counts from here on."""
         bought = Admission(self.payment_id, self.paid_at, self.days)
         aggregate.admissions = (*aggregate.admissions, bought)
         aggregate.until = self.until
+        aggregate.kept_seconds = self.kept_seconds
+        aggregate.provisional = None
+        aggregate.endless = False
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Nothing was kept when the first version was written."""
+        state["kept_seconds"] = None
 
 
 class AdmissionWithdrawn(Event):
     """The time that a payment had bought was taken away."""
 
     TOPIC = "client.admission-withdrawn"
+    class_version = 2
     payment_id: Plain[int]
     until: Plain[str | None]
+    kept_seconds: Plain[int | None]
 
     def apply(self, aggregate: Client) -> None:
         """The payment does not count any more."""
@@ -298,6 +381,40 @@ class AdmissionWithdrawn(Event):
             a for a in aggregate.admissions if a.payment_id != self.payment_id
         )
         aggregate.until = self.until
+        aggregate.kept_seconds = self.kept_seconds
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Nothing was kept when the first version was written."""
+        state["kept_seconds"] = None
+
+
+class DaysKept(Event):
+    """The client pauses, and what is left of the time is kept."""
+
+    TOPIC = "client.days-kept"
+    kept_seconds: Plain[int]
+
+    def apply(self, aggregate: Client) -> None:
+        """No moment ends it now."""
+        aggregate.until = None
+        aggregate.kept_seconds = self.kept_seconds
+
+
+class DaysGivenBack(Event):
+    """A pause is over: what was kept of the time is used from here on."""
+
+    TOPIC = "client.days-given-back"
+    since: Plain[str]
+    resumed_at: Plain[str]
+    until: Plain[str | None]
+
+    def apply(self, aggregate: Client) -> None:
+        """What is used up does not count the pause."""
+        aggregate.pauses = (*aggregate.pauses, Span(self.since, self.resumed_at))
+        aggregate.paused_since = None
+        aggregate.until = self.until
+        aggregate.kept_seconds = None
 
 
 class Deleted(Event):

@@ -19,6 +19,11 @@ class Membership(Aggregate):
         """Put a membership on offer."""
         return cls.begin(number, Added, at=at, **facts)
 
+    @property
+    def price(self) -> str:
+        """What it costs now."""
+        return str(self.facts["price"])
+
     def change(self, facts: Facts, at: datetime) -> None:
         """Change what is sold; a new price is an event of its own."""
         changes = self.changed(facts)

@@ -34,9 +34,16 @@ class Payment(Aggregate):
 
     @classmethod
     def request(
-        cls, number: int, client_id: int, membership_id: int, occurred_at: datetime, at: datetime
+        cls,
+        number: int,
+        client_id: int,
+        membership_id: int,
+        occurred_at: datetime,
+        at: datetime,
+        *,
+        amount: str | None = None,
     ) -> Self:
-        """Ask a client to pay for a membership, since `occurred_at`."""
+        """Ask a client to pay `amount` for a membership, since `occurred_at`."""
         return cls.begin(
             number,
             Requested,
@@ -44,6 +51,7 @@ class Payment(Aggregate):
             client_id=client_id,
             membership_id=membership_id,
             occurred_at=time_text(occurred_at),
+            amount=amount,
         )
 
     @property
@@ -62,7 +70,7 @@ class Payment(Aggregate):
         return text_time(str(self.facts["timestamp"]))
 
     def change_details(self, facts: Facts, at: datetime) -> None:
-        """Change who pays, for what or since when; not once money has moved."""
+        """Change who pays, for what, how much or since when; not once money has moved."""
         changes = self.changed(facts)
         if not changes:
             return
@@ -164,12 +172,14 @@ ACCOUNTED = frozenset({PaymentStatus.PAID, PaymentStatus.REFUNDED})
 
 
 class Requested(CreatedEvent):
-    """A client is asked to pay for a membership."""
+    """A client is asked to pay for a membership, what it costs at that moment."""
 
     TOPIC = "payment.requested"
+    class_version = 2
     client_id: Plain[int]
     membership_id: Plain[int]
     occurred_at: Plain[str]
+    amount: Plain[str | None]
 
     def apply(self, aggregate: Payment) -> None:
         """It is PENDING since that moment."""
@@ -178,15 +188,22 @@ class Requested(CreatedEvent):
             "membership_id": self.membership_id,
             "payment_status": PaymentStatus.PENDING.value,
             "timestamp": self.occurred_at,
+            "amount": self.amount,
         }
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Nobody wrote down how much it was when the first version was written."""
+        state["amount"] = None
 
 
 class DetailsChanged(Event):
-    """Who pays, for which membership or since when changed before it was settled."""
+    """Who pays, for which membership, how much or since when changed before it was settled."""
 
     TOPIC = "payment.details-changed"
     changes: Annotated[
-        dict[str, Any], DeclaredIn(Requested, "client_id", "membership_id", timestamp="occurred_at")
+        dict[str, Any],
+        DeclaredIn(Requested, "client_id", "membership_id", "amount", timestamp="occurred_at"),
     ]
 
     def apply(self, aggregate: Payment) -> None:

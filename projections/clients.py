@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from domain.admissions import NO_TIME, TimeLeft
+from domain.aggregate import Event
 from domain.clients import (
     STATUS_AFTER,
     AdmissionWithdrawn,
     Admitted,
+    AdmittedProvisionally,
+    DaysGivenBack,
+    DaysKept,
     Deleted,
     DetailsChanged,
     MembershipChanged,
@@ -52,11 +57,14 @@ CLIENTS = Table(
 CLIENT_ADMISSIONS = Table(
     "client_admissions",
     key=("client_id",),
-    columns="client_id integer NOT NULL, until timestamptz NOT NULL",
+    columns="""
+        client_id integer NOT NULL, until timestamptz, kept_seconds integer,
+        provisional boolean NOT NULL
+    """,
     constraints=(deferred("FOREIGN KEY (client_id) REFERENCES clients (id) ON DELETE CASCADE"),),
     indexes=("(until)",),
 )
-"""Not documented: when the time that a client paid for ends, for the club to know whom it ends."""
+"""Not documented: until when a client is let in, for the club to know whose time has ended."""
 
 TABLES = (CLIENTS, CLIENT_ADMISSIONS)
 
@@ -89,13 +97,31 @@ def project(recorded: Recorded) -> Operations:
             yield Patch(CLIENTS, key, {"membership_id": membership_id})
         case StatusEvent():
             yield Patch(CLIENTS, key, {"status": STATUS_AFTER[type(event)].value})
-        case Admitted(until=until) | AdmissionWithdrawn(until=until):
-            yield Remove(CLIENT_ADMISSIONS, key)
-            if until is not None:
-                yield Put(CLIENT_ADMISSIONS, {"client_id": event.number, "until": until})
         case Deleted():
             yield Remove(CLIENT_ADMISSIONS, key)
             yield Remove(CLIENTS, key)
+        case _:
+            yield from _admission(event)
+
+
+def _admission(event: Event) -> Operations:
+    """What an event means for the time of its client."""
+    key = (event.number,)
+    match event:
+        case AdmittedProvisionally(until=until):
+            row = {"until": until, "kept_seconds": None, "provisional": True}
+            yield Put(CLIENT_ADMISSIONS, {"client_id": event.number, **row})
+        case Admitted() | AdmissionWithdrawn():
+            yield Remove(CLIENT_ADMISSIONS, key)
+            left = TimeLeft(event.until, event.kept_seconds)
+            if left != NO_TIME:
+                row = {**left._asdict(), "provisional": False}
+                yield Put(CLIENT_ADMISSIONS, {"client_id": event.number, **row})
+        case DaysKept(kept_seconds=seconds):
+            yield Patch(CLIENT_ADMISSIONS, key, {"until": None, "kept_seconds": seconds})
+        case DaysGivenBack(until=until):
+            if until is not None:
+                yield Patch(CLIENT_ADMISSIONS, key, {"until": until, "kept_seconds": None})
         case _:
             return
 

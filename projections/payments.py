@@ -6,7 +6,7 @@ from domain.payments import STATUS_AFTER, Deleted, DetailsChanged, Requested, St
 from domain.recorded import Recorded
 from projections.engine.lists import Listing
 from projections.engine.model import ReadModel
-from projections.engine.table import Operations, Patch, Put, Remove, Table, utc
+from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred, utc
 
 PAYMENTS = Table(
     "payments",
@@ -20,7 +20,16 @@ PAYMENTS = Table(
     """,
     indexes=("(client_id)", "(timestamp) WHERE payment_status = 'PENDING'"),
 )
-TABLES = (PAYMENTS,)
+
+PAYMENT_ACCOUNTS = Table(
+    "payment_accounts",
+    key=("payment_id",),
+    columns="payment_id integer NOT NULL, amount numeric",
+    constraints=(deferred("FOREIGN KEY (payment_id) REFERENCES payments (id) ON DELETE CASCADE"),),
+)
+"""Not documented: how much each payment is; NULL where it is from before that was written down."""
+
+TABLES = (PAYMENTS, PAYMENT_ACCOUNTS)
 
 
 def project(recorded: Recorded) -> Operations:
@@ -37,12 +46,18 @@ def project(recorded: Recorded) -> Operations:
                 "timestamp": event.occurred_at,
             }
             yield Put(PAYMENTS, row)
+            yield Put(PAYMENT_ACCOUNTS, {"payment_id": event.number, "amount": event.amount})
         case DetailsChanged(changes=changes):
-            yield Patch(PAYMENTS, key, changes)
+            documented = {name: fact for name, fact in changes.items() if name != "amount"}
+            if documented:
+                yield Patch(PAYMENTS, key, documented)
+            if "amount" in changes:
+                yield Patch(PAYMENT_ACCOUNTS, key, {"amount": changes["amount"]})
         case StepEvent(occurred_at=occurred_at):
             status = STATUS_AFTER[type(event)].value
             yield Patch(PAYMENTS, key, {"payment_status": status, "timestamp": occurred_at})
         case Deleted():
+            yield Remove(PAYMENT_ACCOUNTS, key)
             yield Remove(PAYMENTS, key)
         case _:
             return
@@ -53,8 +68,14 @@ MODEL = ReadModel("payments", ("payment",), TABLES, project)
 
 LISTING = Listing(
     kind="payment",
-    table="payments AS p LEFT JOIN clients AS c ON c.id = p.client_id",
-    answer=f"p.id, p.client_id, p.membership_id, p.payment_status, {utc('p.timestamp')}",
+    table="""
+        payments AS p JOIN payment_accounts AS a ON a.payment_id = p.id
+        LEFT JOIN clients AS c ON c.id = p.client_id
+    """,
+    answer=f"""
+        p.id, p.client_id, p.membership_id, p.payment_status, {utc("p.timestamp")},
+        a.amount::text AS amount
+    """,
     owner="c.user_id",
     columns={
         "id": "p.id",

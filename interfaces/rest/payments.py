@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Response
+from pydantic import Field
 
-from application.fields import Id, Moment
+from application.fields import Id, Moment, Price
 from application.payments import PaymentBody
 from domain.values import PaymentStatus
 from interfaces.rest.asking import Asking
@@ -22,6 +23,9 @@ class PaymentShown(PaymentBody):
 
     id: Id
     timestamp: Moment
+    amount: Price | None = Field(
+        description="the price of the membership when the payment was asked for, where it is known"
+    )
 
 
 class PaymentsQuery(ListQuery):

@@ -179,7 +179,7 @@ class FakeReadSide:
         lapsed = sorted(
             (row["until"], row["client_id"])
             for row in self.rows("client_admissions")
-            if row["until"] <= time_text(at) and row["client_id"] in active
+            if row["until"] and row["until"] <= time_text(at) and row["client_id"] in active
         )
         return [number for _, number in lapsed[:limit]]
 

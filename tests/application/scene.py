@@ -147,8 +147,8 @@ class Scene:
         return number
 
     async def payment(self, client_id: int, *steps: PaymentStatus, **facts: Any) -> int:
-        """A payment of the client that took these steps, for a membership of its own."""
-        membership_id = facts.pop("membership_id", None) or await self.membership()
+        """A payment of the client that took these steps, for the membership that it holds."""
+        membership_id = self.row("clients", client_id)["membership_id"]
         body = PaymentBody(client_id=client_id, membership_id=membership_id)
         number = await self.made(RequestPayment(body))
         for status in steps:

@@ -162,7 +162,6 @@ class Things:
     exercise_id: int
     plan_id: int
     payment_id: int
-    paid_membership_id: int
     free_exercise_id: int
     free_training_id: int
     free_plan_id: int
@@ -173,7 +172,7 @@ class Things:
 
 async def things_of(scene: Scene, owner: Caller) -> Things:
     assert owner.user_id is not None
-    membership_id, paid_membership_id = await scene.membership(), await scene.membership()
+    membership_id = await scene.membership()
     client_id = await scene.client(owner, membership_id=membership_id)
     exercise_id = await scene.exercise("Squat")
     training_id = await scene.training(client_id, exercise_id)
@@ -184,8 +183,7 @@ async def things_of(scene: Scene, owner: Caller) -> Things:
         training_id=training_id,
         exercise_id=exercise_id,
         plan_id=await scene.plan(owner, training_id, clients=[client_id]),
-        payment_id=await scene.payment(client_id, membership_id=paid_membership_id),
-        paid_membership_id=paid_membership_id,
+        payment_id=await scene.payment(client_id),
         free_exercise_id=await scene.exercise("Lunge"),
         free_training_id=await scene.training(client_id),
         free_plan_id=await scene.plan(owner),
@@ -274,7 +272,7 @@ CASES: Mapping[str, Case] = {
     "call a payment off": Case(
         lambda t: ChangePayment(
             t.payment_id,
-            payment_body(t.client_id, t.paid_membership_id, payment_status=PaymentStatus.CANCELLED),
+            payment_body(t.client_id, t.membership_id, payment_status=PaymentStatus.CANCELLED),
         ),
         CASHIER,
     ),
@@ -435,12 +433,13 @@ async def test_a_client_does_not_set_its_own_status_membership_or_user(
     assert scene.row("clients", client_id)["last_name"] == "Byron"
 
 
-@pytest.mark.parametrize("status", [s for s in ClientStatus if s is not ClientStatus.ACTIVE])
-async def test_a_user_starts_as_a_client_with_the_default_status_only(
-    scene: Scene, status: ClientStatus
-) -> None:
+@pytest.mark.parametrize("status", ClientStatus)
+async def test_a_user_starts_as_a_client_now_or_later(scene: Scene, status: ClientStatus) -> None:
     caller, membership_id = await scene.user(), await scene.membership()
     body = client_body(user_id=caller.user_id, membership_id=membership_id, status=status)
+    if status in {ClientStatus.ACTIVE, ClientStatus.UPCOMING}:
+        await scene.do(RegisterClient(body), caller)
+        return
     with pytest.raises(Forbidden) as refused:
         await scene.do(RegisterClient(body), caller)
     assert refused.value.field == "status"
@@ -465,8 +464,8 @@ async def test_who_pays_takes_no_step_but_to_call_the_payment_off(
     client_id = await scene.client(caller)
     now = PaymentStatus.FAILED if status is PaymentStatus.PENDING else PaymentStatus.PENDING
     steps = [] if now is PaymentStatus.PENDING else [now]
-    membership_id = await scene.membership()
-    payment_id = await scene.payment(client_id, *steps, membership_id=membership_id)
+    membership_id = scene.row("clients", client_id)["membership_id"]
+    payment_id = await scene.payment(client_id, *steps)
     body = payment_body(client_id, membership_id, payment_status=status)
     with pytest.raises(Forbidden) as refused:
         await scene.do(ChangePayment(payment_id, body), caller)
@@ -483,8 +482,9 @@ async def test_who_pays_does_not_say_when(
     scene: Scene, role: Role, status: PaymentStatus | None
 ) -> None:
     caller = await scene.user(role)
-    client_id, membership_id = await scene.client(caller), await scene.membership()
-    payment_id = await scene.payment(client_id, membership_id=membership_id)
+    membership_id = await scene.membership()
+    client_id = await scene.client(caller, membership_id=membership_id)
+    payment_id = await scene.payment(client_id)
     body = payment_body(
         client_id, membership_id, payment_status=status, timestamp="2026-01-01T00:00:00Z"
     )
@@ -496,12 +496,9 @@ async def test_who_pays_does_not_say_when(
 
 @pytest.mark.parametrize("role", [A, F, S])
 async def test_those_who_settle_settle_and_refund(scene: Scene, role: Role) -> None:
-    cashier, client_id, membership_id = (
-        await scene.user(role),
-        await scene.client(),
-        await scene.membership(),
-    )
-    payment_id = await scene.payment(client_id, membership_id=membership_id)
+    cashier, membership_id = await scene.user(role), await scene.membership()
+    client_id = await scene.client(membership_id=membership_id)
+    payment_id = await scene.payment(client_id)
     for status in (PaymentStatus.PAID, PaymentStatus.REFUNDED):
         body = payment_body(client_id, membership_id, payment_status=status)
         await scene.do(ChangePayment(payment_id, body), cashier)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,17 +18,21 @@ from application.clients import (
     ComesBack,
     DeleteClient,
     RegisterClient,
+    UserLeft,
     WithdrawAdmission,
 )
+from application.housekeeping import expire_what_is_due
 from application.memberships import DeleteMembership
 from application.payments import ChangePayment, PaymentBody
 from application.ports.services import Rules
 from application.users import DeleteUser
-from domain.clients import NotBornYet
+from domain.aggregate import text_time, time_text
+from domain.clients import NotBornYet, TimeIsOver
 from domain.refusals import UnknownReference
 from domain.reservations import MembershipHeld, UserHasClient
-from domain.values import Gender, PaymentStatus, Role
-from tests.application.scene import PERSON, Scene, client_body
+from domain.values import ClientStatus, Gender, PaymentStatus, Role
+from tests.application.fakes import A_MORNING
+from tests.application.scene import PERSON, Scene, client_body, pausing_scene
 
 STAFFER = Caller.user(99, Role.STAFFER)
 
@@ -56,6 +63,162 @@ async def test_a_client_is_shown_as_it_was_registered(scene: Scene) -> None:
     }
 
 
+async def own_client(scene: Scene, **facts: Any) -> int:
+    """A USER makes a client of themselves."""
+    owner, membership_id = await scene.user(), await scene.membership()
+    body = client_body(user_id=owner.user_id, membership_id=membership_id, **facts)
+    return await scene.made(RegisterClient(body), owner)
+
+
+@pytest.mark.parametrize("named", [{}, {"status": ClientStatus.ACTIVE}], ids=str)
+async def test_who_never_pays_is_let_in_for_a_day_and_then_no_more(
+    scene: Scene, named: dict[str, ClientStatus]
+) -> None:
+    client_id = await own_client(scene, **named)
+    assert scene.until(client_id) == time_text(A_MORNING + timedelta(hours=24))
+    scene.services.clock.let_pass(timedelta(hours=24) - timedelta(microseconds=1))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    assert scene.status(client_id) == "ACTIVE"
+    scene.services.clock.let_pass(timedelta(microseconds=1))
+    assert await expire_what_is_due(scene.bus, scene.services) == 1
+    assert scene.status(client_id) == "EXPIRED"
+
+
+async def test_the_provisional_time_is_the_patience_that_the_club_has_with_payments() -> None:
+    scene = Scene(Rules(payment_patience_hours=3))
+    client_id = await own_client(scene)
+    assert scene.until(client_id) == time_text(A_MORNING + timedelta(hours=3))
+
+
+async def test_who_pays_in_time_is_let_in_for_what_was_paid(scene: Scene) -> None:
+    client_id = await own_client(scene)
+    scene.services.clock.let_pass(timedelta(hours=5))
+    await scene.payment(client_id, PaymentStatus.PAID)
+    scene.services.clock.let_pass(timedelta(days=29))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    assert scene.status(client_id) == "ACTIVE"
+    scene.services.clock.let_pass(timedelta(days=1))
+    assert await expire_what_is_due(scene.bus, scene.services) == 1
+    assert scene.status(client_id) == "EXPIRED"
+
+
+async def test_who_starts_later_stays_upcoming_until_a_payment(scene: Scene) -> None:
+    client_id = await own_client(scene, status=ClientStatus.UPCOMING)
+    scene.services.clock.let_pass(timedelta(days=40))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    await scene.payment(client_id, PaymentStatus.PAID)
+    assert scene.status(client_id) == "ACTIVE"
+
+
+@pytest.mark.parametrize("status", ClientStatus)
+async def test_staff_register_in_any_status_without_an_end(
+    scene: Scene, status: ClientStatus
+) -> None:
+    body = client_body(
+        user_id=(await scene.user()).user_id,
+        membership_id=await scene.membership(),
+        status=status,
+    )
+    client_id = await scene.made(RegisterClient(body), STAFFER)
+    scene.services.clock.let_pass(timedelta(days=400))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    assert (scene.status(client_id), scene.until(client_id)) == (status.value, None)
+
+
+# --- pauses, and who comes back ----------------------------------------------------------------
+
+
+async def test_who_was_on_hold_longer_than_was_paid_for_has_all_of_it_left(scene: Scene) -> None:
+    client_id = await scene.client()
+    await scene.payment(client_id, PaymentStatus.PAID)
+    await scene.do(ChangeClient(client_id, {"status": "ON_HOLD"}), STAFFER)
+    scene.services.clock.let_pass(timedelta(days=40))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}), STAFFER)
+    assert scene.until(client_id) == time_text(A_MORNING + timedelta(days=70))
+    assert await expire_what_is_due(scene.bus, scene.services) == 0
+    scene.services.clock.let_pass(timedelta(days=30))
+    assert await expire_what_is_due(scene.bus, scene.services) == 1
+
+
+@pytest.mark.parametrize("day", ["2026-03-28", "2026-10-24"])
+async def test_a_pause_over_the_night_in_which_clocks_change_gives_back_every_second(
+    day: str,
+) -> None:
+    scene = Scene(Rules(timezone="Europe/Berlin"))
+    scene.services.clock.at = begin = text_time(f"{day}T20:00:00Z")
+    client_id = await scene.client()
+    await scene.payment(client_id, PaymentStatus.PAID)
+    scene.services.clock.let_pass(timedelta(hours=4))
+    await scene.do(ChangeClient(client_id, {"status": "ON_HOLD"}))
+    scene.services.clock.let_pass(timedelta(hours=9))
+    await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}))
+    assert scene.until(client_id) == time_text(begin + timedelta(days=30, hours=9))
+
+
+@pytest.mark.parametrize("status", ["ON_HOLD", "CANCELLED"])
+async def test_a_payment_of_a_client_whom_the_club_stopped_changes_no_standing(
+    scene: Scene, status: str
+) -> None:
+    client_id = await scene.client(status=status)
+    await scene.payment(client_id, PaymentStatus.PAID)
+    assert (scene.status(client_id), scene.until(client_id)) == (status, None)
+    scene.services.clock.let_pass(timedelta(days=40))
+    await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}), STAFFER)
+    assert scene.until(client_id) == time_text(A_MORNING + timedelta(days=70))
+
+
+@pytest.mark.parametrize("status", ["EXPIRED", "INACTIVE", "UPCOMING", "CANCELLED"])
+async def test_staff_make_nobody_active_who_has_no_time(scene: Scene, status: str) -> None:
+    never_paid = await scene.client(status=status)
+    over = await scene.client()
+    await scene.payment(over, PaymentStatus.PAID)
+    scene.services.clock.let_pass(timedelta(days=30))
+    await scene.do(ChangeClient(over, {"status": status}))
+    for client_id in (never_paid, over):
+        head = scene.head
+        with pytest.raises(TimeIsOver, match=rf"/clients/{client_id}/grants/"):
+            await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}), STAFFER)
+        assert scene.head == head
+
+
+async def test_nobody_makes_the_client_of_a_deleted_user_active(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    await scene.payment(client_id, PaymentStatus.PAID)
+    await scene.do(DeleteUser(owner.user_id or 0))
+    assert scene.status(client_id) == "INACTIVE"
+    with pytest.raises(UserLeft) as refused:
+        await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}), Caller.user(98, Role.ADMIN))
+    assert refused.value.field == "status"
+    await scene.payment(client_id, PaymentStatus.PAID)
+    assert scene.status(client_id) == "INACTIVE"
+
+
+async def test_the_client_of_a_deleted_user_comes_back_as_that_of_another(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    await scene.payment(client_id, PaymentStatus.PAID)
+    await scene.do(DeleteUser(owner.user_id or 0))
+    heir = await scene.user()
+    await scene.do(ChangeClient(client_id, {"user_id": heir.user_id, "status": "ACTIVE"}))
+    assert scene.status(client_id) == "ACTIVE"
+
+
+async def test_a_user_who_is_deleted_meanwhile_keeps_the_client_from_becoming_active() -> None:
+    scene = pausing_scene()
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    await scene.payment(client_id, PaymentStatus.PAID)
+    await scene.do(ChangeClient(client_id, {"status": "ON_HOLD"}))
+    await asyncio.gather(
+        scene.do(DeleteUser(owner.user_id or 0)),
+        scene.do(ChangeClient(client_id, {"status": "ACTIVE"})),
+        return_exceptions=True,
+    )
+    assert scene.status(client_id) == "INACTIVE"
+
+
 async def test_a_user_is_one_client(scene: Scene) -> None:
     owner = await scene.user()
     client_id = await scene.client(owner)
@@ -71,6 +234,18 @@ async def test_a_membership_is_issued_to_one_client(scene: Scene) -> None:
         await scene.client(membership_id=membership_id)
     with pytest.raises(MembershipHeld, match=words):
         await scene.do(ChangeClient(second, {"membership_id": membership_id}))
+
+
+async def test_who_holds_a_membership_is_told_to_staff_alone(scene: Scene) -> None:
+    owner, membership_id = await scene.user(), await scene.membership()
+    await scene.client(membership_id=membership_id)
+    body = client_body(user_id=owner.user_id, membership_id=membership_id)
+    with pytest.raises(MembershipHeld) as refused:
+        await scene.do(RegisterClient(body), owner)
+    assert refused.value.detail == "This membership is issued to somebody else."
+    for role in (Role.STAFFER, Role.ADMIN):
+        with pytest.raises(MembershipHeld, match=r"client-1[.]$"):
+            await scene.do(RegisterClient(body), Caller.user(98, role))
 
 
 async def test_a_club_that_sells_tiers_issues_a_membership_to_many() -> None:

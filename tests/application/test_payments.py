@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from itertools import accumulate, permutations
+from itertools import accumulate, permutations, product
 from typing import Any
 
 import pytest
@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.access import Caller
-from application.clients import DeleteClient
+from application.clients import ChangeClient, DeleteClient
+from application.memberships import ChangeMembership
 from application.payments import (
     ChangePayment,
     DeletePayment,
     NotYet,
+    OtherMembership,
     PaymentBody,
     PaymentReport,
     ReportPayment,
@@ -40,6 +42,14 @@ def day(days: float) -> str:
     return time_text(A_MORNING + timedelta(days=days))
 
 
+async def on_a_membership(
+    scene: Scene, owner: Caller | None = None, **facts: Any
+) -> tuple[int, int]:
+    """A client, and the membership that it holds."""
+    membership_id = await scene.membership()
+    return await scene.client(owner, membership_id=membership_id, **facts), membership_id
+
+
 async def step(scene: Scene, number: int, status: PaymentStatus, **facts: Any) -> dict[str, Any]:
     """A cashier reports a step of the payment; how it is shown then."""
     row = scene.row("payments", number)
@@ -48,7 +58,7 @@ async def step(scene: Scene, number: int, status: PaymentStatus, **facts: Any) -
 
 
 async def test_a_payment_is_pending_when_it_is_created(scene: Scene) -> None:
-    client_id, membership_id = await scene.client(), await scene.membership()
+    client_id, membership_id = await on_a_membership(scene)
     for status in (None, PENDING):
         body = payment_body(client_id, membership_id, payment_status=status)
         shown = dict(await scene.body(RequestPayment(body), CASHIER))
@@ -58,11 +68,29 @@ async def test_a_payment_is_pending_when_it_is_created(scene: Scene) -> None:
             "membership_id": membership_id,
             "payment_status": "PENDING",
             "timestamp": day(0),
+            "amount": "49.90",
         }
 
 
+async def test_a_later_change_of_the_price_changes_no_payment(scene: Scene) -> None:
+    client_id, membership_id = await on_a_membership(scene)
+    payment_id = await scene.payment(client_id)
+    await scene.do(ChangeMembership(membership_id, {"price": "99.00"}))
+    assert (await step(scene, payment_id, PAID))["amount"] == "49.90"
+    body = payment_body(client_id, membership_id)
+    assert (await scene.body(RequestPayment(body), CASHIER))["amount"] == "99.00"
+
+
+async def test_a_payment_for_another_membership_is_what_that_one_costs(scene: Scene) -> None:
+    client_id, _ = await on_a_membership(scene)
+    payment_id, other = await scene.payment(client_id), await scene.membership("15.00")
+    await scene.do(ChangeClient(client_id, {"membership_id": other}))
+    shown = await scene.body(ChangePayment(payment_id, payment_body(client_id, other)), CASHIER)
+    assert shown["amount"] == "15.00"
+
+
 async def test_who_settles_may_record_at_once_how_far_it_has_come(scene: Scene) -> None:
-    client_id, membership_id = await scene.client(status="UPCOMING"), await scene.membership()
+    client_id, membership_id = await on_a_membership(scene, status="UPCOMING")
     body = payment_body(client_id, membership_id, payment_status=PAID, timestamp=day(-1))
     shown = await scene.body(RequestPayment(body), CASHIER)
     assert (shown["payment_status"], shown["timestamp"]) == ("PAID", day(-1))
@@ -70,7 +98,7 @@ async def test_who_settles_may_record_at_once_how_far_it_has_come(scene: Scene) 
 
 
 async def test_a_payment_does_not_begin_with_an_impossible_step(scene: Scene) -> None:
-    body = payment_body(await scene.client(), await scene.membership(), payment_status=REFUNDED)
+    body = payment_body(*await on_a_membership(scene), payment_status=REFUNDED)
     head = scene.head
     with pytest.raises(ImpossibleStep):
         await scene.do(RequestPayment(body), CASHIER)
@@ -81,13 +109,39 @@ async def test_a_payment_does_not_begin_with_an_impossible_step(scene: Scene) ->
 async def test_a_payment_is_of_a_client_for_a_membership_that_are_there(
     scene: Scene, field: str
 ) -> None:
-    refers = {"client_id": await scene.client(), "membership_id": await scene.membership()}
+    client_id, membership_id = await on_a_membership(scene)
+    refers = {"client_id": client_id, "membership_id": membership_id}
     payment_id = await scene.payment(refers["client_id"])
     body = payment_body(**{**refers, field: 999})
     for command in (RequestPayment(body), ChangePayment(payment_id, body)):
         with pytest.raises(UnknownReference) as refused:
             await scene.do(command, CASHIER)
         assert refused.value.field == field
+
+
+async def test_a_payment_is_for_the_membership_that_its_client_holds(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id, membership_id = await on_a_membership(scene, owner)
+    other_client, others = await on_a_membership(scene)
+    free = await scene.membership()
+    payment_id = await scene.payment(client_id)
+    for caller, wrong in product([owner, CASHIER, Caller.user(98, Role.ADMIN)], [others, free]):
+        with pytest.raises(OtherMembership) as refused:
+            await scene.do(RequestPayment(payment_body(client_id, wrong)), caller)
+        assert refused.value.field == "membership_id"
+    for body in (payment_body(client_id, others), payment_body(other_client, membership_id)):
+        with pytest.raises(OtherMembership):
+            await scene.do(ChangePayment(payment_id, body), CASHIER)
+
+
+async def test_what_was_asked_for_a_membership_of_before_may_be_settled_all_the_same(
+    scene: Scene,
+) -> None:
+    client_id, _ = await on_a_membership(scene)
+    payment_id = await scene.payment(client_id)
+    await scene.do(ChangeClient(client_id, {"membership_id": await scene.membership()}))
+    assert (await step(scene, payment_id, PAID))["payment_status"] == "PAID"
+    assert scene.until(client_id) == day(30)
 
 
 async def test_paid_makes_the_client_active_until_30_days_after_it_was_paid(scene: Scene) -> None:
@@ -177,8 +231,8 @@ async def test_money_that_arrives_late_is_money_all_the_same(
 async def test_another_clock_may_run_a_little_ahead_but_nobody_pays_tomorrow(
     scene: Scene,
 ) -> None:
-    client_id, membership_id = await scene.client(), await scene.membership()
-    payment_id = await scene.payment(client_id, membership_id=membership_id)
+    client_id, membership_id = await on_a_membership(scene)
+    payment_id = await scene.payment(client_id)
     tomorrow = payment_body(client_id, membership_id, payment_status=PAID, timestamp=day(1))
     for command in (ChangePayment(payment_id, tomorrow), RequestPayment(tomorrow)):
         with pytest.raises(NotYet) as refused:
@@ -189,22 +243,23 @@ async def test_another_clock_may_run_a_little_ahead_but_nobody_pays_tomorrow(
 
 
 async def test_a_payment_that_changed_hands_lets_its_new_client_in(scene: Scene) -> None:
-    first, second = await scene.client(), await scene.client(status="EXPIRED")
+    first, its = await on_a_membership(scene)
+    second, other = await on_a_membership(scene, status="EXPIRED")
     payment_id = await scene.payment(first)
-    membership_id = scene.row("payments", payment_id)["membership_id"]
-    body = payment_body(second, membership_id, payment_status=PAID)
+    body = payment_body(second, other, payment_status=PAID)
     await scene.do(ChangePayment(payment_id, body), CASHIER)
     assert (scene.until(first), scene.until(second)) == (None, day(30))
     with pytest.raises(PaymentSettled):
-        await scene.do(ChangePayment(payment_id, payment_body(first, membership_id)), CASHIER)
+        await scene.do(ChangePayment(payment_id, payment_body(first, its)), CASHIER)
 
 
 @pytest.mark.parametrize("field", ["client_id", "membership_id"])
 async def test_who_pays_does_not_change_who_pays_or_for_what(scene: Scene, field: str) -> None:
     owner = await scene.user()
-    facts = {"client_id": await scene.client(owner), "membership_id": await scene.membership()}
+    client_id, membership_id = await on_a_membership(scene, owner)
+    facts = {"client_id": client_id, "membership_id": membership_id}
     other = {"client_id": await scene.client(), "membership_id": await scene.membership()}
-    payment_id = await scene.payment(**facts)
+    payment_id = await scene.payment(client_id)
     with pytest.raises(Forbidden) as refused:
         await scene.do(
             ChangePayment(payment_id, payment_body(**{**facts, field: other[field]})), owner
@@ -213,9 +268,10 @@ async def test_who_pays_does_not_change_who_pays_or_for_what(scene: Scene, field
 
 
 async def test_a_complete_update_that_names_no_status_leaves_it(scene: Scene) -> None:
-    client_id, membership_id = await scene.client(), await scene.membership()
-    payment_id = await scene.payment(client_id, FAILED, membership_id=membership_id)
+    client_id, _ = await on_a_membership(scene)
+    payment_id = await scene.payment(client_id, FAILED)
     other = await scene.membership()
+    await scene.do(ChangeClient(client_id, {"membership_id": other}))
     shown = await scene.body(ChangePayment(payment_id, payment_body(client_id, other)), CASHIER)
     assert (shown["membership_id"], shown["payment_status"]) == (other, "FAILED")
 

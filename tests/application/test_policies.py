@@ -211,7 +211,7 @@ async def test_a_user_who_is_no_client_leaves_alone(scene: Scene) -> None:
 async def test_a_payment_that_is_settled_lets_the_client_in_in_the_same_transaction(
     scene: Scene,
 ) -> None:
-    client_id = await scene.client(status="ON_HOLD")
+    client_id = await scene.client(status="EXPIRED")
     payment_id = await scene.payment(client_id)
     head = scene.head
     await scene.payment(client_id, PaymentStatus.PAID)

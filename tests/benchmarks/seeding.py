@@ -11,8 +11,9 @@ from itertools import islice
 
 from application.clients import client_of, holder_of
 from application.ports.ledger import Recording, Submission
+from domain.admissions import Admission
 from domain.aggregate import Aggregate, Facts, time_text
-from domain.clients import Admission, Client
+from domain.clients import Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.payments import Payment

@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 
+from domain.admissions import Admission
 from domain.clients import (
+    EVENT_FOR,
     STATUS_AFTER,
     Activated,
-    Admission,
     AdmissionWithdrawn,
     Admitted,
+    AdmittedProvisionally,
     Cancelled,
     Client,
+    DaysGivenBack,
+    DaysKept,
     Deactivated,
     Deleted,
     DetailsChanged,
@@ -27,6 +31,7 @@ from domain.clients import (
     Registered,
     Scheduled,
     StatusEvent,
+    TimeIsOver,
     Transferred,
 )
 from domain.values import ClientStatus
@@ -61,7 +66,39 @@ def admitted(payment_id: int, *, paid: float, until: float, days: int = 30) -> T
         paid_at=text(after(days=paid)),
         days=days,
         until=text(after(days=until)),
+        kept_seconds=None,
     )
+
+
+def admitted_in_a_pause(payment_id: int, *, paid: float, kept: float, days: int = 30) -> Told:
+    """A payment made `paid` days after the start, and the days that are kept with it."""
+    seconds = int(kept * DAY)
+    facts = {"paid_at": text(after(days=paid)), "days": days, "kept_seconds": seconds}
+    return told(Admitted, payment_id=payment_id, until=None, **facts)
+
+
+def kept(days: float) -> Told:
+    return told(DaysKept, kept_seconds=int(days * DAY))
+
+
+def given_back(*, since: float, at: float, until: float | None) -> Told:
+    moment = None if until is None else text(after(days=until))
+    return told(
+        DaysGivenBack, since=text(after(days=since)), resumed_at=text(after(days=at)), until=moment
+    )
+
+
+def withdrawn(payment_id: int, until: float | None) -> Told:
+    moment = None if until is None else text(after(days=until))
+    return told(AdmissionWithdrawn, payment_id=payment_id, until=moment, kept_seconds=None)
+
+
+DAY = 24 * 60 * 60
+STOPPED = [ClientStatus.ON_HOLD, ClientStatus.CANCELLED]
+
+
+PATIENCE = timedelta(hours=24)
+IN_PATIENCE = told(AdmittedProvisionally, until=text(START + PATIENCE))
 
 
 def admit(client: Client, payment_id: int, *, paid: float, now: float, days: int = 30) -> None:
@@ -133,6 +170,43 @@ def test_a_client_leaves_the_books() -> None:
     assert client.deleted
 
 
+# --- who lets themselves in ---------------------------------------------------------------------
+
+
+def test_whoever_makes_a_client_of_themselves_is_let_in_for_the_time_to_pay() -> None:
+    client = Client.register(42, FACTS, START, patience=PATIENCE)
+    assert news(client) == [ADA, IN_PATIENCE]
+    with pytest.raises(NotLapsed):
+        client.lapse(START + PATIENCE - timedelta(microseconds=1))
+    client.lapse(START + PATIENCE)
+    assert client.status is ClientStatus.EXPIRED
+
+
+def test_who_starts_later_is_not_let_in_yet() -> None:
+    client = Client.register(42, FACTS | {"status": "UPCOMING"}, START, patience=PATIENCE)
+    assert news(client) == [who_is(ClientStatus.UPCOMING)]
+
+
+@pytest.mark.parametrize("paid", [0, 0.9])
+def test_a_payment_counts_in_place_of_the_provisional_time(paid: float) -> None:
+    client = given(Client, 42, ADA, IN_PATIENCE)
+    admit(client, 1, paid=paid, now=0.9)
+    assert news(client) == [admitted(1, paid=paid, until=paid + 30)]
+    assert not client.provisional
+
+
+def test_a_payment_after_the_provisional_time_lets_the_client_in_again() -> None:
+    client = given(Client, 42, ADA, IN_PATIENCE, told(Expired))
+    admit(client, 1, paid=5, now=5)
+    assert news(client) == [admitted(1, paid=5, until=35), told(Activated)]
+
+
+def test_a_refund_within_the_provisional_time_ends_it() -> None:
+    client = given(Client, 42, ADA, IN_PATIENCE, admitted(1, paid=0, until=30))
+    client.withdraw_admission(1, after(hours=1))
+    assert client.status is ClientStatus.EXPIRED
+
+
 # --- where they stand --------------------------------------------------------------------------
 
 
@@ -151,9 +225,9 @@ def test_each_status_of_a_client_has_an_event_of_its_own(
     status: ClientStatus, event: type[StatusEvent]
 ) -> None:
     other = next(s for s in ClientStatus if s is not status)
-    client = given(Client, 42, who_is(other))
+    client = given(Client, 42, who_is(other), admitted(1, paid=0, until=30))
     client.change_status(status, NOW)
-    assert news(client) == [told(event)]
+    assert told(event) in news(client)
     assert client.status is status
 
 
@@ -168,6 +242,136 @@ def test_a_client_on_hold_or_cancelled_cannot_be_given_a_training(status: Client
     assert client.can_be_given_trainings == (status not in stopped)
 
 
+# --- pauses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", STOPPED)
+def test_days_are_kept_in_a_pause_and_given_back_after_it(status: ClientStatus) -> None:
+    """30 days paid, 40 days of pause."""
+    client = given(Client, 42, ADA, admitted(1, paid=0, until=30))
+    client.change_status(status, after(days=0))
+    client.change_status(ClientStatus.ACTIVE, after(days=40))
+    paused = [told(EVENT_FOR[status]), kept(30)]
+    assert news(client) == [*paused, given_back(since=0, at=40, until=70), told(Activated)]
+    assert (client.until, client.kept_seconds) == (text(after(days=70)), None)
+
+
+def test_what_is_kept_is_what_was_not_used() -> None:
+    client = given(Client, 42, ADA, admitted(1, paid=0, until=30))
+    client.change_status(ClientStatus.ON_HOLD, after(days=12))
+    assert (client.until, client.kept_seconds) == (None, 18 * DAY)
+    client.change_status(ClientStatus.ACTIVE, after(days=13))
+    client.change_status(ClientStatus.ON_HOLD, after(days=20))
+    client.change_status(ClientStatus.ACTIVE, after(days=25))
+    assert client.until == text(after(days=36))
+
+
+def test_a_client_on_hold_whose_contract_ends_is_still_in_one_pause() -> None:
+    client = given(Client, 42, ADA, admitted(1, paid=0, until=30))
+    client.change_status(ClientStatus.ON_HOLD, after(days=10))
+    client.change_status(ClientStatus.CANCELLED, after(days=15))
+    client.change_status(ClientStatus.ACTIVE, after(days=20))
+    assert client.until == text(after(days=40))
+
+
+def test_a_payment_in_a_pause_adds_to_what_is_kept() -> None:
+    client = given(Client, 42, ADA, admitted(1, paid=0, until=30))
+    client.change_status(ClientStatus.ON_HOLD, after(days=10))
+    admit(client, 2, paid=15, now=16)
+    assert client.kept_seconds == 50 * DAY
+    client.withdraw_admission(1, after(days=20))
+    assert client.kept_seconds == 30 * DAY
+    client.change_status(ClientStatus.ACTIVE, after(days=21))
+    assert client.until == text(after(days=51))
+
+
+def test_news_of_a_payment_made_in_a_pause_that_is_over_count_from_its_end() -> None:
+    client = given(Client, 42, ADA)
+    client.change_status(ClientStatus.ON_HOLD, after(days=10))
+    client.change_status(ClientStatus.ACTIVE, after(days=20))
+    admit(client, 1, paid=15, now=25)
+    assert client.until == text(after(days=50))
+
+
+@pytest.mark.parametrize("late", [timedelta(), timedelta(days=1)])
+def test_a_pause_that_begins_when_the_time_is_over_keeps_nothing(late: timedelta) -> None:
+    client = given(Client, 42, ADA, admitted(1, paid=0, until=30))
+    client.change_status(ClientStatus.ON_HOLD, after(days=30) + late)
+    assert news(client) == [told(PutOnHold)]
+    with pytest.raises(TimeIsOver):
+        client.change_status(ClientStatus.ACTIVE, after(days=40))
+
+
+def test_the_last_second_before_the_end_is_kept() -> None:
+    client = given(Client, 42, ADA, admitted(1, paid=0, until=30))
+    client.change_status(ClientStatus.ON_HOLD, after(days=30) - timedelta(seconds=1))
+    assert client.kept_seconds == 1
+    client.change_status(ClientStatus.ACTIVE, after(days=40))
+    assert client.until == text(after(days=40) + timedelta(seconds=1))
+
+
+def test_provisional_time_is_kept_as_well() -> None:
+    client = given(Client, 42, ADA, IN_PATIENCE)
+    client.change_status(ClientStatus.ON_HOLD, after(hours=10))
+    assert client.kept_seconds == 14 * 60 * 60
+    client.change_status(ClientStatus.ACTIVE, after(hours=50))
+    assert client.until == text(after(hours=64))
+
+
+def test_who_was_in_without_an_end_is_so_again_after_a_pause() -> None:
+    client = given(Client, 42, ADA)
+    client.change_status(ClientStatus.ON_HOLD, after(days=1))
+    client.change_status(ClientStatus.ACTIVE, after(days=400))
+    assert (client.status, client.until) == (ClientStatus.ACTIVE, None)
+
+
+def test_a_pause_that_began_with_an_earlier_release_counts() -> None:
+    """Nothing was said of days then."""
+    client = given(Client, 42, ADA, admitted(1, paid=0, until=30), told(PutOnHold))
+    client.change_status(ClientStatus.ACTIVE, after(days=40))
+    assert client.until == text(after(days=70))
+
+
+def test_a_pause_that_an_earlier_release_ended_does_not_count() -> None:
+    """The days went on then, and what an event said holds."""
+    history = [admitted(1, paid=0, until=30), told(PutOnHold), told(Activated)]
+    client = given(Client, 42, ADA, *history)
+    admit(client, 2, paid=20, now=20)
+    assert client.until == text(after(days=60))
+
+
+# --- whom the club can let in ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", NOT_ACTIVE)
+def test_nobody_is_made_active_whose_time_is_over(status: ClientStatus) -> None:
+    words = r"^The time of this client is over; days can be granted: POST /clients/42/grants/\.$"
+    for history in ([], [admitted(1, paid=0, until=10, days=10), withdrawn(1, None)]):
+        client = given(Client, 42, who_is(status), *history)
+        with pytest.raises(TimeIsOver, match=words) as refused:
+            client.change_status(ClientStatus.ACTIVE, after(days=40))
+        assert refused.value.field == "status"
+        assert news(client) == []
+
+
+@pytest.mark.parametrize("status", [s for s in NOT_ACTIVE if s is not ClientStatus.ON_HOLD])
+def test_who_never_paid_and_was_not_let_in_any_more_is_not_made_active(
+    status: ClientStatus,
+) -> None:
+    client = given(Client, 42, ADA)
+    client.change_status(status, NOW)
+    with pytest.raises(TimeIsOver):
+        client.change_status(ClientStatus.ACTIVE, NOW)
+
+
+@pytest.mark.parametrize("status", [s for s in NOT_ACTIVE if s not in STOPPED])
+def test_who_has_time_left_is_made_active_and_has_used_it_meanwhile(status: ClientStatus) -> None:
+    client = given(Client, 42, ADA, admitted(1, paid=0, until=30))
+    client.change_status(status, after(days=10))
+    client.change_status(ClientStatus.ACTIVE, after(days=20))
+    assert client.until == text(after(days=30))
+
+
 # --- until when they are let in ----------------------------------------------------------------
 
 
@@ -178,12 +382,22 @@ def test_a_payment_lets_the_client_in_for_the_days_after_it_was_made() -> None:
     assert client.until == text(after(days=30))
 
 
-@pytest.mark.parametrize("status", NOT_ACTIVE)
-def test_a_payment_makes_the_client_active_whatever_it_was(status: ClientStatus) -> None:
+@pytest.mark.parametrize("status", [s for s in NOT_ACTIVE if s not in STOPPED])
+def test_a_payment_makes_a_client_active_who_only_has_no_time(status: ClientStatus) -> None:
     client = given(Client, 42, who_is(status))
     admit(client, 1, paid=0, now=0)
     assert news(client) == [admitted(1, paid=0, until=30), told(Activated)]
     assert client.status is ClientStatus.ACTIVE
+
+
+@pytest.mark.parametrize("status", STOPPED)
+def test_a_payment_of_a_client_whom_the_club_stopped_keeps_its_days(status: ClientStatus) -> None:
+    client = given(Client, 42, who_is(status))
+    admit(client, 1, paid=0, now=0)
+    assert news(client) == [admitted_in_a_pause(1, paid=0, kept=30)]
+    assert client.status is status
+    client.change_status(ClientStatus.ACTIVE, after(days=100))
+    assert news(client)[1:] == [given_back(since=0, at=100, until=130), told(Activated)]
 
 
 def test_a_payment_while_time_is_left_adds_its_days_to_the_end() -> None:
@@ -200,7 +414,7 @@ def test_a_payment_after_the_end_counts_from_the_moment_it_was_made(paid: int) -
 
 
 def test_a_payment_counts_once() -> None:
-    client = given(Client, 42, who_is(ClientStatus.ON_HOLD), admitted(1, paid=0, until=30))
+    client = given(Client, 42, who_is(ClientStatus.INACTIVE), admitted(1, paid=0, until=30))
     admit(client, 1, paid=5, now=5)
     assert news(client) == []
 
@@ -235,8 +449,7 @@ def test_the_order_in_which_payments_become_known_does_not_matter(order: tuple[i
 def test_a_refund_takes_the_time_that_the_payment_had_bought_away() -> None:
     client = given(Client, 42, ADA, admitted(1, paid=0, until=30), admitted(2, paid=20, until=60))
     client.withdraw_admission(1, after(days=25))
-    withdrawn = told(AdmissionWithdrawn, payment_id=1, until=text(after(days=50)))
-    assert news(client) == [withdrawn]
+    assert news(client) == [withdrawn(1, until=50)]
     assert client.until == text(after(days=50))
     assert client.status is ClientStatus.ACTIVE
 
@@ -244,7 +457,7 @@ def test_a_refund_takes_the_time_that_the_payment_had_bought_away() -> None:
 def test_a_refund_of_the_only_payment_ends_the_time() -> None:
     client = given(Client, 42, ADA, admitted(1, paid=0, until=30))
     client.withdraw_admission(1, NOW)
-    assert news(client) == [told(AdmissionWithdrawn, payment_id=1, until=None), told(Expired)]
+    assert news(client) == [withdrawn(1, until=None), told(Expired)]
     assert client.until is None
 
 
@@ -252,7 +465,7 @@ def test_a_refund_of_the_only_payment_ends_the_time() -> None:
 def test_a_refund_does_not_move_a_client_who_was_not_let_in_anyway(status: ClientStatus) -> None:
     client = given(Client, 42, who_is(status), admitted(1, paid=0, until=30))
     client.withdraw_admission(1, NOW)
-    assert news(client) == [told(AdmissionWithdrawn, payment_id=1, until=None)]
+    assert news(client) == [withdrawn(1, until=None)]
     assert client.status is status
 
 

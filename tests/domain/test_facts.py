@@ -108,6 +108,7 @@ def test_the_facts_of_a_change_are_those_that_changed() -> None:
         "client_id": 2,
         "membership_id": 3,
         "occurred_at": text(START),
+        "amount": None,
     }
     assert [facts_of(one) for one in changed if isinstance(one, Event)] == [
         {"membership_id": 4},

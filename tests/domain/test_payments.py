@@ -34,7 +34,7 @@ NOW = after(days=1)
 A_DAY = timedelta(hours=24)
 
 STARTED = {"occurred_at": text(START)}
-REQUESTED = told(Requested, client_id=42, membership_id=3, **STARTED)
+REQUESTED = told(Requested, client_id=42, membership_id=3, **STARTED, amount="49.90")
 SETTLED = told(Settled, **STARTED, client_id=42)
 HISTORIES: dict[PaymentStatus, tuple[Told, ...]] = {
     PENDING: (REQUESTED,),
@@ -67,7 +67,7 @@ ACCOUNTED = [PAID, REFUNDED]
 
 
 def test_a_new_payment_is_pending_since_it_was_asked_for() -> None:
-    payment = Payment.request(1, 42, 3, START, START)
+    payment = Payment.request(1, 42, 3, START, START, amount="49.90")
     assert news(payment) == [REQUESTED]
     assert payment.row() == {
         "id": 1,
@@ -75,6 +75,7 @@ def test_a_new_payment_is_pending_since_it_was_asked_for() -> None:
         "membership_id": 3,
         "payment_status": "PENDING",
         "timestamp": text(START),
+        "amount": "49.90",
     }
 
 

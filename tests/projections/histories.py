@@ -7,6 +7,7 @@ its moment does nothing. So a list of actions, however it was drawn, is a legal 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from random import Random
@@ -15,11 +16,12 @@ from typing import Any, TypeVar, cast
 import psycopg
 
 from application.ports.queries import PageRequest
-from domain.aggregate import Aggregate, Event, Facts, time_text
-from domain.clients import Admission, Client
+from domain.admissions import Admission
+from domain.aggregate import Aggregate, Event, Facts, text_time, time_text
+from domain.clients import Client, TimeIsOver
 from domain.exercises import Exercise
 from domain.memberships import Membership
-from domain.payments import STEPS, Payment
+from domain.payments import ACCOUNTED, STEPS, Payment
 from domain.recorded import Recorded
 from domain.reports import Report
 from domain.rules import ClubRules
@@ -49,6 +51,7 @@ Choice = tuple[str, int, int]
 """An action, and two numbers that say to what it is done."""
 
 START = datetime(2026, 1, 1, 9, tzinfo=UTC)
+START_TEXT = time_text(START)
 LONG = timedelta(days=36_500)
 """How long sessions last here: their list shows those that go on now."""
 DOING: Facts = {
@@ -270,13 +273,15 @@ class History:
             "height_sm": None,
             "status": "ACTIVE",
         }
-        self._new(Client.register(self._next(Client), facts, self._at))
+        patience = timedelta(hours=24) if other % 3 == 0 else None
+        self._new(Client.register(self._next(Client), facts, self._at, patience=patience))
 
     def change_client(self, one: int, other: int) -> None:
         client = self.one(Client, one)
         if client is not None:
             client.change_details({"first_name": f"Name {other}", "weight_kg": None}, self._at)
-            client.change_status([*ClientStatus][other % len(ClientStatus)], self._at)
+            with suppress(TimeIsOver):
+                client.change_status([*ClientStatus][other % len(ClientStatus)], self._at)
             self._record(client)
 
     def transfer_client(self, one: int, other: int) -> None:
@@ -464,10 +469,17 @@ class History:
     def request_payment(self, one: int, _: int) -> None:
         client = self.one(Client, one)
         if client is not None:
-            number = self._next(Payment)
-            self._new(
-                Payment.request(number, client.number, client.membership_id, self._at, self._at)
-            )
+            number, at = self._next(Payment), self._at
+            whose = (client.number, client.membership_id)
+            self._new(Payment.request(number, *whose, at, at, amount=f"{one}.90"))
+
+    def change_payment(self, one: int, other: int) -> None:
+        payment = self.one(Payment, one)
+        if payment is not None and payment.status not in ACCOUNTED:
+            other_membership: Facts = {"membership_id": other, "amount": f"{other}.50"}
+            when: Facts = {"timestamp": START_TEXT}
+            payment.change_details(other_membership if other % 3 else when, self._at)
+            self._record(payment)
 
     def step_payment(self, one: int, other: int) -> None:
         payment = self.one(Payment, one)
@@ -641,13 +653,27 @@ async def shown_by_tables(connection: psycopg.AsyncConnection[Any]) -> dict[str,
     }
     for name, sql in {
         "versions": "SELECT aggregate_id, version FROM aggregate_versions",
-        "admissions": "SELECT client_id, until FROM client_admissions",
+        "admissions": "SELECT client_id, row_to_json(a) FROM client_admissions AS a",
         "passwords": "SELECT id, password_hash FROM users",
         "sessions that ended": "SELECT id, ended_because FROM sessions WHERE ended_at IS NOT NULL",
         "reports": "SELECT id, new_users -> 'data' FROM simple_report",
     }.items():
         found[name] = dict(await (await connection.execute(sql)).fetchall())
     return found
+
+
+def admission_row(client: Client) -> dict[str, Any]:
+    """Until when the client is let in, as Postgres writes it in JSON."""
+    until = client.until and text_time(client.until).isoformat()
+    if until is not None and "." in until:
+        seconds, _, fraction = until.removesuffix("+00:00").partition(".")
+        until = f"{seconds}.{fraction.rstrip('0')}+00:00"
+    return {
+        "client_id": client.number,
+        "until": until,
+        "kept_seconds": client.kept_seconds,
+        "provisional": client.provisional is not None,
+    }
 
 
 def shown_by_aggregates(history: History) -> dict[str, Any]:
@@ -683,7 +709,9 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
         "rules": [rules.row() for rules in history.living(ClubRules)],
         "versions": {a.id: a.version for a in history.everything()},
         "admissions": {
-            c.number: datetime.fromisoformat(c.until) for c in history.living(Client) if c.until
+            c.number: admission_row(c)
+            for c in history.living(Client)
+            if c.until or c.kept_seconds is not None
         },
         "passwords": {user.number: user.password_hash for user in everybody},
         "sessions that ended": {

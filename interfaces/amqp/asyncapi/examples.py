@@ -11,6 +11,7 @@ AT = "2026-03-02T09:00:00.000000Z"
 
 EXAMPLES: Mapping[str, Any] = {
     "access_level": "PREMIUM",
+    "amount": "49.90",
     "client_id": 7,
     "complexity_lvl": "BEGINNER",
     "date": "2026-03-02",
@@ -26,6 +27,7 @@ EXAMPLES: Mapping[str, Any] = {
     "first_name": "Ada",
     "generation": 2,
     "intensity": "MEDIUM",
+    "kept_seconds": 2_592_000,
     "last_name": "Lovelace",
     "membership_id": 2,
     "muscle_group": "LEGS",
@@ -37,6 +39,7 @@ EXAMPLES: Mapping[str, Any] = {
     "paid_days": 30,
     "payment_patience_hours": 24,
     "shared_memberships": False,
+    "since": AT,
     "starts_at": "2026-02-28T23:00:00.000000Z",
     "password": "correct horse battery",
     "payment_id": 42,
@@ -46,6 +49,7 @@ EXAMPLES: Mapping[str, Any] = {
     "report_date_end": "2026-03-31",
     "report_date_start": "2026-03-01",
     "reps": 10,
+    "resumed_at": "2026-03-12T09:00:00.000000Z",
     "rest_time_sec": 60,
     "role": "USER",
     "session_id": 8,

@@ -95,6 +95,8 @@ class Model:
         self.plans: dict[int, Row] = {}
         self.payments: dict[int, Row] = {}
         self.in_plans: set[tuple[int, int]] = set()
+        self.endless: set[int] = set()
+        """The clients who are in without an end: nothing of theirs was counted yet."""
         self.names: set[str] = set()
         """Every username ever taken by somebody who has not given it back."""
 
@@ -206,6 +208,7 @@ class Histories(RuleBasedStateMachine):
         for client in self.model.clients.values():
             if row is not None and client["user_id"] == number:
                 client["status"] = "INACTIVE"
+                self.model.endless.discard(client["id"])
 
     # --- memberships ---
 
@@ -238,6 +241,7 @@ class Histories(RuleBasedStateMachine):
     def register_client(self, user: int, membership: int) -> None:
         user_id = one_of(self.model.users, user)
         membership_id = one_of(self.model.memberships, membership)
+        before = set(self.model.clients)
         body = {
             "user_id": user_id,
             "membership_id": membership_id,
@@ -247,6 +251,7 @@ class Histories(RuleBasedStateMachine):
             "date_of_birth": "1990-12-10",
         }
         self.made("clients", body, self.fit(user_id, membership_id, None))
+        self.model.endless |= {n for n in self.model.clients if n not in before}
 
     def fit(self, user_id: int, membership_id: int, client: int | None) -> int:
         """What a client that is this user on this membership is answered."""
@@ -273,9 +278,22 @@ class Histories(RuleBasedStateMachine):
             assert answer.status_code == 404
             return
         expected = self.fit(row["user_id"], membership_id, number)
+        if expected == 200 and status == "ACTIVE" != row["status"] and not self.has_time(row):
+            expected = 409
         assert answer.status_code == expected, answer.text
         if expected == 200:
             row |= body
+            if status == "CANCELLED":
+                self.model.endless.discard(number)
+
+    def has_time(self, client: Row) -> bool:
+        """Whether the client may be let in."""
+        paid = any(
+            p["client_id"] == client["id"] and p["payment_status"] == "PAID"
+            for p in self.model.payments.values()
+        )
+        there = client["user_id"] in self.model.users
+        return there and (paid or client["id"] in self.model.endless)
 
     @rule(choice=ANY)
     def delete_client(self, choice: int) -> None:
@@ -345,9 +363,18 @@ class Histories(RuleBasedStateMachine):
     def request_payment(self, client: int, membership: int) -> None:
         client_id = one_of(self.model.clients, client)
         membership_id = one_of(self.model.memberships, membership)
-        known = client_id in self.model.clients and membership_id in self.model.memberships
+        row = self.model.clients.get(client_id)
+        known = row is not None and membership_id in self.model.memberships
+        held = row is not None and row["membership_id"] == membership_id
         body = {"client_id": client_id, "membership_id": membership_id}
-        self.made("payments", body, 201 if known else 422)
+        self.made("payments", body, 422 if not known else 201 if held else 409)
+
+    @rule(client=ANY)
+    def request_payment_for_what_is_held(self, client: int) -> None:
+        row = self.model.clients.get(one_of(self.model.clients, client))
+        if row is not None:
+            body = {"client_id": row["id"], "membership_id": row["membership_id"]}
+            self.made("payments", body, 201)
 
     @precondition(lambda self: self.model.payments)
     @rule(choice=ANY, status=st.sampled_from(sorted(STEPS)))
@@ -363,8 +390,11 @@ class Histories(RuleBasedStateMachine):
             return
         row["payment_status"] = status
         client = self.model.clients.get(row["client_id"])
-        if client is not None and status == "PAID" and client["user_id"] in self.model.users:
-            client["status"] = "ACTIVE"
+        if client is not None and status == "PAID":
+            self.model.endless.discard(client["id"])
+            stopped = client["status"] in {"ON_HOLD", "CANCELLED"}
+            if client["user_id"] in self.model.users and not stopped:
+                client["status"] = "ACTIVE"
         if client is not None and status == "REFUNDED" and client["status"] == "ACTIVE":
             paid = [
                 p["payment_status"]

@@ -31,7 +31,7 @@ COLUMNS = {
     "trainings-exercises": "training_id exercise_id order_in_training sets reps rest_time_sec "
     "extra_weight",
     "training-plans": "id user_id title description created_at status",
-    "payments": "id client_id membership_id payment_status timestamp",
+    "payments": "id client_id membership_id payment_status timestamp amount",
     "reports": "id report_date_start report_date_end new_users",
 }
 """The documented columns; a user's are without its password's hash."""
@@ -54,7 +54,7 @@ DEFAULTS: dict[str, Row] = {
         "description": None,
     },
     "training-plans": {"description": None, "status": "ACTIVE"},
-    "payments": {"payment_status": "PENDING"},
+    "payments": {"payment_status": "PENDING", "amount": "49.90"},
 }
 
 
