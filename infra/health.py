@@ -201,26 +201,27 @@ class Lookout:
     def _components(
         self, parts: Sequence[Part], head: int, relay: Sequence[Any]
     ) -> Iterator[tuple[str, Shown]]:
-        """The parts that this club has, or has had until lately."""
-        if self._parts.told or _named(parts, known.API):
-            yield known.API, _shown(_named(parts, known.API), "serves requests")
+        """The parts that this club has, or has had until lately.
+
+        A process that serves the club misses those that are nowhere, too.
+        """
+        wanted = {known.API: "serves requests"}
         if self._rabbitmq is not None:
-            yield (
-                known.RELAY,
-                _following(_named(parts, known.RELAY), head, *relay, doing="publishes events"),
-            )
-            if self._parts.told:
-                for name in (known.COMMANDS, known.PAYMENTS):
-                    yield name, _shown(_named(parts, name), f"takes {name} from RabbitMQ")
+            publishing = _named(parts, known.RELAY)
+            yield known.RELAY, _following(publishing, head, *relay, doing="publishes events")
+            for name in (known.COMMANDS, known.PAYMENTS):
+                wanted[name] = f"takes {name} from RabbitMQ"
+        celery = {known.BEAT, known.WORKER} & {part.name for part in parts}
+        if celery:
+            wanted |= {name: f"runs as Celery's {name}" for name in (known.BEAT, known.WORKER)}
+        if not celery or _named(parts, known.TIMERS):
+            wanted[known.TIMERS] = "does what time does"
+        for name, doing in wanted.items():
+            processes = _named(parts, name)
+            if processes or self._parts.told:
+                yield name, _shown(processes, doing)
         if self._has_bot:
             yield "telegram", _shown(_named(parts, known.BOT), "runs the bot")
-        celery = {name: _named(parts, name) for name in (known.BEAT, known.WORKER)}
-        timers = _named(parts, known.TIMERS)
-        if any(celery.values()) and not timers:
-            for name, those in celery.items():
-                yield name, _shown(those, f"runs as Celery's {name}")
-        elif self._parts.told or timers:
-            yield known.TIMERS, _shown(timers, "does what time does")
 
     def _log(self, components: Mapping[str, Shown]) -> None:
         """Only what is new."""

@@ -7,6 +7,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from infra.bootstrap import Club
+from infra.ledger.postgres import Postgres
 
 
 async def read_only(url: str, *, on: bool) -> None:
@@ -27,3 +28,13 @@ async def read_only(url: str, *, on: bool) -> None:
 async def takes_writes(club: Club) -> bool:
     """Whether the club can record, as its health says."""
     return (await club.health()).able
+
+
+async def relay_lag(postgres: Postgres, name: str) -> int | None:
+    """How many events are still to go out; None where no relay has ever run."""
+    rows = await postgres.rows(
+        "SELECT (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - position"
+        " FROM relay_positions WHERE name = %s",
+        [name],
+    )
+    return int(rows[0][0]) if rows else None

@@ -148,15 +148,3 @@ class _Sent:
         """Whether it will never be confirmed."""
         done = self.confirmed.done()
         return done and (self.confirmed.cancelled() or self.confirmed.exception() is not None)
-
-
-async def lag(postgres: Postgres, name: str) -> int | None:
-    """How many events are still to go out; None where no relay has ever run."""
-    rows = await postgres.rows(_LAG, [name])
-    return int(rows[0][0]) if rows else None
-
-
-_LAG = """
-SELECT (SELECT coalesce(max(notification_id), 0) FROM ledger_events) - position
-FROM relay_positions WHERE name = %s
-"""

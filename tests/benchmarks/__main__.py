@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import amqp, append, http, memory, projections, tokens
+from tests.benchmarks import amqp, append, cascades, http, memory, projections, tokens
 from tests.benchmarks.load import Loader
 from tests.benchmarks.postgres import durable_postgres
 from tests.benchmarks.report import Report, Shown
@@ -69,6 +69,10 @@ def run_projections(bench: Bench) -> Iterator[Shown]:
     yield from projections.measure(bench.url, bench.home, bench.quick)
 
 
+def run_cascades(bench: Bench) -> Iterator[Shown]:
+    yield from cascades.measure(bench.url, bench.quick).figures()
+
+
 def run_memory(bench: Bench) -> Iterator[Shown]:
     many = memory.clients_needed(bench.quick)
     with (
@@ -85,6 +89,7 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Shown]]] = {
     "tokens": run_tokens,
     "amqp": run_amqp,
     "projections": run_projections,
+    "cascades": run_cascades,
     "memory": run_memory,
 }
 """Every part by its name, in the order in which they are measured."""

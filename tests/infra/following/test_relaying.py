@@ -17,9 +17,10 @@ from application.exercises import AddExercise, ExerciseBody
 from domain.recorded import Recorded
 from infra.bootstrap import Club
 from infra.following.follower import POLL
-from infra.following.relaying import RELAY, UNCONFIRMED, Relay, lag
+from infra.following.relaying import RELAY, UNCONFIRMED, Relay
 from infra.ledger.postgres import Postgres
 from tests.conftest import Rest
+from tests.databases import relay_lag
 from tests.projections.histories import record, rich
 from tests.waiting import until
 
@@ -254,11 +255,11 @@ _TURN_IS_FREE = "SELECT pg_try_advisory_xact_lock(hashtextextended('club relay a
 
 
 async def test_how_much_is_still_to_go_out(club: Club, database: str, world: World) -> None:
-    assert await lag(club.postgres, RELAY) is None
+    assert await relay_lag(club.postgres, RELAY) is None
     events = rich(10).events
     await record(database, events)
     await club.postgres.rows("INSERT INTO relay_positions VALUES (%s, 3)", [RELAY])
-    assert await lag(club.postgres, RELAY) == len(events) - 3
+    assert await relay_lag(club.postgres, RELAY) == len(events) - 3
     async with relaying(club.postgres, world, RELAY):
         await comes_to(club.postgres, len(events), RELAY)
-    assert await lag(club.postgres, RELAY) == 0
+    assert await relay_lag(club.postgres, RELAY) == 0

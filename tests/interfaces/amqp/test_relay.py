@@ -20,12 +20,12 @@ from structlog.testing import capture_logs
 
 from application.exercises import AddExercise, ExerciseBody
 from infra.bootstrap import Club
-from infra.following.relaying import BATCH, RELAY, lag
+from infra.following.relaying import BATCH, RELAY
 from infra.settings import Settings
 from interfaces.amqp.main import run_relay
 from interfaces.amqp.topology import EVENTS_EXCHANGE, declare_events
 from tests.conftest import Rest
-from tests.databases import read_only, takes_writes
+from tests.databases import read_only, relay_lag, takes_writes
 from tests.projections.histories import record, rich
 from tests.rabbitmq import private_rabbitmq
 from tests.waiting import until
@@ -150,7 +150,7 @@ async def add_exercise(rest: Rest, title: str) -> int:
 async def caught_up(club: Club) -> None:
     """Wait until everything is confirmed."""
     async with asyncio.timeout(PATIENCE):
-        while await lag(club.postgres, RELAY) != 0:  # noqa: ASYNC110 - Postgres tells nobody
+        while await relay_lag(club.postgres, RELAY) != 0:  # noqa: ASYNC110 - Postgres tells nobody
             await asyncio.sleep(0.02)
 
 
@@ -310,7 +310,7 @@ async def test_what_was_not_confirmed_goes_out_again_after_it_was_killed(
         head = await add_exercise(rest, "Lunge")
         found += await subscriber.until(head)  # RabbitMQ has it, and says so in vain
         assert wire.sent
-        assert await lag(club.postgres, RELAY) == head - confirmed
+        assert await relay_lag(club.postgres, RELAY) == head - confirmed
         killed.cancel()
         await asyncio.wait({killed}, timeout=PATIENCE)
     async with relaying(club):
@@ -372,7 +372,7 @@ async def test_a_relay_that_waits_for_its_turn_ends_when_it_is_asked_to(
             return [part.name for part in looks() if part.name == "relay"] == ["relay"]
 
         await until(waits, "it follows")
-        assert await lag(club.postgres, RELAY) is None
+        assert await relay_lag(club.postgres, RELAY) is None
         closing.set()
         done, _ = await asyncio.wait({waiting}, timeout=5)
         waiting.cancel()
