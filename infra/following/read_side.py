@@ -11,7 +11,7 @@ from infra.following.watch import Watch
 from infra.ledger.conditions import UNREADABLE, fact_in
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.postgres import Postgres
-from projections import clients, payments
+from projections import clients, payments, users
 from projections.references import HOLDING, REFERENCES, SHARED_MEMBERSHIPS, seen
 
 LONGEST_WAIT = 2.0
@@ -49,6 +49,11 @@ class PostgresReadSide:
         await self.reached(await self._ledger.head())
         ((position, numbers),) = await self._postgres.rows(SHARED_MEMBERSHIPS)
         return Seen(tuple(numbers), NothingSince(position, HOLDING))
+
+    async def admins(self) -> Sequence[int]:
+        """The users who are ADMIN, as of a position as new as it can be."""
+        await self.reached(await self._ledger.head())
+        return [row[0] for row in await self._postgres.rows(users.ADMINS)]
 
     async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
         """PENDING payments from before that moment."""
