@@ -74,6 +74,7 @@ class Permission(StrEnum):
     CLIENTS_READ = "clients.read"
     CLIENTS_KEEP = "clients.keep"
     CLIENTS_DECIDE = "clients.decide"
+    CLIENTS_GRANT = "clients.grant"
     EXERCISES_READ = "exercises.read"
     EXERCISES_KEEP = "exercises.keep"
     EXERCISES_DELETE = "exercises.delete"
@@ -87,6 +88,7 @@ class Permission(StrEnum):
     PAYMENTS_READ = "payments.read"
     PAYMENTS_KEEP = "payments.keep"
     PAYMENTS_SETTLE = "payments.settle"
+    PAYMENTS_SECOND_COLLECTIONS = "payments.second-collections"
     PROVIDERS_KEEP = "providers.keep"
     REPORTS_DRAW_UP = "reports.draw-up"
     REPORTS_READ = "reports.read"
@@ -130,6 +132,7 @@ RULES: Mapping[Permission, Rule] = {
     Permission.CLIENTS_READ: _rule(Role.TRAINER, Role.STAFFER, own=True),
     Permission.CLIENTS_KEEP: _STAFFER,
     Permission.CLIENTS_DECIDE: _rule(Role.STAFFER),
+    Permission.CLIENTS_GRANT: _rule(Role.STAFFER),
     Permission.EXERCISES_READ: _ANYBODY,
     Permission.EXERCISES_KEEP: _rule(Role.TRAINER),
     Permission.EXERCISES_DELETE: _ADMIN,
@@ -143,6 +146,7 @@ RULES: Mapping[Permission, Rule] = {
     Permission.PAYMENTS_READ: _CASHIER,
     Permission.PAYMENTS_KEEP: _CASHIER,
     Permission.PAYMENTS_SETTLE: _rule(Role.STAFFER, Role.SYSTEM),
+    Permission.PAYMENTS_SECOND_COLLECTIONS: _rule(Role.STAFFER),
     Permission.PROVIDERS_KEEP: _ADMIN,
     Permission.REPORTS_DRAW_UP: _rule(Role.ANALYST, Role.SYSTEM),
     Permission.REPORTS_READ: _rule(Role.ANALYST),

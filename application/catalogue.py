@@ -65,6 +65,9 @@ COMMANDS: Mapping[str, AskableCommand] = {
     "replace-client": replaces(clients.ChangeClient, clients.ClientBody, Permission.CLIENTS_KEEP),
     "change-client": changes(clients.ChangeClient, clients.ClientChanges, Permission.CLIENTS_KEEP),
     "delete-client": deletes(clients.DeleteClient, Permission.CLIENTS_KEEP),
+    "grant-days": creates(
+        clients.GrantDays, clients.GrantBody, Permission.CLIENTS_GRANT, numbers=1
+    ),
     "pin-plan": creates(plans.PinPlan, plans.PinBody, Permission.TRAINING_PLANS_KEEP, numbers=1),
     "unpin-plan": deletes(plans.UnpinPlan, Permission.TRAINING_PLANS_KEEP, numbers=2),
     # --- exercises
@@ -149,6 +152,7 @@ ROWS: Mapping[str, AskableRow] = {
     "read-user": AskableRow(User, View.USERS, Permission.USERS_READ),
     "read-membership": AskableRow(Membership, View.MEMBERSHIPS, Permission.MEMBERSHIPS_READ),
     "read-client": AskableRow(Client, View.CLIENTS, Permission.CLIENTS_READ),
+    "read-admission": AskableRow(Client, View.ADMISSIONS, Permission.CLIENTS_READ),
     "read-exercise": AskableRow(Exercise, View.EXERCISES, Permission.EXERCISES_READ),
     "read-training": AskableRow(Training, View.TRAININGS, Permission.TRAININGS_READ),
     "read-training-with-exercises": AskableRow(
@@ -234,6 +238,11 @@ LISTS: Mapping[str, AskableList] = {
         View.PAYMENTS,
         Permission.PAYMENTS_LIST,
         ("id", "client_id", "membership_id", "payment_status", "timestamp"),
+    ),
+    "list-second-collections": AskableList(
+        View.SECOND_COLLECTIONS,
+        Permission.PAYMENTS_SECOND_COLLECTIONS,
+        ("payment_id", "client_id", "collector", "collected_at", "returned"),
     ),
     "list-reports": AskableList(
         View.REPORTS, Permission.REPORTS_READ, ("id", "report_date_start", "report_date_end")

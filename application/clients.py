@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, Strict
 
 from application.absent import unknown
 from application.access import Permission
 from application.command import Command
-from application.fields import Body, BodyMeasure, Day, Id, Line50, Line80, Phone
+from application.fields import Body, BodyMeasure, Day, Id, Line50, Line80, Line200, Phone
 from application.work import Result, Work, result_of
 from domain.admissions import Admission
 from domain.clients import Client
@@ -61,6 +61,21 @@ class ClientBody(Body):
 
 class ClientChanges(ClientBody, partial=True):
     """Some columns of a client."""
+
+
+class GrantBody(Body):
+    """Days for which the club lets a client in without a payment."""
+
+    days: Annotated[int, Strict(), Field(ge=1, le=366)]
+    reason: Line200 = Field(description="why; for staff to read")
+
+
+@dataclass(frozen=True, slots=True)
+class GrantDays(Command):
+    """Let a client in for days that nobody pays for."""
+
+    client_id: int
+    body: GrantBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +278,15 @@ async def admit_client(command: AdmitClient, work: Work) -> Result:
         bought = Admission(command.payment_id, command.paid_at, days)
         client.admit(bought, work.at, welcome=welcome)
     return Result(None)
+
+
+async def grant_days(command: GrantDays, work: Work) -> Result:
+    """They count as if they were bought now; answered with until when the client is let in."""
+    work.must_reach_all(Permission.CLIENTS_GRANT)
+    client = await work.get(Client, command.client_id)
+    welcome = await work.find(User, client.user_id) is not None
+    client.grant(command.body.days, command.body.reason, work.at, welcome=welcome)
+    return Result(client.admission(), client.version)
 
 
 async def withdraw_admission(command: WithdrawAdmission, work: Work) -> Result:

@@ -34,6 +34,7 @@ ASKED: Mapping[type[Command], Handler] = {
     clients.RegisterClient: clients.register_client,
     clients.ChangeClient: clients.change_client,
     clients.DeleteClient: clients.delete_client,
+    clients.GrantDays: clients.grant_days,
     exercises.AddExercise: exercises.add_exercise,
     exercises.ChangeExercise: exercises.change_exercise,
     exercises.DeleteExercise: exercises.delete_exercise,

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from application.absent import unknown
 from application.access import Permission
 from application.clients import owner_of
 from application.command import Command
-from application.fields import Body, Id, Moment
+from application.fields import Body, Id, Line200, Moment
 from application.work import Result, Work, result_of
 from domain.aggregate import text_time
 from domain.clients import Client
 from domain.memberships import Membership
+from domain.money import AT_THE_CLUB, Source
 from domain.payments import Payment
 from domain.refusals import Conflict, Forbidden, Invalid
 from domain.values import PaymentStatus
@@ -63,10 +64,16 @@ class ChangePayment(Command):
 
 
 class PaymentReport(Body):
-    """The news of a payment: the step that it took."""
+    """The news of a payment: the step that it took; what else a provider says is left alone."""
+
+    model_config = ConfigDict(extra="ignore")
 
     payment_id: Id
     payment_status: PaymentStatus
+    reference: Line200 | None = Field(
+        default=None,
+        description="the provider's own for this money; another one is another collection",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,8 @@ async def change_payment(command: ChangePayment, work: Work) -> Result:
     told = body.timestamp
     if told == payment.facts["timestamp"] and not work.reaches_all(Permission.PAYMENTS_SETTLE):
         told = None  # An owner may send back what it read.
-    if told is not None and body.payment_status in {None, payment.status}:
+    again = _is_collected_again(payment, body.payment_status, told, work)
+    if told is not None and not again and body.payment_status in {None, payment.status}:
         facts["timestamp"] = told
     changes = payment.changed(facts)
     if changes and not work.reaches_all(Permission.PAYMENTS_SETTLE):
@@ -142,8 +150,24 @@ async def change_payment(command: ChangePayment, work: Work) -> Result:
             changes["amount"] = membership.price
     occurred_at = _occurred_at(told, work)
     payment.change_details(changes, work.at)
-    _step(payment, body.payment_status, occurred_at, work)
+    if again:
+        payment.step(PaymentStatus.PAID, occurred_at, work.at, AT_THE_CLUB)
+    else:
+        _step(payment, body.payment_status, occurred_at, work)
     return result_of(payment)
+
+
+def _is_collected_again(
+    payment: Payment, status: PaymentStatus | None, told: str | None, work: Work
+) -> bool:
+    """Whether somebody settles by hand what a provider has collected, and does not repeat it."""
+    paid = status is PaymentStatus.PAID is payment.status
+    return (
+        paid
+        and work.reaches_all(Permission.PAYMENTS_SETTLE)
+        and not AT_THE_CLUB.is_of(payment.collected_by)
+        and told != payment.facts["timestamp"]
+    )
 
 
 async def report_payment(command: ReportPayment, work: Work) -> Result:
@@ -151,7 +175,8 @@ async def report_payment(command: ReportPayment, work: Work) -> Result:
     work.must_reach_all(Permission.PAYMENTS_SETTLE)
     payment = await work.refer(Payment, command.body.payment_id, "payment_id")
     occurred_at = _occurred_at(command.occurred_at, work)
-    payment.report(command.body.payment_status, occurred_at, work.at)
+    source = Source(work.caller.actor, command.body.reference)
+    payment.report(command.body.payment_status, occurred_at, work.at, source)
     return result_of(payment)
 
 
@@ -178,7 +203,7 @@ def _step(
         return
     if status is not PaymentStatus.CANCELLED and not work.reaches_all(Permission.PAYMENTS_SETTLE):
         raise Forbidden(field="payment_status")
-    payment.step(status, occurred_at, work.at)
+    payment.step(status, occurred_at, work.at, AT_THE_CLUB)
 
 
 def _occurred_at(told: str | None, work: Work) -> datetime:

@@ -11,10 +11,14 @@ from application.command import Command
 from application.fields import Body, Email, Password, Username
 from application.sessions import must_be_signed_in
 from application.work import Result, Work, result_of
-from domain.refusals import Forbidden
+from domain.refusals import Conflict, Forbidden
 from domain.reservations import EmailTaken, UsernameTaken, Value
 from domain.users import User
 from domain.values import Role
+
+
+class LastAdmin(Conflict):
+    """This is the last ADMIN: without one, nobody could keep the club."""
 
 
 class UserBody(Body):
@@ -109,7 +113,10 @@ async def change_user(command: ChangeUser, work: Work) -> Result:
         await must_be_signed_in(work)
         user.change_password(await work.hash(named["password"]), work.at)
     if "role" in named:
-        user.change_role(Role(named["role"]), work.origin.address, work.at)
+        role = Role(named["role"])
+        if role is not Role.ADMIN:
+            await _refuse_last_admin(user, work, "role")
+        user.change_role(role, work.origin.address, work.at)
     return result_of(user)
 
 
@@ -119,6 +126,17 @@ async def rehash_password(command: RehashPassword, work: Work) -> Result:
     if user is not None and user.password_hash == command.before:
         user.rehash_password(command.password_hash, work.at)
     return Result(None)
+
+
+async def _refuse_last_admin(user: User, work: Work, field: str | None = None) -> None:
+    """The decision rests on another ADMIN who is one still, so of two at once one stays."""
+    if user.role is not Role.ADMIN:
+        return
+    for number in await work.services.read_side.admins():
+        other = await work.find(User, number)
+        if other is not None and other is not user and other.role is Role.ADMIN:
+            return
+    raise LastAdmin(field=field)
 
 
 async def _move_username(user: User, username: str, work: Work) -> None:
@@ -141,6 +159,7 @@ async def delete_user(command: DeleteUser, work: Work) -> Result:
     work.allow(Permission.USERS_DELETE, user, owner=command.user_id)
     await must_be_signed_in(work)
     work.must_match(user)
+    await _refuse_last_admin(user, work)
     user.delete(work.at)
     return Result(None)
 

@@ -13,9 +13,9 @@ from domain.aggregate import text_time, time_text
 
 
 class Admission(NamedTuple):
-    """The days in the club that one payment bought."""
+    """Days in the club that one payment bought, or that the club granted."""
 
-    payment_id: int
+    payment_id: int | None
     paid_at: str
     days: int
 
@@ -44,13 +44,13 @@ NO_TIME = TimeLeft(None, None)
 
 
 def admitted_until(admissions: Iterable[Admission], pauses: Sequence[Span] = ()) -> str | None:
-    """When the time bought by these payments ends, whatever order they became known in.
+    """When the time of these ends, whatever order they became known in.
 
-    Each payment counts from the moment it was made, or from the end of the time bought before. A
+    Each counts from the moment it was paid or granted, or from the end of the time before. A
     day is 24 hours, and none of it is used up in a pause.
     """
     end: datetime | None = None
-    for admission in sorted(admissions, key=lambda a: (a.paid_at, a.payment_id)):
+    for admission in sorted(admissions, key=lambda a: (a.paid_at, a.payment_id or 0)):
         paid_at = text_time(admission.paid_at)
         start = paid_at if end is None else max(end, paid_at)
         end = used_up(start, timedelta(days=admission.days), pauses)

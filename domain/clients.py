@@ -114,13 +114,26 @@ class Client(Aggregate):
             return
         left = self._time((*self.admissions, bought), at)
         self.happen(Admitted, at=at, **bought._asdict(), **left._asdict())
-        if not welcome or self.status in STANDING_STILL:
-            return
-        if left.lasts(at):
-            self._stand(ClientStatus.ACTIVE, at)
-        elif self.status is ClientStatus.UPCOMING:
-            # The news came late: the time began and ended in the meantime.
-            self._stand(ClientStatus.EXPIRED, at)
+        if welcome:
+            self._come_in(left, at)
+
+    def grant(self, days: int, reason: str, at: datetime, *, welcome: bool = True) -> None:
+        """Let the client in for days that nobody pays for; they count as if bought now."""
+        granted = Admission(None, time_text(at), days)
+        left = self._time((*self.admissions, granted), at)
+        self.happen(DaysGranted, at=at, days=days, reason=reason, **left._asdict())
+        if welcome:
+            self._come_in(left, at)
+
+    def admission(self) -> dict[str, Any]:
+        """Until when the client is let in, as it is shown."""
+        return {
+            "client_id": self.number,
+            "status": self.status.value,
+            "until": self.until,
+            "kept_seconds": self.kept_seconds,
+            "provisional": self.provisional is not None,
+        }
 
     def withdraw_admission(self, payment_id: int, at: datetime) -> None:
         """Take away the time that the payment had bought; the rest counts as without it."""
@@ -143,6 +156,15 @@ class Client(Aggregate):
     def delete(self, at: datetime) -> None:
         """Leave the club's books."""
         self.happen(Deleted, at=at)
+
+    def _come_in(self, left: TimeLeft, at: datetime) -> None:
+        if self.status in STANDING_STILL:
+            return
+        if left.lasts(at):
+            self._stand(ClientStatus.ACTIVE, at)
+        elif self.status is ClientStatus.UPCOMING:
+            # The news came late: the time began and ended in the meantime.
+            self._stand(ClientStatus.EXPIRED, at)
 
     def _stand(self, status: ClientStatus, at: datetime) -> None:
         """Stand differently; what is left of the time is kept in a pause, and given back after."""
@@ -364,6 +386,25 @@ class Admitted(Event):
     def upcast_v1_v2(state: dict[str, Any]) -> None:
         """Nothing was kept when the first version was written."""
         state["kept_seconds"] = None
+
+
+class DaysGranted(Event):
+    """The club lets the client in for days that nobody pays for."""
+
+    TOPIC = "client.days-granted"
+    days: Plain[int]
+    reason: OfClient[str]
+    until: Plain[str | None]
+    kept_seconds: Plain[int | None]
+
+    def apply(self, aggregate: Client) -> None:
+        """They count from here on."""
+        granted = Admission(None, time_text(self.timestamp), self.days)
+        aggregate.admissions = (*aggregate.admissions, granted)
+        aggregate.until = self.until
+        aggregate.kept_seconds = self.kept_seconds
+        aggregate.provisional = None
+        aggregate.endless = False
 
 
 class AdmissionWithdrawn(Event):

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, text_time, time_text
-from domain.privacy import DeclaredIn, Plain
+from domain.money import UNKNOWN, SecondCollection, Source
+from domain.privacy import DeclaredIn, OfClient, Plain
 from domain.refusals import Conflict
 from domain.values import PaymentStatus
 
@@ -17,6 +18,10 @@ class ImpossibleStep(Conflict):
 
 class PaymentSettled(Conflict):
     """A payment that is {status} is part of the accounts: it is refunded, never {wanted}."""
+
+
+class RefundKnown(Conflict):
+    """A refund of this payment is known, so money has moved: it is never {wanted}."""
 
 
 class NotOverdue(Conflict):
@@ -30,7 +35,12 @@ class Payment(Aggregate):
 
     def __init__(self) -> None:
         super().__init__()
-        self.refund_announced: str | None = None
+        self.collected_by = UNKNOWN
+        """From where the money came, once it did."""
+        self.second_collections: tuple[SecondCollection, ...] = ()
+        self.announced: tuple[tuple[Source, str], ...] = ()
+        """Refunds of money of which nobody has told yet that it came, and when each was."""
+        self.refunded_at: str | None = None
 
     @classmethod
     def request(
@@ -69,21 +79,40 @@ class Payment(Aggregate):
         """The moment of its status."""
         return text_time(str(self.facts["timestamp"]))
 
+    @property
+    def refund_announced(self) -> str | None:
+        """When the refund was that waits for this payment to be settled; None where none does."""
+        waits = self.announced and self.status not in ACCOUNTED
+        return self.announced[-1][1] if waits else None
+
+    def row(self) -> dict[str, Any]:
+        """With what is shown beside the documented columns."""
+        return {**super().row(), "refund_announced_at": self.refund_announced}
+
     def change_details(self, facts: Facts, at: datetime) -> None:
         """Change who pays, for what, how much or since when; not once money has moved."""
         changes = self.changed(facts)
         if not changes:
             return
-        if self.status in ACCOUNTED:
-            raise PaymentSettled(status=self.status.value, wanted="changed")
+        self._refuse_once_money_moved("changed")
         self.happen(DetailsChanged, at=at, changes=changes)
 
-    def step(self, status: PaymentStatus, occurred_at: datetime, at: datetime) -> None:
-        """Take a step; taking the last one again changes nothing.
+    def step(
+        self,
+        status: PaymentStatus,
+        occurred_at: datetime,
+        at: datetime,
+        source: Source | None = None,
+    ) -> None:
+        """Take a step; taking the last one again changes nothing, but for money from elsewhere.
 
-        `occurred_at` is the moment that whoever reports the step states.
+        `occurred_at` is the moment that whoever reports the step states, `source` where the money
+        of it comes from.
         """
+        source = source or UNKNOWN
         if status is self.status:
+            if status is PaymentStatus.PAID:
+                self._collect_again(source, occurred_at, at)
             return
         possible = STEPS[self.status]
         if self.status is PaymentStatus.EXPIRED and occurred_at <= self.since:
@@ -93,27 +122,47 @@ class Payment(Aggregate):
             raise ImpossibleStep(
                 field="payment_status", status=self.status.value, wanted=status.value
             )
-        facts: dict[str, Any] = {"occurred_at": time_text(occurred_at)}
-        if status in ACCOUNTED:
-            facts["client_id"] = self.client_id
-        self.happen(EVENT_FOR[status], at=at, **facts)
-        if status is PaymentStatus.PAID and self.refund_announced is not None:
-            self.step(PaymentStatus.REFUNDED, text_time(self.refund_announced), at)
+        if status is PaymentStatus.CANCELLED and self.announced:
+            raise RefundKnown(field="payment_status", wanted="cancelled")
+        match status:
+            case PaymentStatus.PAID:
+                self._settle(source, occurred_at, at)
+            case PaymentStatus.REFUNDED:
+                self._refund(occurred_at, at)
+            case _:
+                self.happen(EVENT_FOR[status], at=at, occurred_at=time_text(occurred_at))
 
-    def report(self, status: PaymentStatus, occurred_at: datetime, at: datetime) -> None:
+    def report(
+        self,
+        status: PaymentStatus,
+        occurred_at: datetime,
+        at: datetime,
+        source: Source | None = None,
+    ) -> None:
         """Take up the news of a step that was taken at `occurred_at`.
 
         In whatever order and however often the news of a payment come, it ends the same: older
-        news than the present status are of no consequence, and a refund waits for its payment.
+        news than the present status are of no consequence, a refund waits for its payment, and
+        money that came a second time stays apart from the payment.
         """
-        if status in SUPERSEDES[self.status] and occurred_at <= self.since:
-            return
-        unpaid = PaymentStatus.PAID in STEPS[self.status]
-        if status is PaymentStatus.REFUNDED and unpaid:
-            if self.refund_announced is None:
-                self.happen(RefundAnnounced, at=at, occurred_at=time_text(occurred_at))
-            return
-        self.step(status, occurred_at, at)
+        source = source or UNKNOWN
+        older = occurred_at <= self.since
+        elsewhere = self.status in ACCOUNTED and not source.may_be(self.collected_by)
+        match status:
+            case PaymentStatus.REFUNDED if self._is_of_other_money(source):
+                self._refund_second_collection(source, occurred_at, at)
+            case PaymentStatus.REFUNDED if PaymentStatus.PAID in STEPS[self.status]:
+                self._announce_refund(source, occurred_at, at)
+            case PaymentStatus.REFUNDED if time_text(occurred_at) <= (self.refunded_at or ""):
+                return
+            case PaymentStatus.PAID if elsewhere and (older or self.status is PaymentStatus.PAID):
+                self._collect_again(source, occurred_at, at)
+            case PaymentStatus.PAID if self._is_won_back(source, older=older):
+                self._settle(source, occurred_at, at)
+            case _ if older and status in SUPERSEDES[self.status]:
+                return
+            case _:
+                self.step(status, occurred_at, at, source)
 
     def expire(self, patience: timedelta, at: datetime) -> None:
         """Become EXPIRED because nobody settled it within `patience`."""
@@ -123,9 +172,85 @@ class Payment(Aggregate):
 
     def delete(self, at: datetime) -> None:
         """Throw the record away; not once money has moved."""
-        if self.status in ACCOUNTED:
-            raise PaymentSettled(status=self.status.value, wanted="deleted")
+        self._refuse_once_money_moved("deleted")
         self.happen(Deleted, at=at)
+
+    def _refuse_once_money_moved(self, wanted: str) -> None:
+        if self.status in ACCOUNTED:
+            raise PaymentSettled(status=self.status.value, wanted=wanted)
+        if self.announced:
+            raise RefundKnown(wanted=wanted)
+
+    def _is_of_other_money(self, source: Source) -> bool:
+        """Whether a refund is not of what the payment was settled with.
+
+        A refund may have a reference of its own, so who tells of it has to be somebody else, or
+        name money that came a second time.
+        """
+        if self.status not in ACCOUNTED:
+            return False
+        second = source.reference and self._second_collection(source)
+        return bool(second) or not source.is_of(self.collected_by)
+
+    def _is_won_back(self, source: Source, *, older: bool) -> bool:
+        """Whether money that had gone back came again: a dispute that the club won."""
+        refunded = self.status is PaymentStatus.REFUNDED
+        return refunded and not older and source.reference is not None
+
+    def _settle(self, source: Source, occurred_at: datetime, at: datetime) -> None:
+        facts = {"client_id": self.client_id, **source._asdict()}
+        self.happen(Settled, at=at, occurred_at=time_text(occurred_at), **facts)
+        refund = self._waiting_refund(source)
+        if refund is not None:
+            self._refund(text_time(refund), at)
+
+    def _refund(self, occurred_at: datetime, at: datetime) -> None:
+        moment = time_text(occurred_at)
+        self.happen(Refunded, at=at, occurred_at=moment, client_id=self.client_id)
+
+    def _announce_refund(self, source: Source, occurred_at: datetime, at: datetime) -> None:
+        if not any(whose.is_of(source) for whose, _ in self.announced):
+            moment = time_text(occurred_at)
+            self.happen(RefundAnnounced, at=at, occurred_at=moment, **source._asdict())
+
+    def _waiting_refund(self, source: Source) -> str | None:
+        """When money of this source went back, of which nobody had told yet that it came."""
+        waiting = (
+            moment
+            for whose, moment in self.announced
+            if whose.is_of(source) and moment != self.refunded_at
+        )
+        return next(waiting, None)
+
+    def _collect_again(self, source: Source, occurred_at: datetime, at: datetime) -> None:
+        """Note money that came a second time, unless it is what is known already."""
+        if source.may_be(self.collected_by) or self._second_collection(source) is not None:
+            return
+        number = len(self.second_collections) + 1
+        facts = {"number_of_collection": number, **source._asdict()}
+        self.happen(CollectedAgain, at=at, occurred_at=time_text(occurred_at), **facts)
+        refund = self._waiting_refund(source)
+        if refund is not None:
+            self._give_back(number, refund, at)
+
+    def _refund_second_collection(
+        self, source: Source, occurred_at: datetime, at: datetime
+    ) -> None:
+        if self._second_collection(source) is None:
+            # Nobody has told of that money yet: it came by then at the latest.
+            self._collect_again(source, occurred_at, at)
+        second = self._second_collection(source)
+        if second is not None and second.returned_at is None:
+            self._give_back(second.number, time_text(occurred_at), at)
+
+    def _give_back(self, number: int, moment: str, at: datetime) -> None:
+        self.happen(
+            SecondCollectionReturned, at=at, number_of_collection=number, occurred_at=moment
+        )
+
+    def _second_collection(self, source: Source) -> SecondCollection | None:
+        found = (s for s in self.second_collections if s.source.may_be(source))
+        return next(found, None)
 
 
 STEPS: dict[PaymentStatus, frozenset[PaymentStatus]] = {
@@ -226,7 +351,20 @@ class Settled(StepEvent):
     """The money arrived: the client is let in (a policy)."""
 
     TOPIC = "payment.settled"
+    class_version = 2
     client_id: Plain[int]
+    collector: Plain[str | None]
+    reference: OfClient[str | None]
+
+    def apply(self, aggregate: Payment) -> None:
+        """It is paid, with the money of this source."""
+        super().apply(aggregate)
+        aggregate.collected_by = Source(self.collector, self.reference)
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Nobody wrote down from where money came when the first version was written."""
+        state |= UNKNOWN._asdict()
 
 
 class Failed(StepEvent):
@@ -253,16 +391,63 @@ class Refunded(StepEvent):
     TOPIC = "payment.refunded"
     client_id: Plain[int]
 
+    def apply(self, aggregate: Payment) -> None:
+        """It is refunded, and older news of that are of no consequence."""
+        super().apply(aggregate)
+        aggregate.refunded_at = self.occurred_at
+
 
 class RefundAnnounced(Event):
-    """The news of a refund came before the news of the payment; it waits for it."""
+    """The news of a refund came before the news of its money; it waits for them."""
 
     TOPIC = "payment.refund-announced"
+    class_version = 2
+    occurred_at: Plain[str]
+    collector: Plain[str | None]
+    reference: OfClient[str | None]
+
+    def apply(self, aggregate: Payment) -> None:
+        """As soon as that money has arrived, it has gone back."""
+        source = Source(self.collector, self.reference)
+        aggregate.announced = (*aggregate.announced, (source, self.occurred_at))
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Nobody wrote down who told of it when the first version was written."""
+        state |= UNKNOWN._asdict()
+
+
+class CollectedAgain(Event):
+    """Money came for a payment that was PAID already: it has to go back."""
+
+    TOPIC = "payment.collected-again"
+    number_of_collection: Plain[int]
+    occurred_at: Plain[str]
+    collector: Plain[str | None]
+    reference: OfClient[str | None]
+
+    def apply(self, aggregate: Payment) -> None:
+        """It is known apart from the payment, which stays as it is."""
+        source = Source(self.collector, self.reference)
+        again = SecondCollection(self.number_of_collection, source, self.occurred_at, None)
+        aggregate.second_collections = (*aggregate.second_collections, again)
+
+
+class SecondCollectionReturned(Event):
+    """Money that had come a second time went back."""
+
+    TOPIC = "payment.second-collection-returned"
+    number_of_collection: Plain[int]
     occurred_at: Plain[str]
 
     def apply(self, aggregate: Payment) -> None:
-        """As soon as the money has arrived, it has gone back."""
-        aggregate.refund_announced = self.occurred_at
+        """Nothing of it has to go back any more."""
+        aggregate.second_collections = tuple(
+            again._replace(returned_at=self.occurred_at)
+            if again.number == self.number_of_collection
+            else again
+            for again in aggregate.second_collections
+        )
 
 
 class Deleted(Event):

@@ -10,6 +10,7 @@ from domain.clients import (
     Admitted,
     AdmittedProvisionally,
     DaysGivenBack,
+    DaysGranted,
     DaysKept,
     Deleted,
     DetailsChanged,
@@ -21,7 +22,7 @@ from domain.clients import (
 from domain.recorded import Recorded
 from projections.engine.lists import Listing
 from projections.engine.model import ReadModel
-from projections.engine.table import Operations, Patch, Put, Remove, Switched, Table, deferred
+from projections.engine.table import Operations, Patch, Put, Remove, Switched, Table, deferred, utc
 
 ONE_HOLDER = Switched(
     "clients_membership_id_key",
@@ -111,7 +112,7 @@ def _admission(event: Event) -> Operations:
         case AdmittedProvisionally(until=until):
             row = {"until": until, "kept_seconds": None, "provisional": True}
             yield Put(CLIENT_ADMISSIONS, {"client_id": event.number, **row})
-        case Admitted() | AdmissionWithdrawn():
+        case Admitted() | DaysGranted() | AdmissionWithdrawn():
             yield Remove(CLIENT_ADMISSIONS, key)
             left = TimeLeft(event.until, event.kept_seconds)
             if left != NO_TIME:
@@ -149,6 +150,19 @@ LISTING = Listing(
         "status": "c.status",
     },
 )
+
+ADMISSION = Listing(
+    kind="client",
+    table="clients AS c LEFT JOIN client_admissions AS a ON a.client_id = c.id",
+    answer=f"""
+        c.id AS client_id, c.status, {utc("a.until")}, a.kept_seconds,
+        coalesce(a.provisional, false) AS provisional
+    """,
+    owner="c.user_id",
+    columns={"client_id": "c.id"},
+    key=("c.id",),
+)
+"""Until when a client is let in."""
 
 # ACTIVE clients whose time ended by a moment, in the order in which it ended.
 LAPSED = """

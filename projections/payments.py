@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from domain.payments import STATUS_AFTER, Deleted, DetailsChanged, Requested, StepEvent
+from domain.aggregate import Event
+from domain.payments import (
+    STATUS_AFTER,
+    CollectedAgain,
+    Deleted,
+    DetailsChanged,
+    RefundAnnounced,
+    Requested,
+    SecondCollectionReturned,
+    Settled,
+    StepEvent,
+)
 from domain.recorded import Recorded
 from projections.engine.lists import Listing
 from projections.engine.model import ReadModel
@@ -24,12 +35,25 @@ PAYMENTS = Table(
 PAYMENT_ACCOUNTS = Table(
     "payment_accounts",
     key=("payment_id",),
-    columns="payment_id integer NOT NULL, amount numeric",
+    columns="""
+        payment_id integer NOT NULL, amount numeric, refund_announced_at timestamptz
+    """,
     constraints=(deferred("FOREIGN KEY (payment_id) REFERENCES payments (id) ON DELETE CASCADE"),),
 )
-"""Not documented: how much each payment is; NULL where it is from before that was written down."""
+"""Not documented: how much a payment is (NULL in one of before that was written down), and when the
+refund was that waits for it to be settled."""
 
-TABLES = (PAYMENTS, PAYMENT_ACCOUNTS)
+SECOND_COLLECTIONS = Table(
+    "second_collections",
+    key=("payment_id", "number"),
+    columns="""
+        payment_id integer NOT NULL, number integer NOT NULL, collector text, reference text,
+        collected_at timestamptz NOT NULL, returned_at timestamptz
+    """,
+)
+"""Not documented: money that came for a payment that was PAID, and has to go back."""
+
+TABLES = (PAYMENTS, PAYMENT_ACCOUNTS, SECOND_COLLECTIONS)
 
 
 def project(recorded: Recorded) -> Operations:
@@ -46,7 +70,8 @@ def project(recorded: Recorded) -> Operations:
                 "timestamp": event.occurred_at,
             }
             yield Put(PAYMENTS, row)
-            yield Put(PAYMENT_ACCOUNTS, {"payment_id": event.number, "amount": event.amount})
+            beside = {"amount": event.amount, "refund_announced_at": None}
+            yield Put(PAYMENT_ACCOUNTS, {"payment_id": event.number, **beside})
         case DetailsChanged(changes=changes):
             documented = {name: fact for name, fact in changes.items() if name != "amount"}
             if documented:
@@ -56,9 +81,34 @@ def project(recorded: Recorded) -> Operations:
         case StepEvent(occurred_at=occurred_at):
             status = STATUS_AFTER[type(event)].value
             yield Patch(PAYMENTS, key, {"payment_status": status, "timestamp": occurred_at})
+            if isinstance(event, Settled):
+                yield Patch(PAYMENT_ACCOUNTS, key, {"refund_announced_at": None})
         case Deleted():
             yield Remove(PAYMENT_ACCOUNTS, key)
             yield Remove(PAYMENTS, key)
+        case _:
+            yield from _money(event)
+
+
+def _money(event: Event) -> Operations:
+    """What is known of money beside the payment's own steps."""
+    match event:
+        case RefundAnnounced(occurred_at=occurred_at):
+            key = (event.number,)
+            yield Patch(PAYMENT_ACCOUNTS, key, {"refund_announced_at": occurred_at})
+        case CollectedAgain():
+            row = {
+                "payment_id": event.number,
+                "number": event.number_of_collection,
+                "collector": event.collector,
+                "reference": event.reference,
+                "collected_at": event.occurred_at,
+                "returned_at": None,
+            }
+            yield Put(SECOND_COLLECTIONS, row)
+        case SecondCollectionReturned(occurred_at=occurred_at):
+            which = (event.number, event.number_of_collection)
+            yield Patch(SECOND_COLLECTIONS, which, {"returned_at": occurred_at})
         case _:
             return
 
@@ -74,7 +124,7 @@ LISTING = Listing(
     """,
     answer=f"""
         p.id, p.client_id, p.membership_id, p.payment_status, {utc("p.timestamp")},
-        a.amount::text AS amount
+        a.amount::text AS amount, {utc("a.refund_announced_at")}
     """,
     owner="c.user_id",
     columns={
@@ -84,6 +134,26 @@ LISTING = Listing(
         "payment_status": "p.payment_status",
         "timestamp": "p.timestamp",
     },
+)
+
+SECOND_COLLECTIONS_LISTING = Listing(
+    kind="payment",
+    table="""
+        second_collections AS s JOIN payments AS p ON p.id = s.payment_id
+        JOIN payment_accounts AS a ON a.payment_id = s.payment_id
+    """,
+    answer=f"""
+        s.payment_id, s.number, p.client_id, a.amount::text AS amount, s.collector, s.reference,
+        {utc("s.collected_at")}, {utc("s.returned_at")}
+    """,
+    columns={
+        "payment_id": "s.payment_id",
+        "client_id": "p.client_id",
+        "collector": "s.collector",
+        "collected_at": "s.collected_at",
+        "returned": "(s.returned_at IS NOT NULL)",
+    },
+    key=("s.payment_id", "s.number"),
 )
 
 # PENDING payments whose status is from before a moment, oldest first.

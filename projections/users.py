@@ -106,3 +106,8 @@ FOR_REPORT = Listing(
 BY_USERNAME = """
 SELECT id FROM users WHERE lower(username) = lower(%s) AND deleted_at IS NULL
 """
+
+# The users who are ADMIN.
+ADMINS = """
+SELECT id FROM users WHERE role = 'ADMIN' AND deleted_at IS NULL ORDER BY id
+"""

@@ -25,6 +25,7 @@ LISTINGS: Mapping[View, Listing] = {
     View.SESSIONS: sessions.LISTING,
     View.MEMBERSHIPS: memberships.LISTING,
     View.CLIENTS: clients.LISTING,
+    View.ADMISSIONS: clients.ADMISSION,
     View.EXERCISES: exercises.LISTING,
     View.TRAININGS: trainings.LISTING,
     View.TRAININGS_WITH_EXERCISE_IDS: trainings.WITH_EXERCISE_IDS,
@@ -33,6 +34,7 @@ LISTINGS: Mapping[View, Listing] = {
     View.TRAININGS_OF_PLANS: training_plans.TRAININGS_LISTING,
     View.PLANS_OF_CLIENTS: training_plans.PINNED_LISTING,
     View.PAYMENTS: payments.LISTING,
+    View.SECOND_COLLECTIONS: payments.SECOND_COLLECTIONS_LISTING,
     View.REPORTS: reports.LISTING,
     View.RULES: rules.LISTING,
 }

@@ -16,6 +16,7 @@ class View(StrEnum):
     SESSIONS = "sessions"
     MEMBERSHIPS = "memberships"
     CLIENTS = "clients"
+    ADMISSIONS = "admissions"
     EXERCISES = "exercises"
     TRAININGS = "trainings"
     TRAININGS_WITH_EXERCISE_IDS = "trainings-with-exercise-ids"
@@ -24,6 +25,7 @@ class View(StrEnum):
     TRAININGS_OF_PLANS = "trainings-of-plans"
     PLANS_OF_CLIENTS = "plans-of-clients"
     PAYMENTS = "payments"
+    SECOND_COLLECTIONS = "second-collections"
     REPORTS = "reports"
     RULES = "rules"
 

@@ -37,6 +37,10 @@ class ReadSide(Protocol):
         """The memberships that several clients may hold, in the same way."""
         ...
 
+    async def admins(self) -> Sequence[int]:
+        """The users who are ADMIN, as far as the tables know: each is to be looked at."""
+        ...
+
     async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
         """PENDING payments whose status is from before that moment, oldest first."""
         ...

@@ -13,7 +13,8 @@ from domain.aggregate import time_text
 from infra.following.watch import Watch
 from infra.ledger.conditions import UNREADABLE, fact_in
 from infra.ledger.postgres import Postgres
-from projections import clients, payments
+from infra.ledger.schema import HEAD
+from projections import clients, payments, users
 from projections.references import (
     HOLDING,
     REFERENCES,
@@ -68,6 +69,12 @@ class PostgresReadSide:
         since = {fact_in(state, "membership_id") for state in states}
         numbers += [number for number in since if isinstance(number, int)]
         return Seen(tuple(sorted(set(numbers))), NothingSince(head, HOLDING))
+
+    async def admins(self) -> Sequence[int]:
+        """The users who are ADMIN, as of a position as new as it can be."""
+        ((head,),) = await self._postgres.rows(HEAD)
+        await self.reached(head)
+        return [row[0] for row in await self._postgres.rows(users.ADMINS)]
 
     async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
         """PENDING payments from before that moment."""

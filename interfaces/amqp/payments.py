@@ -7,10 +7,10 @@ from aio_pika.abc import AbstractIncomingMessage
 from application.access import Caller, Origin
 from application.bus import Bus, StillInFlight
 from application.command import Context
-from application.fields import Moment
 from application.payments import PaymentReport, ReportPayment
 from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey, UnreadableHistory
 from application.ports.signatures import Signatures, Unsigned
+from application.rfc3339 import Rfc3339
 from domain.refusals import Busy, Refusal
 from domain.values import Role
 from interfaces.amqp.cloudevents import CloudEvent, Unusable, read
@@ -22,7 +22,7 @@ TYPE = "payment.reported"
 class ReportedPayment(CloudEvent):
     """The news of a payment; `time` is when the step was taken."""
 
-    time: Moment
+    time: Rfc3339
     data: PaymentReport
 
 

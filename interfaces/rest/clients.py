@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Response
+from pydantic import BaseModel, Field
 
-from application.clients import ClientBody, ClientChanges
+from application.clients import ClientBody, ClientChanges, GrantBody
 from application.fields import Day, Id, Moment
 from application.training_plans import PinBody
 from domain.values import ClientStatus, Gender
@@ -22,6 +23,20 @@ class ClientShown(ClientBody):
     """A client."""
 
     id: int
+
+
+class AdmissionShown(BaseModel):
+    """Until when a client is let in."""
+
+    client_id: Id
+    status: ClientStatus
+    until: Moment | None = Field(
+        description="when the time of the client ends; null without an end, and in a pause"
+    )
+    kept_seconds: int | None = Field(
+        description="in a pause (ON_HOLD, CANCELLED): what is kept of the time until it is over"
+    )
+    provisional: bool = Field(description="whether that is only to leave time for a first payment")
 
 
 class PinShown(PinBody):
@@ -98,6 +113,22 @@ async def delete_client(
 ) -> Response:
     """Delete the client, with its trainings."""
     return await asking.delete(client_id)
+
+
+@routes.get("/{client_id}/admission/", responses=shows(AdmissionShown))
+async def read_admission(
+    client_id: PathNumber, asking: Annotated[Asking, asks("read-admission")]
+) -> Response:
+    """Retrieve until when the client is let in, or what is kept of the time in a pause."""
+    return await asking.one(client_id)
+
+
+@routes.post("/{client_id}/grants/", status_code=201, responses=creates(AdmissionShown))
+async def grant_days(
+    client_id: PathNumber, body: GrantBody, asking: Annotated[Asking, asks("grant-days")]
+) -> Response:
+    """Let the client in for days that nobody pays for."""
+    return await asking.create(body, client_id, location="/clients/{client_id}/admission/")
 
 
 @routes.get("/{client_id}/training-plans/", tags=["Training plans"], responses=lists(PinShown))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from application.fields import Id, Moment, Price
 from application.payments import PaymentBody
@@ -13,7 +13,7 @@ from domain.values import PaymentStatus
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting
+from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
 
 routes = group("/payments", "Payments")
 
@@ -26,6 +26,32 @@ class PaymentShown(PaymentBody):
     amount: Price | None = Field(
         description="the price of the membership when the payment was asked for, where it is known"
     )
+    refund_announced_at: Moment | None = Field(
+        description="when the refund was that is known, and waits for the payment to be settled"
+    )
+
+
+class SecondCollectionShown(BaseModel):
+    """Money that came for a payment that was PAID: it has to go back."""
+
+    payment_id: Id
+    number: int = Field(description="which one it is of its payment, from 1 on")
+    client_id: Id
+    amount: Price | None
+    collector: str | None = Field(description="`provider-NAME`, or `club` where it was by hand")
+    reference: str | None = Field(description="the provider's own")
+    collected_at: Moment
+    returned_at: Moment | None = Field(description="when it went back, if it has")
+
+
+class SecondCollectionsQuery(ListQuery):
+    """Which second collections."""
+
+    payment_id: Number | None = None
+    client_id: Number | None = None
+    collector: str | None = words(100)
+    returned: bool | None = None
+    sort: str | None = sorting("list-second-collections")
 
 
 class PaymentsQuery(ListQuery):
@@ -42,6 +68,15 @@ async def list_payments(
     asking: Annotated[Asking, asks("list-payments")], query: Annotated[PaymentsQuery, Query()]
 ) -> Response:
     """Retrieve the list of payments."""
+    return await asking.page(query)
+
+
+@routes.get("/second-collections/", responses=lists(SecondCollectionShown))
+async def list_second_collections(
+    asking: Annotated[Asking, asks("list-second-collections")],
+    query: Annotated[SecondCollectionsQuery, Query()],
+) -> Response:
+    """Retrieve the money that came a second time, for payments that were PAID."""
     return await asking.page(query)
 
 

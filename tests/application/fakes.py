@@ -164,6 +164,11 @@ class FakeReadSide:
         numbers = sorted(number for number, holders in held.items() if holders > 1)
         return Seen(tuple(numbers), NothingSince(len(self._ledger.log), HOLDING))
 
+    async def admins(self) -> Sequence[int]:
+        """The users who are ADMIN."""
+        users = self.rows("users")
+        return [u["id"] for u in users if u["role"] == "ADMIN" and u.get("deleted_at") is None]
+
     async def overdue_payments(self, before: datetime, limit: int) -> Sequence[int]:
         """PENDING payments whose status is from before that moment, oldest first."""
         overdue = sorted(

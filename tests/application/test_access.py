@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import pytest
 
 from application.access import ANYBODY, RULES, THE_CLUB, Caller, Permission, allow, reaches_all
-from application.clients import ChangeClient, DeleteClient, RegisterClient
+from application.clients import (
+    ChangeClient,
+    DeleteClient,
+    GrantBody,
+    GrantDays,
+    RegisterClient,
+)
 from application.command import Command
 from application.exercises import AddExercise, ChangeExercise, DeleteExercise, ExerciseBody
 from application.memberships import (
@@ -99,6 +105,8 @@ EXPECTED: Mapping[Permission, Reach] = {
     Permission.PAYMENTS_READ: own_and(F, S),
     Permission.PAYMENTS_KEEP: own_and(F, S),
     Permission.PAYMENTS_SETTLE: only(F, S),
+    Permission.CLIENTS_GRANT: only(F),
+    Permission.PAYMENTS_SECOND_COLLECTIONS: only(F),
     Permission.PROVIDERS_KEEP: only(),
     Permission.REPORTS_DRAW_UP: only(N, S),
     Permission.REPORTS_READ: only(N),
@@ -217,6 +225,9 @@ CASES: Mapping[str, Case] = {
     "delete a membership": Case(lambda t: DeleteMembership(t.free_membership_id), only()),
     "change a client": Case(lambda t: ChangeClient(t.client_id, {"first_name": "Al"}), CLERK),
     "delete a client": Case(lambda t: DeleteClient(t.client_id), CLERK),
+    "grant days": Case(
+        lambda t: GrantDays(t.client_id, GrantBody(days=10, reason="The pool was closed.")), only(F)
+    ),
     "add an exercise": Case(lambda _: AddExercise(ExerciseBody(title="Plank")), only(T)),
     "change an exercise": Case(
         lambda t: ChangeExercise(t.exercise_id, {"title": "Plank"}), only(T)
@@ -305,6 +316,7 @@ async def test_what_is_ones_own_is_in_reach_whatever_the_role(
     scene: Scene, what: str, role: Role
 ) -> None:
     owner = await scene.user(role)
+    await scene.user(A)  # who stays, where the owner is one and leaves
     things = await things_of(scene, owner)
     head = scene.head
     await scene.do(CASES[what].command(things), owner)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from application.access import Caller
 from application.clients import (
@@ -17,6 +18,8 @@ from application.clients import (
     ClientChanges,
     ComesBack,
     DeleteClient,
+    GrantBody,
+    GrantDays,
     RegisterClient,
     UserLeft,
     WithdrawAdmission,
@@ -180,6 +183,48 @@ async def test_staff_make_nobody_active_who_has_no_time(scene: Scene, status: st
         with pytest.raises(TimeIsOver, match=rf"/clients/{client_id}/grants/"):
             await scene.do(ChangeClient(client_id, {"status": "ACTIVE"}), STAFFER)
         assert scene.head == head
+
+
+@pytest.mark.parametrize("status", ["EXPIRED", "INACTIVE", "UPCOMING"])
+async def test_a_grant_lets_in_whom_nobody_can_make_active(scene: Scene, status: str) -> None:
+    client_id = await scene.client(status=status)
+    grant = GrantDays(client_id, GrantBody(days=1, reason="A day to try it."))
+    until = time_text(A_MORNING + timedelta(days=1))
+    assert await scene.body(grant, STAFFER) == {
+        "client_id": client_id,
+        "status": "ACTIVE",
+        "until": until,
+        "kept_seconds": None,
+        "provisional": False,
+    }
+    scene.services.clock.let_pass(timedelta(days=1))
+    assert await expire_what_is_due(scene.bus, scene.services) == 1
+
+
+async def test_a_grant_to_who_is_cancelled_waits_for_the_club(scene: Scene) -> None:
+    client_id = await scene.client(status="CANCELLED")
+    shown = await scene.body(GrantDays(client_id, GrantBody(days=2, reason="Sorry.")), STAFFER)
+    assert (shown["status"], shown["until"], shown["kept_seconds"]) == ("CANCELLED", None, 172800)
+
+
+async def test_a_grant_does_not_bring_back_the_client_of_a_deleted_user(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id = await scene.client(owner)
+    await scene.do(DeleteUser(owner.user_id or 0))
+    await scene.do(GrantDays(client_id, GrantBody(days=2, reason="Sorry.")))
+    assert scene.status(client_id) == "INACTIVE"
+
+
+@pytest.mark.parametrize("days", [0, 367, -1, 1.5, "3", True, None])
+def test_a_grant_is_of_1_to_366_days(days: Any) -> None:
+    with pytest.raises(ValidationError):
+        GrantBody.model_validate({"days": days, "reason": "Sorry."})
+
+
+@pytest.mark.parametrize("reason", [None, "", "  ", "x" * 201])
+def test_a_grant_has_a_reason(reason: Any) -> None:
+    with pytest.raises(ValidationError):
+        GrantBody.model_validate({"days": 1, "reason": reason})
 
 
 async def test_nobody_makes_the_client_of_a_deleted_user_active(scene: Scene) -> None:

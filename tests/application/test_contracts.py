@@ -330,6 +330,14 @@ def test_every_reference_is_among_them() -> None:
     assert {reference for reference, *_ in REFERRING} == set(REFERENCES)
 
 
+async def test_admins_are_those_who_are_not_deleted(scene: Scene, tables: ReadSide) -> None:
+    await scene.do(*[new_user(name) for name in ("ada", "bob", "cyd", "dan")])
+    changes = UserChanges.model_validate({"role": "ADMIN"})
+    made = [ChangeUser(number, changes) for number in (1, 2, 4)]
+    await scene.do(*made, DeleteUser(2))
+    assert await tables.admins() == [1, 4]
+
+
 async def test_overdue_are_pending_payments_of_before_oldest_first(
     scene: Scene, tables: ReadSide
 ) -> None:

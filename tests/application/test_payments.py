@@ -27,7 +27,7 @@ from application.payments import (
 )
 from application.ports.services import Rules
 from domain.aggregate import time_text
-from domain.payments import ImpossibleStep, PaymentSettled
+from domain.payments import ImpossibleStep, PaymentSettled, RefundKnown
 from domain.refusals import Forbidden, NotFound, UnknownReference
 from domain.values import PaymentStatus, Role
 from tests.application.fakes import A_MORNING
@@ -69,6 +69,7 @@ async def test_a_payment_is_pending_when_it_is_created(scene: Scene) -> None:
             "payment_status": "PENDING",
             "timestamp": day(0),
             "amount": "49.90",
+            "refund_announced_at": None,
         }
 
 
@@ -352,10 +353,17 @@ News = tuple[int, PaymentStatus, float]
 """Of which payment, which step, on which day."""
 
 
-async def report(scene: Scene, payment_id: int, status: PaymentStatus, at: float) -> dict[str, Any]:
+async def report(
+    scene: Scene,
+    payment_id: int,
+    status: PaymentStatus,
+    at: float,
+    provider: Caller = PROVIDER,
+    **facts: Any,
+) -> dict[str, Any]:
     """A provider reports a step of the payment; how it is shown then."""
-    news = PaymentReport(payment_id=payment_id, payment_status=status)
-    return dict(await scene.body(ReportPayment(news, day(at)), PROVIDER))
+    news = PaymentReport(payment_id=payment_id, payment_status=status, **facts)
+    return dict(await scene.body(ReportPayment(news, day(at)), provider))
 
 
 @st.composite
@@ -442,3 +450,99 @@ async def test_only_those_who_settle_report(scene: Scene, role: Role) -> None:
     news = ReportPayment(PaymentReport(payment_id=payment_id, payment_status=PAID), day(0))
     with pytest.raises(Forbidden):
         await scene.do(news, Caller.user(1, role))
+
+
+# --- money that came a second time, or went back first -----------------------------------------
+
+OTHER = Caller(None, Role.SYSTEM, "provider-other")
+
+
+async def test_money_of_two_providers_is_one_payment_and_a_second_collection(scene: Scene) -> None:
+    client_id = await scene.client(status="EXPIRED")
+    payment_id = await scene.payment(client_id)
+    await report(scene, payment_id, PAID, -2)
+    assert (await report(scene, payment_id, PAID, -1, OTHER))["payment_status"] == "PAID"
+    (again,) = scene.rows("second_collections")
+    assert again == {
+        "payment_id": payment_id,
+        "number": 1,
+        "collector": "provider-other",
+        "reference": None,
+        "collected_at": day(-1),
+        "returned_at": None,
+    }
+    assert (await report(scene, payment_id, REFUNDED, 0, OTHER))["payment_status"] == "PAID"
+    assert scene.rows("second_collections") == [{**again, "returned_at": day(0)}]
+    assert (scene.status(client_id), scene.until(client_id)) == ("ACTIVE", day(28))
+
+
+async def test_another_reference_of_the_same_provider_is_a_second_collection(scene: Scene) -> None:
+    payment_id = await scene.payment(await scene.client())
+    await report(scene, payment_id, PAID, -2, reference="pi_1")
+    for reference in ("pi_1", "pi_2", "pi_2", None):
+        await report(scene, payment_id, PAID, -1, reference=reference)
+    assert [row["reference"] for row in scene.rows("second_collections")] == ["pi_2"]
+
+
+async def test_cash_and_then_a_provider_is_a_second_collection(scene: Scene) -> None:
+    payment_id = await scene.payment(await scene.client(), PAID)
+    await report(scene, payment_id, PAID, 0)
+    assert [row["collector"] for row in scene.rows("second_collections")] == ["provider-acme"]
+
+
+@pytest.mark.parametrize("told", [{}, {"timestamp": day(-1)}], ids=["now", "then"])
+async def test_a_provider_and_then_cash_is_a_second_collection(
+    scene: Scene, told: dict[str, str]
+) -> None:
+    payment_id = await scene.payment(await scene.client())
+    before = await report(scene, payment_id, PAID, -2)
+    for _ in range(2):
+        assert await step(scene, payment_id, PAID, **told) == before
+    assert [row["collector"] for row in scene.rows("second_collections")] == ["club"]
+
+
+async def test_who_sends_back_what_was_read_takes_no_money(scene: Scene) -> None:
+    payment_id = await scene.payment(await scene.client())
+    shown = await report(scene, payment_id, PAID, -2)
+    head = scene.head
+    await step(scene, payment_id, PAID, timestamp=shown["timestamp"])
+    assert scene.head == head
+
+
+async def test_a_payment_whose_refund_is_known_is_neither_deleted_nor_changed(scene: Scene) -> None:
+    owner = await scene.user()
+    client_id, membership_id = await on_a_membership(scene, owner)
+    other, others = await on_a_membership(scene)
+    payment_id = await scene.payment(client_id)
+    shown = await report(scene, payment_id, REFUNDED, -1)
+    assert (shown["payment_status"], shown["refund_announced_at"]) == ("PENDING", day(-1))
+    head = scene.head
+    cancelled = payment_body(client_id, membership_id, payment_status=CANCELLED)
+    for command, caller in (
+        (DeletePayment(payment_id), owner),
+        (DeletePayment(payment_id), CASHIER),
+        (ChangePayment(payment_id, payment_body(other, others)), CASHIER),
+        (ChangePayment(payment_id, cancelled), owner),
+        (ChangePayment(payment_id, cancelled), CASHIER),
+    ):
+        with pytest.raises(RefundKnown):
+            await scene.do(command, caller)
+    assert scene.head == head
+    assert (await report(scene, payment_id, PAID, -2))["payment_status"] == "REFUNDED"
+
+
+async def test_a_dispute_that_was_won_lets_the_client_in_again(scene: Scene) -> None:
+    client_id = await scene.client(status="EXPIRED")
+    payment_id = await scene.payment(client_id)
+    await report(scene, payment_id, PAID, -5)
+    await report(scene, payment_id, REFUNDED, -3)
+    assert scene.status(client_id) == "EXPIRED"
+    shown = await report(scene, payment_id, PAID, -1, reference="dispute-won")
+    assert (shown["payment_status"], shown["timestamp"]) == ("PAID", day(-1))
+    assert (scene.status(client_id), scene.until(client_id)) == ("ACTIVE", day(29))
+
+
+def test_what_a_provider_says_besides_is_left_alone() -> None:
+    said = {"payment_id": 1, "payment_status": "PAID", "amount": "49.90", "customer": {"id": 7}}
+    news = PaymentReport.model_validate(said)
+    assert news == PaymentReport(payment_id=1, payment_status=PAID)

@@ -85,7 +85,14 @@ def happened(kind: type[Event], stream: str, **facts: Any) -> Event:
         (happened(trainings.Deleted, "training-9"), [RemoveTrainingFromPlans(9)]),
         (happened(exercises.Deleted, "exercise-5"), [RemoveExerciseEverywhere(5)]),
         (
-            happened(payments.Settled, "payment-1", client_id=42, occurred_at=MOMENT),
+            happened(
+                payments.Settled,
+                "payment-1",
+                client_id=42,
+                occurred_at=MOMENT,
+                collector="club",
+                reference=None,
+            ),
             [AdmitClient(42, 1, MOMENT)],
         ),
         (

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from itertools import product
 
 import pytest
 
-from application.access import ANYBODY, Caller
+from application.access import ANYBODY, THE_CLUB, Caller
+from application.bus import Bus
 from application.clients import RegisterClient
-from application.users import ChangeUser, DeleteUser, RegisterUser, UserReplacement
+from application.command import Command, Context
+from application.users import ChangeUser, DeleteUser, LastAdmin, RegisterUser, UserReplacement
 from domain.refusals import NotFound, UnknownReference
 from domain.reservations import EmailTaken, Reservation, UsernameTaken
 from domain.users import User
 from domain.values import Role
 from tests.application.fakes import A_MORNING
-from tests.application.scene import Scene, client_body, new_user, user_changes
+from tests.application.scene import Scene, client_body, new_user, pausing_scene, user_changes
 
 ADMIN = Caller.user(99, Role.ADMIN)
 
@@ -163,3 +167,49 @@ async def test_the_number_of_a_user_comes_from_its_sequence(scene: Scene) -> Non
         "user-2",
         "user-3",
     }
+
+
+# --- the last ADMIN ----------------------------------------------------------------------------
+
+
+def leaving(caller: Caller) -> list[Command]:
+    """The ways in which an ADMIN is one no more."""
+    number = caller.user_id or 0
+    role = ChangeUser(number, user_changes(role=Role.USER))
+    name = f"trainer{number}"
+    whole = UserReplacement(username=name, email=f"{name}@example.com", role=Role.TRAINER)
+    return [role, ChangeUser(number, whole), DeleteUser(number)]
+
+
+@pytest.mark.parametrize("way", range(3))
+async def test_the_last_admin_stays_one(scene: Scene, way: int) -> None:
+    last, gone = await scene.user(Role.ADMIN), await scene.user(Role.ADMIN)
+    await scene.do(DeleteUser(gone.user_id or 0), last)
+    for caller in (last, THE_CLUB):
+        with pytest.raises(LastAdmin):
+            await scene.do(leaving(last)[way], caller)
+    assert scene.row("users", last.user_id or 0)["role"] == "ADMIN"
+    await scene.user(Role.ADMIN)
+    await scene.do(leaving(last)[way], last)
+
+
+async def test_the_last_admin_may_change_everything_else(scene: Scene) -> None:
+    last = await scene.user(Role.ADMIN)
+    await scene.do(ChangeUser(last.user_id or 0, user_changes(email="new@example.com")), last)
+    await scene.do(ChangeUser(last.user_id or 0, user_changes(role=Role.ADMIN)), last)
+
+
+@pytest.mark.parametrize(("first", "second"), list(product(range(3), repeat=2)))
+async def test_of_two_admins_who_leave_at_the_same_instant_one_stays(
+    first: int, second: int
+) -> None:
+    scene = pausing_scene()
+    one, other = await scene.user(Role.ADMIN), await scene.user(Role.ADMIN)
+    answers = await asyncio.gather(
+        Bus(scene.services).execute(leaving(one)[first], Context(one, "scene")),
+        Bus(scene.services).execute(leaving(other)[second], Context(other, "scene")),
+        return_exceptions=True,
+    )
+    assert [type(a) for a in answers if isinstance(a, Exception)] == [LastAdmin]
+    there = [u for u in scene.rows("users") if u.get("deleted_at") is None]
+    assert [u["role"] for u in there].count("ADMIN") == 1

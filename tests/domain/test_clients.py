@@ -19,6 +19,7 @@ from domain.clients import (
     Cancelled,
     Client,
     DaysGivenBack,
+    DaysGranted,
     DaysKept,
     Deactivated,
     Deleted,
@@ -338,6 +339,41 @@ def test_a_pause_that_an_earlier_release_ended_does_not_count() -> None:
     client = given(Client, 42, ADA, *history)
     admit(client, 2, paid=20, now=20)
     assert client.until == text(after(days=60))
+
+
+# --- days that nobody pays for -----------------------------------------------------------------
+
+
+def granted(days: int, *, until: float | None, kept_days: float | None = None) -> Told:
+    moment = None if until is None else text(after(days=until))
+    seconds = None if kept_days is None else int(kept_days * DAY)
+    facts = {"days": days, "until": moment, "kept_seconds": seconds}
+    return told(DaysGranted, reason="The pool was closed.", **facts)
+
+
+@pytest.mark.parametrize("status", [s for s in NOT_ACTIVE if s not in STOPPED])
+def test_days_that_are_granted_let_a_client_in_from_now_on(status: ClientStatus) -> None:
+    client = given(Client, 42, who_is(status))
+    client.grant(10, "The pool was closed.", after(days=5))
+    assert news(client) == [granted(10, until=15), told(Activated)]
+
+
+def test_days_that_are_granted_add_to_those_that_are_left() -> None:
+    client = given(Client, 42, ADA, admitted(1, paid=0, until=30))
+    client.grant(10, "The pool was closed.", after(days=5))
+    client.grant(10, "The pool was closed.", after(days=5))
+    assert news(client) == [granted(10, until=40), granted(10, until=50)]
+    client.withdraw_admission(1, after(days=6))
+    assert client.until == text(after(days=25))
+
+
+@pytest.mark.parametrize("status", STOPPED)
+def test_days_that_are_granted_in_a_pause_are_kept(status: ClientStatus) -> None:
+    client = given(Client, 42, who_is(status))
+    client.grant(10, "The pool was closed.", after(days=5))
+    assert news(client) == [granted(10, until=None, kept_days=10)]
+    client.change_status(ClientStatus.ACTIVE, after(days=100))
+    assert client.until == text(after(days=110))
 
 
 # --- whom the club can let in ------------------------------------------------------------------

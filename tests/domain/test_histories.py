@@ -20,6 +20,7 @@ from domain.aggregate import Aggregate, Event, Facts, text_time, time_text
 from domain.clients import Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
+from domain.money import Source
 from domain.payments import Payment
 from domain.refusals import Refusal
 from domain.reports import Report
@@ -226,6 +227,7 @@ KINDS: dict[str, Kind] = {
                 bought=st.builds(Admission, few, moments.map(time_text), st.integers(1, 365)),
                 welcome=st.booleans(),
             ),
+            move("grant", days=st.integers(1, 366), reason=words, welcome=st.booleans()),
             move("withdraw_admission", payment_id=few),
             move("lapse"),
             move("delete"),
@@ -294,14 +296,26 @@ KINDS: dict[str, Kind] = {
         st.one_of(
             move("change_details", facts=some_of(PAYING)),
             move("step", status=st.sampled_from(PaymentStatus), occurred_at=moments),
+            move(
+                "report",
+                status=st.sampled_from(PaymentStatus),
+                occurred_at=moments,
+                source=st.builds(Source, st.sampled_from(["a", "b"]), maybe(st.sampled_from("xy"))),
+            ),
             move("expire", patience=st.just(timedelta(hours=24))),
             move("delete"),
         ),
         table="payments",
         links=lambda payment: {
-            "payment_accounts": [{"payment_id": 1, "amount": payment.facts["amount"]}]
+            "payment_accounts": [
+                {
+                    "payment_id": 1,
+                    "amount": payment.facts["amount"],
+                    "refund_announced_at": payment.refund_announced,
+                }
+            ]
         },
-        beside=("amount",),
+        beside=("amount", "refund_announced_at"),
     ),
     "report": Kind(
         st.builds(
@@ -467,12 +481,12 @@ def test_the_last_payment_adds_its_days_to_the_end_or_to_the_moment_it_was_made(
 def test_a_client_is_let_in_as_if_refunded_payments_had_never_been_made(
     made: list[Admission], data: st.DataObject
 ) -> None:
-    refunded = {a.payment_id for a in made if data.draw(st.booleans())}
+    refunded = {a.payment_id or 0 for a in made if data.draw(st.booleans())}
     client = Client.register(1, PERSON_WITHOUT_TIME, START)
     for a in made:
         client.admit(a, START)
         if data.draw(st.booleans()) and a.payment_id in refunded:
-            client.withdraw_admission(a.payment_id, START)
+            client.withdraw_admission(a.payment_id or 0, START)
     for payment_id in refunded:
         client.withdraw_admission(payment_id, START)
     assert client.until == admitted_until(a for a in made if a.payment_id not in refunded)

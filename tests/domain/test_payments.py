@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import accumulate, product
+from itertools import accumulate, permutations, product
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from domain.money import AT_THE_CLUB, UNKNOWN, Source
 from domain.payments import (
     Cancelled,
+    CollectedAgain,
     Deleted,
     DetailsChanged,
     Expired,
@@ -22,7 +24,9 @@ from domain.payments import (
     PaymentSettled,
     RefundAnnounced,
     Refunded,
+    RefundKnown,
     Requested,
+    SecondCollectionReturned,
     Settled,
     StepEvent,
 )
@@ -35,7 +39,8 @@ A_DAY = timedelta(hours=24)
 
 STARTED = {"occurred_at": text(START)}
 REQUESTED = told(Requested, client_id=42, membership_id=3, **STARTED, amount="49.90")
-SETTLED = told(Settled, **STARTED, client_id=42)
+NOBODY_SAID = {"collector": None, "reference": None}
+SETTLED = told(Settled, **STARTED, client_id=42, **NOBODY_SAID)
 HISTORIES: dict[PaymentStatus, tuple[Told, ...]] = {
     PENDING: (REQUESTED,),
     PAID: (REQUESTED, SETTLED),
@@ -76,6 +81,7 @@ def test_a_new_payment_is_pending_since_it_was_asked_for() -> None:
         "payment_status": "PENDING",
         "timestamp": text(START),
         "amount": "49.90",
+        "refund_announced_at": None,
     }
 
 
@@ -86,8 +92,9 @@ def test_a_possible_step_is_an_event_at_the_moment_stated(
     payment = given(Payment, 1, *HISTORIES[now])
     payment.step(wanted, after(hours=5), NOW)
     for_the_client = {"client_id": 42} if wanted in ACCOUNTED else {}
+    money = NOBODY_SAID if wanted is PAID else {}
     assert news(payment) == [
-        told(EVENTS[wanted], occurred_at=text(after(hours=5)), **for_the_client)
+        told(EVENTS[wanted], occurred_at=text(after(hours=5)), **for_the_client, **money)
     ]
     assert payment.status is wanted
     assert payment.row()["timestamp"] == text(after(hours=5))
@@ -141,7 +148,7 @@ def test_the_money_of_a_payment_that_changed_hands_counts_for_its_new_client() -
     changed = told(DetailsChanged, changes={"client_id": 43})
     payment = given(Payment, 1, REQUESTED, changed)
     payment.step(PAID, NOW, NOW)
-    assert news(payment) == [told(Settled, occurred_at=text(NOW), client_id=43)]
+    assert news(payment) == [told(Settled, occurred_at=text(NOW), client_id=43, **NOBODY_SAID)]
 
 
 @pytest.mark.parametrize("status", OPEN)
@@ -315,19 +322,19 @@ def test_a_refund_that_comes_before_its_payment_waits_for_it(status: PaymentStat
     refunded_at = after(hours=3)
     for _ in range(2):
         payment.report(REFUNDED, refunded_at, NOW)
-    assert news(payment) == [told(RefundAnnounced, occurred_at=text(refunded_at))]
+    assert news(payment) == [told(RefundAnnounced, occurred_at=text(refunded_at), **NOBODY_SAID)]
     assert payment.status is status
 
     payment.report(PAID, LATER, NOW)
     assert news(payment)[1:] == [
-        told(Settled, occurred_at=text(LATER), client_id=42),
+        told(Settled, occurred_at=text(LATER), client_id=42, **NOBODY_SAID),
         told(Refunded, occurred_at=text(refunded_at), client_id=42),
     ]
     assert (payment.status, payment.since) == (REFUNDED, refunded_at)
 
 
 def test_a_refund_that_waits_follows_a_payment_that_a_person_settles() -> None:
-    waiting = told(RefundAnnounced, occurred_at=text(LATER))
+    waiting = told(RefundAnnounced, occurred_at=text(LATER), **NOBODY_SAID)
     payment = given(Payment, 1, REQUESTED, waiting)
     payment.step(PAID, NOW, NOW)
     assert [event.kind for event in news(payment)] == [Settled, Refunded]
@@ -338,3 +345,159 @@ def test_money_that_arrived_before_the_club_gave_up_is_money_all_the_same() -> N
     payment.expire(A_DAY, NOW)
     payment.report(PAID, LATER, NOW)
     assert (payment.status, payment.since) == (PAID, LATER)
+
+
+# --- money that came a second time -------------------------------------------------------------
+
+ACME, OTHER = Source("provider-acme", None), Source("provider-other", None)
+R1, R2 = ACME._replace(reference="r1"), ACME._replace(reference="r2")
+
+
+def again(source: Source, moment: datetime, number: int = 1) -> Told:
+    facts = {"number_of_collection": number, "occurred_at": text(moment)}
+    return told(CollectedAgain, **facts, **source._asdict())
+
+
+def gone_back(moment: datetime, number: int = 1) -> Told:
+    facts = {"number_of_collection": number, "occurred_at": text(moment)}
+    return told(SecondCollectionReturned, **facts)
+
+
+def paid_by(source: Source) -> Payment:
+    return given(Payment, 1, REQUESTED, told(Settled, **STARTED, client_id=42, **source._asdict()))
+
+
+@pytest.mark.parametrize("moment", [EARLIER, START, LATER], ids=["earlier", "then", "later"])
+@pytest.mark.parametrize(
+    ("first", "second"), [(ACME, OTHER), (R1, R2), (AT_THE_CLUB, ACME), (ACME, AT_THE_CLUB)]
+)
+def test_money_from_elsewhere_for_a_paid_payment_is_noted_once_and_changes_nothing(
+    first: Source, second: Source, moment: datetime
+) -> None:
+    payment = paid_by(first)
+    before = payment.row()
+    for _ in range(2):
+        payment.report(PAID, moment, NOW, second)
+        payment.report(PAID, moment, NOW, first)
+    assert news(payment) == [again(second, moment)]
+    assert payment.row() == before
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(ACME, ACME), (R1, R1), (R1, ACME), (ACME, R1), (UNKNOWN, R1)]
+)
+def test_what_may_be_the_same_money_is_no_second_collection(first: Source, second: Source) -> None:
+    payment = paid_by(first)
+    payment.report(PAID, LATER, NOW, second)
+    assert news(payment) == []
+
+
+@pytest.mark.parametrize(("first", "second"), [(ACME, OTHER), (AT_THE_CLUB, ACME), (R1, R2)])
+def test_a_refund_of_the_second_collection_leaves_the_payment(
+    first: Source, second: Source
+) -> None:
+    payment = paid_by(first)
+    payment.report(PAID, LATER, NOW, second)
+    for _ in range(2):
+        payment.report(REFUNDED, NOW, NOW, second)
+    assert news(payment) == [again(second, LATER), gone_back(NOW)]
+    assert payment.status is PAID
+    payment.report(REFUNDED, NOW, NOW, first)
+    assert payment.status is REFUNDED
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_two_providers_and_a_refund_of_one_leave_the_money_of_the_other(
+    order: tuple[int, ...],
+) -> None:
+    """Of the two, whoever is heard first settles it; the refund is of what OTHER collected."""
+    told_of = [(PAID, START, ACME), (PAID, LATER, OTHER), (REFUNDED, NOW, OTHER)]
+    payment = given(Payment, 1, REQUESTED)
+    for n in order:
+        status, moment, source = told_of[n]
+        payment.report(status, moment, NOW, source)
+    settled = order.index(0) < order.index(1)
+    if settled:
+        assert (payment.status, payment.collected_by) == (PAID, ACME)
+        assert [s.returned_at for s in payment.second_collections] == [text(NOW)]
+    else:
+        # The money of OTHER went back, and that of ACME is there: a person has to look.
+        assert payment.status is REFUNDED
+        assert [(s.source, s.returned_at) for s in payment.second_collections] == [(ACME, None)]
+
+
+def test_the_refund_of_a_second_collection_may_be_heard_of_before_it() -> None:
+    payment = paid_by(ACME)
+    payment.report(REFUNDED, LATER, NOW, OTHER)
+    payment.report(PAID, START, NOW, OTHER)
+    assert news(payment) == [again(OTHER, LATER), gone_back(LATER)]
+    assert payment.status is PAID
+
+
+def test_a_refund_may_have_a_reference_of_its_own() -> None:
+    payment = paid_by(R1)
+    payment.report(REFUNDED, LATER, NOW, ACME._replace(reference="refund-7"))
+    assert payment.status is REFUNDED
+
+
+def test_money_that_came_while_it_was_paid_is_noted_after_its_refund_too() -> None:
+    payment = paid_by(ACME)
+    payment.report(REFUNDED, LATER, NOW, ACME)
+    payment.report(PAID, START, NOW, OTHER)
+    assert news(payment)[1:] == [again(OTHER, START)]
+
+
+# --- a refund that came first ------------------------------------------------------------------
+
+KNOWN = told(RefundAnnounced, occurred_at=text(LATER), **NOBODY_SAID)
+
+
+def test_a_payment_whose_refund_is_known_says_so_and_stays_as_it_is() -> None:
+    payment = given(Payment, 1, REQUESTED, KNOWN)
+    assert payment.row()["refund_announced_at"] == text(LATER)
+    with pytest.raises(RefundKnown):
+        payment.delete(NOW)
+    with pytest.raises(RefundKnown):
+        payment.change_details({"client_id": 43}, NOW)
+    with pytest.raises(RefundKnown):
+        payment.step(CANCELLED, NOW, NOW)
+    assert news(payment) == []
+    payment.report(FAILED, NOW, NOW)
+    payment.report(PAID, LATER, NOW)
+    assert payment.status is REFUNDED
+
+
+# --- a dispute that was won --------------------------------------------------------------------
+
+
+def test_money_that_comes_again_after_its_refund_settles_the_payment_again() -> None:
+    payment = given(Payment, 1, REQUESTED)
+    payment.report(PAID, START, NOW, R1)
+    payment.report(REFUNDED, LATER, NOW, ACME)
+    back = after(hours=2)
+    for _ in range(2):
+        payment.report(PAID, back, NOW, R2)
+        payment.report(REFUNDED, LATER, NOW, ACME)
+        payment.report(PAID, START, NOW, R1._replace(reference=None))
+    assert [event.kind for event in news(payment)] == [Settled, Refunded, Settled]
+    assert (payment.status, payment.since) == (PAID, back)
+    payment.report(REFUNDED, after(hours=3), NOW, ACME)
+    assert payment.status is REFUNDED
+
+
+@pytest.mark.parametrize(
+    ("source", "moment"), [(ACME, after(hours=2)), (UNKNOWN, after(hours=2))], ids=str
+)
+def test_without_a_reference_nothing_is_paid_after_its_refund(
+    source: Source, moment: datetime
+) -> None:
+    payment = given(Payment, 1, *HISTORIES[REFUNDED])
+    with pytest.raises(ImpossibleStep):
+        payment.report(PAID, moment, NOW, source)
+
+
+def test_a_refund_that_was_known_first_does_not_take_what_was_won_back() -> None:
+    payment = given(Payment, 1, REQUESTED)
+    for status, hours in ((REFUNDED, 1), (PAID, 0), (PAID, 2)):
+        payment.report(status, after(hours=hours), NOW, R1)
+    assert payment.status is PAID

@@ -1,7 +1,7 @@
-"""The days that a client has: those bought, less those used while not in a pause, to the second.
+"""The days that a client has, to the second: those bought or granted, less those that were used.
 
-The model is a purse. What was bought goes in at the moment at which it counts, every second takes
-one second out, and in a pause nothing is taken.
+The model is a purse. What was bought or granted goes in at the moment at which it counts, every
+second takes one second out, and in a pause nothing is taken.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ few = st.integers(0, 4)
 Step = tuple[str, Any, Any]
 steps = st.one_of(
     st.tuples(st.just("pay"), days, seconds),
+    st.tuples(st.just("grant"), days, st.none()),
     st.tuples(st.just("refund"), few, st.none()),
     st.tuples(st.just("stand"), st.sampled_from([*PAUSES, *PAUSES, *ClientStatus]), st.none()),
     st.tuples(st.just("stand"), st.just(ClientStatus.ACTIVE), st.none()),
@@ -44,10 +45,10 @@ class Life:
         self.client = Client.register(42, FACTS | {"status": "UPCOMING"}, START)
         self.now = START
         self.counts: dict[int, tuple[datetime, int]] = {}
-        """For each payment that counts, from when and for how many days."""
+        """For each payment or grant that counts, from when and for how many days."""
         self.pauses: list[list[datetime]] = []
         """When each pause began, and when it ended, if it has."""
-        self.paid = 0
+        self.paid = self.granted = 0
 
     def live(self, later: int, step: Step) -> None:
         """Let so many seconds pass, and do what the club lets be done."""
@@ -63,6 +64,12 @@ class Life:
         paid_at = self.now - timedelta(seconds=ago)
         self.client.admit(Admission(self.paid, time_text(paid_at), many), self.now)
         self.counts[self.paid] = (paid_at, many)
+
+    def grant(self, many: int, _: None) -> None:
+        """Days that nobody pays for, now."""
+        self.client.grant(many, "The pool was closed.", self.now)
+        self.granted -= 1
+        self.counts[self.granted] = (self.now, many)
 
     def refund(self, which: int, _: None) -> None:
         self.client.withdraw_admission(which, self.now)
@@ -112,7 +119,7 @@ HOLD, RESUME = ("stand", ClientStatus.ON_HOLD, None), ("stand", ClientStatus.ACT
 @example([(0, ("pay", 30, 0)), (0, HOLD), (40 * DAY, RESUME)])
 @example([(0, ("pay", 30, 0)), (30 * DAY, HOLD), (DAY, RESUME), (0, ("pay", 1, DAY))])
 @example([(0, HOLD), (DAY, RESUME), (0, ("pay", 1, 2 * DAY)), (0, ("pay", 2, 2 * DAY))])
-def test_a_client_has_what_was_bought_less_what_was_used_outside_of_pauses(
+def test_a_client_has_what_was_bought_or_granted_less_what_was_used_outside_of_pauses(
     life_of_a_client: list[tuple[int, Step]],
 ) -> None:
     life = Life()

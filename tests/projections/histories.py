@@ -21,7 +21,8 @@ from domain.aggregate import Aggregate, Event, Facts, text_time, time_text
 from domain.clients import Client, TimeIsOver
 from domain.exercises import Exercise
 from domain.memberships import Membership
-from domain.payments import ACCOUNTED, STEPS, Payment
+from domain.money import AT_THE_CLUB, Source
+from domain.payments import ACCOUNTED, STEPS, Payment, PaymentSettled, RefundKnown
 from domain.recorded import Recorded
 from domain.reports import Report
 from domain.rules import ClubRules
@@ -284,6 +285,12 @@ class History:
                 client.change_status([*ClientStatus][other % len(ClientStatus)], self._at)
             self._record(client)
 
+    def grant_days(self, one: int, other: int) -> None:
+        client = self.one(Client, one)
+        if client is not None:
+            client.grant(other % 366 + 1, f"Reason {other}", self._at)
+            self._record(client)
+
     def transfer_client(self, one: int, other: int) -> None:
         client, user_id = self.one(Client, one), self._free_user(other)
         if client is not None and user_id is not None:
@@ -475,7 +482,7 @@ class History:
 
     def change_payment(self, one: int, other: int) -> None:
         payment = self.one(Payment, one)
-        if payment is not None and payment.status not in ACCOUNTED:
+        if payment is not None and not payment.announced and payment.status not in ACCOUNTED:
             other_membership: Facts = {"membership_id": other, "amount": f"{other}.50"}
             when: Facts = {"timestamp": START_TEXT}
             payment.change_details(other_membership if other % 3 else when, self._at)
@@ -486,7 +493,8 @@ class History:
         if payment is None or not STEPS[payment.status]:
             return
         steps = sorted(STEPS[payment.status])
-        payment.step(steps[other % len(steps)], self._at, self._at)
+        with suppress(RefundKnown):
+            payment.step(steps[other % len(steps)], self._at, self._at, AT_THE_CLUB)
         self._record(payment)
         client = next((c for c in self.living(Client) if c.number == payment.client_id), None)
         if client is None:
@@ -497,11 +505,28 @@ class History:
             client.withdraw_admission(payment.number, self._at)
         self._record(client)
 
-    def delete_payment(self, one: int, _: int) -> None:
-        unsettled = {PaymentStatus.PAID, PaymentStatus.REFUNDED}
+    def collect_again(self, one: int, other: int) -> None:
+        """News of another provider; now and then that the money went back."""
         payment = self.one(Payment, one)
-        if payment is not None and payment.status not in unsettled:
-            payment.delete(self._at)
+        if payment is None or payment.status not in ACCOUNTED:
+            return
+        source = Source(f"provider-{other % 3}", None if other % 2 else f"r{one}")
+        news = PaymentStatus.REFUNDED if other % 5 == 0 else PaymentStatus.PAID
+        payment.report(news, payment.since, self._at, source)
+        self._record(payment)
+
+    def announce_refund(self, one: int, other: int) -> None:
+        payment = self.one(Payment, one)
+        if payment is not None and PaymentStatus.PAID in STEPS[payment.status]:
+            source = Source(f"provider-{other % 3}", None)
+            payment.report(PaymentStatus.REFUNDED, self._at, self._at, source)
+            self._record(payment)
+
+    def delete_payment(self, one: int, _: int) -> None:
+        payment = self.one(Payment, one)
+        if payment is not None:
+            with suppress(PaymentSettled, RefundKnown):
+                payment.delete(self._at)
             self._record(payment)
 
     def adopt_rules(self, _: int, __: int) -> None:
@@ -648,6 +673,8 @@ async def shown_by_tables(connection: psycopg.AsyncConnection[Any]) -> dict[str,
         "trainings of plans": await _shown(connection, training_plans.TRAININGS_LISTING),
         "pinned": await _shown(connection, training_plans.PINNED_LISTING),
         "payments": await _shown(connection, payments.LISTING),
+        "let in": await _shown(connection, clients.ADMISSION),
+        "second collections": await _shown(connection, payments.SECOND_COLLECTIONS_LISTING),
         "sessions": await _shown(connection, sessions.LISTING),
         "rules": await _shown(connection, rules.LISTING),
     }
@@ -674,6 +701,23 @@ def admission_row(client: Client) -> dict[str, Any]:
         "kept_seconds": client.kept_seconds,
         "provisional": client.provisional is not None,
     }
+
+
+def second_collection_rows(payment: Payment) -> list[dict[str, Any]]:
+    """The money that came a second time, as it is listed."""
+    return [
+        {
+            "payment_id": payment.number,
+            "number": again.number,
+            "client_id": payment.client_id,
+            "amount": payment.facts["amount"],
+            "collector": again.source.collector,
+            "reference": again.source.reference,
+            "collected_at": again.collected_at,
+            "returned_at": again.returned_at,
+        }
+        for again in payment.second_collections
+    ]
 
 
 def shown_by_aggregates(history: History) -> dict[str, Any]:
@@ -705,6 +749,10 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
             key=lambda row: (row["client_id"], row["training_plan_id"]),
         ),
         "payments": [payment.row() for payment in history.living(Payment)],
+        "let in": [client.admission() for client in history.living(Client)],
+        "second collections": [
+            row for p in history.living(Payment) for row in second_collection_rows(p)
+        ],
         "sessions": list(history.signed_in.values()),
         "rules": [rules.row() for rules in history.living(ClubRules)],
         "versions": {a.id: a.version for a in history.everything()},

@@ -15,6 +15,7 @@ from typer.testing import Result
 
 from application.catalogue import COMMANDS
 from application.command import Command
+from application.payments import PaymentReport
 from infra.bootstrap import Club
 from interfaces.amqp.asyncapi.document import document
 from interfaces.amqp.asyncapi.events import MEANING, events_of_the_domain
@@ -193,7 +194,7 @@ def test_every_form_and_example_is_used() -> None:
     names = {name for kind in events_of_the_domain() for name in leaving(kind)}
     assert {meant.rpartition("/")[2] for meant in MEANING} <= names
     fields = {name for entry in COMMANDS.values() if entry.body for name in entry.body.model_fields}
-    assert EXAMPLES.keys() <= names | fields | {"payment_id", "payment_status"}
+    assert EXAMPLES.keys() <= names | fields | PaymentReport.model_fields.keys()
 
 
 # --- where it is found ----------------------------------------------------------------------------

@@ -223,6 +223,7 @@ async def test_every_command_without_a_body_or_with_one_is_done_as_rest_does_it(
         ("change-training-plan", f"{scene.plan}", {"title": "Winter"}),
         ("remove-training-from-plan", f"{scene.plan}/{scene.training}", None),
         ("add-training-to-plan", f"{scene.plan}", {"training_id": scene.training}),
+        ("grant-days", f"{scene.client}", {"days": 10, "reason": "The pool was closed."}),
         ("request-payment", None, payment),
         ("change-payment", f"{scene.payment}", {**payment, "payment_status": "CANCELLED"}),
         ("delete-payment", f"{scene.payment}", None),

@@ -59,6 +59,32 @@ async def test_a_signed_message_settles_its_payment_and_lets_the_client_in(post:
     assert len({correlation_id for _, _, correlation_id in told}) == 1
 
 
+async def test_a_provider_may_say_more_than_we_know_and_write_moments_as_the_standard_allows(
+    post: Post,
+) -> None:
+    payment_id, _ = await post.payment()
+    news = post.news(payment_id, at=hours_ago(1).lower())
+    news["data"] |= {"amount": "49.90", "currency": "EUR", "customer": {"id": 7}}
+    async with consuming(post.club):
+        await post.send(news)
+        await post.reaches(payment_id, "PAID")
+    assert await post.parked() == []
+
+
+async def test_another_reference_for_what_is_paid_is_a_second_collection(post: Post) -> None:
+    payment_id, _ = await post.payment()
+    async with consuming(post.club):
+        for reference in ("pi_1", "pi_1", "pi_2"):
+            news = post.news(payment_id)
+            news["data"]["reference"] = reference
+            await post.send(news)
+        await post.reaches(payment_id, "PAID")
+        await wait_for(post.channel, PAYMENTS_QUEUE, 0)
+    told = await post.rows("SELECT collector, reference FROM second_collections")
+    assert (len(told), {collector for collector, _ in told}) == (1, {"provider-acme"})
+    assert await post.parked() == []
+
+
 async def test_a_message_that_comes_many_times_happens_once(post: Post) -> None:
     payment_id, _ = await post.payment()
     async with open_club(post.club.settings) as twin, consuming(post.club), consuming(twin):

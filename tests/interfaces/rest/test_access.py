@@ -46,6 +46,7 @@ OWN_OR_TRAINER = "401 200 404  200 404 404 404 404 200"
 OWN_OR_STAFFER = "401 200 404  404 200 404 404 404 200"
 OWN_OR_TRAINER_OR_STAFFER = "401 200 404  200 200 404 404 404 200"
 OWN_OR_CASHIER = "401 200 404  404 200 404 200 404 200"
+STAFFER = "401 403 403  403 200 403 403 403 200"
 TRAINER = "401 403 403  200 403 403 403 403 200"
 ANALYST = "401 403 403  403 403 200 403 403 200"
 ANALYST_OR_SYSTEM = "401 403 403  403 403 200 200 403 200"
@@ -86,6 +87,8 @@ TABLE: dict[str, str] = {
     "PUT /clients/{client_id}/": OWN_OR_STAFFER,
     "PATCH /clients/{client_id}/": OWN_OR_STAFFER,
     "DELETE /clients/{client_id}/": OWN_OR_STAFFER,
+    "GET /clients/{client_id}/admission/": OWN_OR_TRAINER_OR_STAFFER,
+    "POST /clients/{client_id}/grants/": STAFFER,
     "GET /clients/{client_id}/training-plans/": OWN_OR_TRAINER_OR_STAFFER,
     "POST /clients/{client_id}/training-plans/": OWN_OR_TRAINER,
     "DELETE /clients/{client_id}/training-plans/{training_plan_id}/": OWN_OR_TRAINER,
@@ -126,6 +129,7 @@ TABLE: dict[str, str] = {
     "PATCH /rules/": ADMIN,
     "GET /rules/": ADMIN,
     "GET /payments/": ADMIN,
+    "GET /payments/second-collections/": STAFFER,
     "GET /payments/{payment_id}/": OWN_OR_CASHIER,
     "POST /payments/": FOR_ONESELF_OR_CASHIER,
     "PUT /payments/{payment_id}/": OWN_OR_CASHIER,
@@ -211,6 +215,7 @@ class World:
             "/jwt-auth/logout/": lambda: {"session_id": ids["session_id"]},
             "/memberships/": lambda: {"price": "1.00"},
             "/clients/": lambda: client_body(ids["user_id"], ids["membership_id"]),
+            "/clients/{client_id}/grants/": lambda: {"days": 10, "reason": "The pool was closed."},
             "/clients/{client_id}/training-plans/": lambda: {
                 "training_plan_id": ids["training_plan_id"]
             },

@@ -31,7 +31,7 @@ COLUMNS = {
     "trainings-exercises": "training_id exercise_id order_in_training sets reps rest_time_sec "
     "extra_weight",
     "training-plans": "id user_id title description created_at status",
-    "payments": "id client_id membership_id payment_status timestamp amount",
+    "payments": "id client_id membership_id payment_status timestamp amount refund_announced_at",
     "reports": "id report_date_start report_date_end new_users",
 }
 """The documented columns; a user's are without its password's hash."""
