@@ -94,11 +94,12 @@ def lists(model: type[BaseModel]) -> Responses:
     return {200: ok} | _failures(401, 403, 404, 422, 503)
 
 
-def creates(model: type[BaseModel]) -> Responses:
-    """A POST."""
+def creates(model: type[BaseModel], *, limited: bool = False) -> Responses:
+    """A POST, which may be tried only so often where it is `limited`."""
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION, "Location": _LOCATION}
+    tried = (429,) if limited else ()
     return {201: {"model": model, "headers": headers}} | _failures(
-        401, 403, 404, 409, 413, 415, 422, 503
+        401, 403, 404, 409, 413, 415, 422, *tried, 503
     )
 
 

@@ -198,7 +198,7 @@ async def verification(
     return _secret(shown)
 
 
-@routes.post("/get-access-token/", responses=proves(TokensShown))
+@routes.post("/get-access-token/", responses=proves(TokensShown, limited=True))
 async def get_access_token(
     body: Refresh, asking: Annotated[Asking, visits("get-access-token")]
 ) -> Response:
