@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from application.access import ANYBODY, Caller, Origin
-from application.bus import Bus
-from application.command import Context
-from application.limits import Allowance, Limits
+from application.bus import Bus, Outcome
+from application.command import Command, Context
+from application.limits import REGISTRATION, Allowance, Limits
 from application.ports.services import Services
 from application.ports.signing_in import (
     CodeChannel,
+    Counting,
     NoCodeChannel,
     RefreshClaims,
     ShortLivedStore,
@@ -136,7 +137,9 @@ class SignIn:
         store: ShortLivedStore,
         channel: CodeChannel,
         tokens: Tokens,
+        marks: Counting,
     ) -> None:
+        """`marks` counts what goes on uncounted while the store cannot be reached."""
         self._bus = bus
         self._services = services
         self._bounds = services.bounds
@@ -144,6 +147,14 @@ class SignIn:
         self._channel = channel
         self._tokens = tokens
         self._limits = Limits(store, services.bounds)
+        self._limits_if_known = Limits(marks, services.bounds)
+
+    # --- becoming a user -------------------------------------------------------------------
+
+    async def register(self, command: Command, context: Context) -> Outcome:
+        """What anybody may ask, and from one address only so often: to become a user."""
+        async with self._limits_if_known.trying(REGISTRATION, None, context.origin):
+            return await self._bus.execute(command, context)
 
     # --- the password ----------------------------------------------------------------------
 
@@ -154,11 +165,11 @@ class SignIn:
         the time it takes tells which of the two it was.
         """
         payload = secrets.token_urlsafe(24)
-        allowance = await self._limits.attempt("login", username, visit.origin)
-        link = await self._link(payload)
-        user = await self._named(username)
-        known_hash = None if user is None else user.password_hash
-        shown = await self._form_of(password, known_hash)
+        async with self._limits.trying("login", username, visit.origin) as allowance:
+            link = await self._link(payload)
+            user = await self._named(username)
+            known_hash = None if user is None else user.password_hash
+            shown = await self._form_of(password, known_hash)
         if shown is None or user is None:
             why = Failure.UNKNOWN_USER if user is None else Failure.WRONG_PASSWORD
             await self._note(None if user is None else user.number, why, visit)
@@ -193,7 +204,7 @@ class SignIn:
 
     async def _rehashed(self, user: User, password: str, visit: Visit) -> User:
         """The user, whose password is known from here on in the form of today."""
-        anew = await self._services.passwords.hash(composed(password))
+        anew = await self._services.passwords.hash(composed(password), at_the_door=True)
         command = RehashPassword(user.number, user.password_hash, anew)
         await self._do(command, _as_user(user.number), visit)
         known = await self._read(user.id)
@@ -317,9 +328,10 @@ class SignIn:
 
         Raises InvalidToken, or SessionEnded. A token that was exchanged before ends its session.
         """
-        claims = self._tokens.read_refresh_token(refresh_token)
-        command = RefreshSession(claims.session_id, claims.generation)
-        refreshed = await self._do(command, _as_user(claims.user_id), visit)
+        async with self._limits_if_known.trying("refresh", None, visit.origin):
+            claims = self._tokens.read_refresh_token(refresh_token)
+            command = RefreshSession(claims.session_id, claims.generation)
+            refreshed = await self._do(command, _as_user(claims.user_id), visit)
         if not refreshed:
             raise SessionEnded
         left = int(refreshed["ends_at"] - self._services.clock.now().timestamp())

@@ -77,10 +77,16 @@ class DeleteUser(Command):
 
 
 async def register_user(command: RegisterUser, work: Work) -> Result:
-    """Anybody may register; the name and the address must be free."""
+    """Anybody may register; that the name and the address are free is looked up at once.
+
+    Only then is the password hashed, which takes a while.
+    """
     body = command.body
     if body.role is not Role.USER and not work.reaches_all(Permission.USERS_SET_ROLE):
         raise Forbidden(field="role")
+    username, email = username_of(body.username), email_of(body.email)
+    await work.must_be_free(username, UsernameTaken)
+    await work.must_be_free(email, EmailTaken)
     user = User.register(
         await work.new_number(User),
         username=body.username,
@@ -90,8 +96,8 @@ async def register_user(command: RegisterUser, work: Work) -> Result:
         at=work.at,
     )
     work.add(user)
-    await work.claim(username_of(body.username), user, UsernameTaken)
-    await work.claim(email_of(body.email), user, EmailTaken)
+    await work.claim(username, user, UsernameTaken)
+    await work.claim(email, user, EmailTaken)
     return result_of(user)
 
 

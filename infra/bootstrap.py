@@ -267,7 +267,7 @@ def _wire(
         signatures=StandardWebhooks(
             ledger, provider_secrets, timedelta(hours=settings.message_hours)
         ),
-        sign_in=SignIn(bus, services, store, channel, tokens),
+        sign_in=SignIn(bus, services, store, channel, tokens, marks),
         callers=callers,
         metrics=metrics,
         ledger=ledger,

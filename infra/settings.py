@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     attempts_per_address: int = Field(
         default=60, ge=1, description="attempts to sign in from one address, within the window"
     )
+    registrations_per_address: int = Field(
+        default=60, ge=1, description="attempts to register from one address, within the window"
+    )
     attempts_window_seconds: int = Field(default=300, ge=1, le=86_400, description="the window")
     housekeeping_seconds: float = Field(
         default=60, gt=0, description="seconds between looks at what is overdue"
@@ -182,5 +185,6 @@ class Settings(BaseSettings):
             access_token_minutes=self.access_token_minutes,
             attempts_per_account=self.attempts_per_account,
             attempts_per_address=self.attempts_per_address,
+            registrations_per_address=self.registrations_per_address,
             attempts_window_seconds=self.attempts_window_seconds,
         )

@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from application.ports.signing_in import Count, StoreUnavailable
+from application.ports.signing_in import Count, ShortLivedStore, StoreUnavailable
 from infra.faults import Fault
 
 LONGEST_WAIT = 1.0
@@ -81,6 +81,12 @@ class InProcessStore:
         self._counts[key] = number + 1, until
         return Count(number + 1, until - self._now())
 
+    async def uncount(self, key: str, seconds: float) -> None:
+        """Count one less."""
+        self._forget()
+        number, until = self._counts.get(key) or (0, self._until(key, seconds))
+        self._counts[key] = number - 1, until
+
     def _until(self, key: str, seconds: float) -> float:
         self._forget()
         until = self._now() + seconds
@@ -130,13 +136,21 @@ class RedisStore:
 
     async def count(self, key: str, seconds: float) -> Count:
         """Count one more, in one transaction, so that no count is left without an end."""
-        number, left = await self._ask(lambda: self._counted(self._prefix + key, seconds))
+        return await self._add(key, 1, seconds)
+
+    async def uncount(self, key: str, seconds: float) -> None:
+        """Count one less, likewise."""
+        await self._add(key, -1, seconds)
+
+    async def _add(self, key: str, more: int, seconds: float) -> Count:
+        name = self._prefix + key
+        number, left = await self._ask(lambda: self._added(name, more, seconds))
         return Count(number, left / 1000)
 
-    async def _counted(self, name: str, seconds: float) -> tuple[int, int]:
+    async def _added(self, name: str, more: int, seconds: float) -> tuple[int, int]:
         async with self._client.pipeline(transaction=True) as steps:
             steps.set(name, 0, px=_milliseconds(seconds), nx=True)
-            steps.incr(name)
+            steps.incrby(name, more)
             steps.pttl(name)
             _, number, left = await steps.execute()
         return number, left
@@ -234,7 +248,7 @@ class Marks:
     A store that does not answer is left alone for a while, so that nobody waits for it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ShortLivedStore) -> None:
         self._store = store
         self._left_alone_until = 0.0
 
@@ -245,6 +259,15 @@ class Marks:
     async def get(self, *keys: str) -> Sequence[bytes | None]:
         """What was noted; nothing where the store does not answer."""
         return await self._if_there(lambda: self._store.get(*keys)) or [None] * len(keys)
+
+    async def count(self, key: str, seconds: float) -> Count:
+        """Count one more; nothing happened so far where the store does not answer."""
+        counted = await self._if_there(lambda: self._store.count(key, seconds))
+        return Count(0, seconds) if counted is None else counted
+
+    async def uncount(self, key: str, seconds: float) -> None:
+        """Count one less, if that can be."""
+        await self._if_there(lambda: self._store.uncount(key, seconds))
 
     async def _if_there(self, call: Callable[[], Awaitable[T]]) -> T | None:
         if time.monotonic() < self._left_alone_until:

@@ -48,6 +48,8 @@ class Bounds:
     """How often somebody may try to sign in as one user, within the window."""
     attempts_per_address: int = 60
     """How often anybody may try to sign in from one network address, within the window."""
+    registrations_per_address: int = 60
+    """How often anybody may try to register from one network address, within the window."""
     attempts_window_seconds: int = 300
     """The window."""
 

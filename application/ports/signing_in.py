@@ -36,8 +36,12 @@ class Callers(Protocol):
 class PasswordHasher(Protocol):
     """Argon2id."""
 
-    async def hash(self, password: str) -> str:
-        """The hash to keep; takes tens of milliseconds on purpose."""
+    async def hash(self, password: str, *, at_the_door: bool = False) -> str:
+        """The hash to keep; takes tens of milliseconds on purpose.
+
+        `at_the_door` is for who signs in: they do not wait for those who register. Raises
+        Overloaded where too many wait for it.
+        """
         ...
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
@@ -56,7 +60,19 @@ class Count(NamedTuple):
     """Until the window ends and counting begins anew."""
 
 
-class ShortLivedStore(Protocol):
+class Counting(Protocol):
+    """Counts what happens within a window of time."""
+
+    async def count(self, key: str, seconds: float) -> Count:
+        """Count one more; the window begins with the first."""
+        ...
+
+    async def uncount(self, key: str, seconds: float) -> None:
+        """Count one less, within the window."""
+        ...
+
+
+class ShortLivedStore(Counting, Protocol):
     """Keeps what is short-lived; every entry ends by itself.
 
     Every method raises StoreUnavailable where the store cannot be reached.
@@ -76,10 +92,6 @@ class ShortLivedStore(Protocol):
 
     async def drop(self, *keys: str) -> None:
         """Keep these no longer."""
-        ...
-
-    async def count(self, key: str, seconds: float) -> Count:
-        """Count one more; the window begins with the first."""
         ...
 
 

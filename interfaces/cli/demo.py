@@ -93,7 +93,7 @@ class _NoPassword:
     def __init__(self, of_a_secret: str) -> None:
         self._of_a_secret = of_a_secret
 
-    async def hash(self, _: str) -> str:
+    async def hash(self, _: str, *, at_the_door: bool = False) -> str:  # noqa: ARG002 - the port's
         """The one hash, whatever the password."""
         return self._of_a_secret
 

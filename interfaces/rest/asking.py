@@ -11,7 +11,7 @@ import orjson
 from fastapi import Request, Response
 
 from application.absent import missing
-from application.access import Caller, Origin
+from application.access import ANYBODY, Caller, Origin
 from application.askable import AskableRow
 from application.bus import Bus, Outcome
 from application.catalogue import COMMANDS, LISTS, ROWS
@@ -132,6 +132,8 @@ class Asking:
             key=key,
             origin=self.origin,
         )
+        if self.caller == ANYBODY:
+            return await self.service.sign_in.register(command, context)
         return await self.service.bus.execute(command, context)
 
     def _every(self, header: str) -> str | None:

@@ -101,11 +101,12 @@ def lists(model: type[BaseModel]) -> Responses:
     return {200: ok} | _reading_fails()
 
 
-def creates(model: type[BaseModel]) -> Responses:
-    """A POST."""
+def creates(model: type[BaseModel], *, limited: bool = False) -> Responses:
+    """A POST, which may be tried only so often where it is `limited`."""
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION, "Location": _LOCATION}
-    return {201: {"model": model, "headers": headers}} | _failures(
-        401, 403, 404, 408, 409, 413, 415, 422, 429, 503
+    failures = _failures(401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
+    return {201: {"model": model, "headers": headers}} | (
+        _limited(failures) if limited else failures
     )
 
 
@@ -133,17 +134,20 @@ def proves(
     model: type[BaseModel], *, limited: bool = False, headers: Mapping[str, Any] | None = None
 ) -> Responses:
     """A step of signing in, which may be tried only so often where it is `limited`."""
-    tried = (429,) if limited else ()
-    failures = _failures(401, 408, 413, 415, 422, *tried, 503)
+    failures = _failures(401, 408, 413, 415, 422, 503)
     failures[401]["description"] = "what is shown is wrong, was used or has ended"
-    if limited:
-        failures[429] = {
-            **failures[429],
-            "description": "too many attempts",
-            "headers": {"Retry-After": _RETRY, **RATE_LIMITS},
-        }
     kept = {"Cache-Control": _NO_STORE, **(headers or {})}
-    return {200: {"model": model, "headers": kept}} | failures
+    return {200: {"model": model, "headers": kept}} | (_limited(failures) if limited else failures)
+
+
+def _limited(failures: Responses) -> Responses:
+    """With what is answered to too many attempts."""
+    tried = {
+        **_failures(429)[429],
+        "description": "too many attempts",
+        "headers": {"Retry-After": _RETRY, **RATE_LIMITS},
+    }
+    return failures | {429: tried}
 
 
 def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:

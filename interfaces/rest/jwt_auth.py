@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.exceptions import HTTPException
 
-from application.fields import LARGEST_PART, LONGEST_PASSWORD, Body, Id, Moment
+from application.fields import Body, Id, Moment
 from application.limits import Allowance
 from domain.aggregate import time_text
 from interfaces.rest.asking import Asking
@@ -38,9 +38,7 @@ class Login(Body):
     """The first step: what somebody knows."""
 
     username: Typed
-    password: Annotated[
-        str, StringConstraints(min_length=1, max_length=LONGEST_PASSWORD * LARGEST_PART)
-    ]
+    password: Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class LoginForm(Login):
@@ -198,7 +196,7 @@ async def verification(
     return _secret(shown)
 
 
-@routes.post("/get-access-token/", responses=proves(TokensShown))
+@routes.post("/get-access-token/", responses=proves(TokensShown, limited=True))
 async def get_access_token(
     body: Refresh, asking: Annotated[Asking, visits("get-access-token")]
 ) -> Response:

@@ -72,7 +72,7 @@ async def read_user(user_id: PathNumber, asking: Annotated[Asking, asks("read-us
     return await asking.one(user_id)
 
 
-@routes.post("/", status_code=201, responses=creates(UserShown))
+@routes.post("/", status_code=201, responses=creates(UserShown, limited=True))
 async def register_user(
     body: NewUser, asking: Annotated[Asking, asks("register-user")]
 ) -> Response:

@@ -221,7 +221,7 @@ class FakeHasher:
     def __init__(self) -> None:
         self._salts = count(1)
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, *, at_the_door: bool = False) -> str:
         """A digest; not for keeping."""
         salt = next(self._salts)
         return self._hashed(str(salt), password)
@@ -299,6 +299,12 @@ class WatchedStore:
         counted = await self._store.count(key, seconds)
         await self._pause()
         return counted
+
+    async def uncount(self, key: str, seconds: float) -> None:
+        """Count one less."""
+        await self._called("uncount", key)
+        await self._store.uncount(key, seconds)
+        await self._pause()
 
     async def _called(self, name: str, *keys: str) -> None:
         await self._pause()

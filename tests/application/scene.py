@@ -35,7 +35,7 @@ from domain.aggregate import Event
 from domain.sign_ins import Failed
 from domain.users import User
 from domain.values import PaymentStatus, Role
-from infra.short_lived import InProcessStore
+from infra.short_lived import InProcessStore, Marks
 from tests.application.fakes import (
     FakeLedger,
     FakeReadSide,
@@ -284,7 +284,8 @@ class Door(Scene):
 
     def through(self, channel: CodeChannel) -> SignIn:
         """The way in, with codes over this channel."""
-        return SignIn(self.bus, self.services, self.store, channel, self.tokens)
+        marks = Marks(self.store)
+        return SignIn(self.bus, self.services, self.store, channel, self.tokens, marks)
 
     async def begin(self, username: str = "user1", password: str = PASSWORD) -> tuple[str, str]:
         """The token of a new login, and the payload of its link."""

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from application.access import Origin
-from application.limits import PLACES, Limits, TooManyAttempts, network
+from application.limits import (
+    PLACES,
+    REGISTRATION,
+    UNABLE,
+    Limits,
+    TooManyAttempts,
+    network,
+)
+from application.ports.ledger import Overloaded
 from application.ports.services import Bounds
 from infra.short_lived import InProcessStore
 from tests.application.fakes import FixedClock, WatchedStore
@@ -186,3 +195,50 @@ async def test_another_network_has_another(attempts: Attempts, one: str, other: 
     assert network(one) != network(other)
     await attempts.left(None, one)
     assert await attempts.left(None, other) == [6]
+
+
+class NotAble(Exception):
+    """Something else than what says that the club is not able to look."""
+
+
+@pytest.mark.parametrize("unable", UNABLE)
+async def test_what_the_club_was_not_able_to_look_at_is_no_attempt(
+    attempts: Attempts, unable: type[Exception]
+) -> None:
+    for _ in range(30):
+        with pytest.raises(unable):
+            async with attempts.limits.trying("login", "ada", Origin("192.0.2.7")):
+                raise unable
+    assert await attempts.left() == [2, 6]
+    assert await attempts.left(address="198.51.100.1") == [2, 6]
+
+
+async def test_whatever_else_comes_of_an_attempt_it_counts(attempts: Attempts) -> None:
+    with pytest.raises(NotAble):
+        async with attempts.limits.trying("login", "ada", Origin("192.0.2.7")):
+            raise NotAble
+    async with attempts.limits.trying("login", "ada", Origin("192.0.2.7")) as allowance:
+        assert [limit.left for limit in allowance] == [1, 5]
+    assert await attempts.left() == [0, 4]
+
+
+async def test_a_store_that_is_lost_in_between_hides_nothing(attempts: Attempts) -> None:
+    async def try_and_lose_the_store() -> None:
+        async with attempts.limits.trying("login", "ada", Origin("192.0.2.7")):
+            attempts.store.answers = 0
+            raise Overloaded
+
+    with pytest.raises(Overloaded):
+        await try_and_lose_the_store()
+    attempts.store.answers = None
+    assert await attempts.left() == [1, 5]
+
+
+async def test_registering_has_an_allowance_of_its_own() -> None:
+    attempts = Attempts(replace(BOUNDS, registrations_per_address=2))
+    for left in (1, 0):
+        (limit,) = await attempts.limits.attempt(REGISTRATION, None, Origin("192.0.2.7"))
+        assert (limit.quota, limit.left) == (2, left)
+    with pytest.raises(TooManyAttempts):
+        await attempts.limits.attempt(REGISTRATION, None, Origin("192.0.2.7"))
+    assert await attempts.left() == [2, 6]

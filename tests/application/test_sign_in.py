@@ -15,9 +15,11 @@ from typing import Any
 import jwt
 import pytest
 
-from application.access import Caller
+from application.access import ANYBODY, Caller, Origin
+from application.bus import Bus
+from application.command import Context
 from application.limits import TooManyAttempts
-from application.ports.ledger import LedgerUnavailable
+from application.ports.ledger import LedgerUnavailable, Overloaded
 from application.ports.services import Bounds
 from application.ports.signing_in import (
     ChannelUnavailable,
@@ -38,10 +40,10 @@ from application.sign_in import (
     WrongCode,
     WrongCredentials,
 )
-from application.users import ChangeUser, DeleteUser, username_of
+from application.users import ChangeUser, DeleteUser, RegisterUser, username_of
 from domain.aggregate import time_text
 from domain.refusals import NotFound, Refusal
-from domain.reservations import Reservation
+from domain.reservations import EmailTaken, Reservation, UsernameTaken
 from domain.sign_ins import Failed
 from domain.text import forms
 from domain.users import ForeignTelegram, User
@@ -49,7 +51,7 @@ from domain.values import Role
 from infra.secrets.keys import Keys
 from infra.secrets.tokens import SignedTokens
 from tests.application.fakes import FakeHasher
-from tests.application.scene import ADAS_PHONE, PASSWORD, Door, user_changes, visit
+from tests.application.scene import ADAS_PHONE, PASSWORD, Door, new_user, user_changes, visit
 
 ANOTHER_PHONE = ADAS_PHONE + 1
 NEW_PASSWORD = user_changes(password="another one")
@@ -156,6 +158,102 @@ async def test_nothing_tells_an_unknown_or_deleted_user_from_a_wrong_password(
     assert [(e.origin, e.agent) for e in failed] == [("192.0.2.7", "curl/8.9")] * 3
     actors = {submission.actor for _, submission in door.ledger.log[-3:]}
     assert actors == {"anybody"}
+
+
+class FullHasher(FakeHasher):
+    """Too many wait for it."""
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        raise Overloaded
+
+
+async def test_what_the_club_was_too_busy_to_look_at_is_no_failed_attempt(door: Door) -> None:
+    fakes = door.services
+    for passwords, lost in ((FullHasher(), False), (fakes.passwords, True)):
+        door.sign_in._services = replace(fakes, passwords=passwords)
+        door.book.lost = lost
+        for _ in range(100):
+            with pytest.raises((Overloaded, LedgerUnavailable)):
+                await door.begin()
+    door.sign_in._services, door.book.lost = fakes, False
+    begun = await door.sign_in.log_in("user1", PASSWORD, visit())
+    assert [limit.left for limit in begun.allowance] == [9, 59]
+
+
+async def test_a_password_cannot_be_guessed_while_the_log_takes_nothing(door: Door) -> None:
+    """A wrong one is noted there; that this fails must not make it a free try."""
+
+    async def full(*_: object) -> int:
+        raise Overloaded
+
+    door.book.append = full  # type: ignore[method-assign, assignment]
+    for _ in range(10):
+        with pytest.raises(Overloaded):
+            await door.begin(password="wrong")
+    with pytest.raises(TooManyAttempts):
+        await door.begin(password="wrong")
+
+
+# --- registering -------------------------------------------------------------------------------
+
+
+def registering(address: str = "192.0.2.7") -> Context:
+    return Context(ANYBODY, "a visit", origin=Origin(address))
+
+
+async def test_from_one_address_one_registers_so_often(tokens: SignedTokens) -> None:
+    door = Door(tokens, Bounds(registrations_per_address=3))
+    for number in range(3):
+        await door.sign_in.register(RegisterUser(new_user(f"ada{number}")), registering())
+    for name in ("ada1", "ada9"):
+        with pytest.raises(TooManyAttempts) as refused:
+            await door.sign_in.register(RegisterUser(new_user(name)), registering())
+        assert 0 < refused.value.seconds <= 300
+    await door.sign_in.register(RegisterUser(new_user("ada9")), registering("198.51.100.1"))
+    assert len(door.rows("users")) == 4
+
+
+async def test_who_asks_whether_a_name_is_taken_is_limited_as_well(tokens: SignedTokens) -> None:
+    door = Door(tokens, Bounds(registrations_per_address=5))
+    await door.user()
+    for _ in range(5):
+        with pytest.raises(UsernameTaken):
+            await door.sign_in.register(RegisterUser(new_user("user1")), registering())
+    with pytest.raises(TooManyAttempts):
+        await door.sign_in.register(RegisterUser(new_user("user1")), registering())
+
+
+async def test_what_is_taken_is_refused_before_anything_is_hashed(door: Door) -> None:
+    hashed = 0
+
+    class Counting(FakeHasher):
+        async def hash(self, password: str, *, at_the_door: bool = False) -> str:
+            nonlocal hashed
+            hashed += 1
+            return await super().hash(password)
+
+    bus = Bus(replace(door.services, passwords=Counting()))
+    for body in (new_user("user1"), new_user("al", email="user1@example.com")):
+        with pytest.raises((UsernameTaken, EmailTaken)):
+            await bus.execute(RegisterUser(body), registering())
+    assert hashed == 0
+    await bus.execute(RegisterUser(new_user("al")), registering())
+    assert hashed == 1
+
+
+async def test_from_one_address_tokens_are_exchanged_so_often(tokens: SignedTokens) -> None:
+    door = Door(tokens, Bounds(attempts_per_address=5))
+    await door.user()
+    signed_in = await door.enter()
+    for _ in range(5):
+        with pytest.raises(InvalidToken):
+            await door.sign_in.refresh("no token", visit())
+    with pytest.raises(TooManyAttempts):
+        await door.sign_in.refresh(signed_in.refresh_token, visit())
+    await door.sign_in.refresh(signed_in.refresh_token, visit("198.51.100.1"))
+
+
+# --- the forms of a password -------------------------------------------------------------------
 
 
 COMPOSED, APART = "G\u00e4stekarte 2026", "Ga\u0308stekarte 2026"

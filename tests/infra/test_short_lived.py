@@ -243,6 +243,15 @@ async def test_many_who_count_at_once_are_all_counted(shelf: Shelf) -> None:
     assert all(LONG - 30 < count.seconds_left <= LONG for count in counted)
 
 
+async def test_what_is_counted_back_is_not_counted_within_the_same_window(shelf: Shelf) -> None:
+    for _ in range(3):
+        await shelf.store.count(shelf.key(), LONG)
+    await shelf.other.uncount(shelf.key(), 2 * LONG)
+    counted = await shelf.store.count(shelf.key(), LONG)
+    assert counted.number == 3
+    assert counted.seconds_left <= LONG
+
+
 async def test_both_stores_answer_alike_whatever_is_asked(redis_url: str) -> None:
     name, dice = uuid.uuid4().hex, random.Random(7)
     calls: list[Callable[[Store, str], Awaitable[Any]]] = [

@@ -11,7 +11,7 @@ import argon2
 import pytest
 
 from application.ports.ledger import Overloaded
-from infra.secrets.passwords import AT_ONCE, MOST_WAITING, Argon2Hasher
+from infra.secrets.passwords import AT_ONCE, MOST_WAITING, NEW_AT_ONCE, Argon2Hasher
 
 RIGHT = "correct horse battery"
 
@@ -114,11 +114,37 @@ async def test_whoever_comes_when_too_many_wait_is_told_at_once(
         with pytest.raises(Overloaded):
             await hasher.verify(RIGHT, None)
         with pytest.raises(Overloaded):
-            await hasher.hash(RIGHT)
+            await hasher.hash(RIGHT, at_the_door=True)
     ready.set()
     assert await asyncio.gather(*waiting) == [True] * MOST_WAITING
     assert at_once == [0, AT_ONCE]
     assert await hasher.verify(RIGHT, None)
+
+
+async def test_however_many_register_they_take_no_place_from_those_who_sign_in(
+    hasher: Argon2Hasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, hash_of = await hasher.hash(RIGHT), argon2.PasswordHasher.hash
+    ready, made = threading.Event(), 0
+
+    def slowly(hasher: argon2.PasswordHasher, password: str) -> str:
+        nonlocal made
+        made += 1
+        ready.wait(30)
+        return kept
+
+    monkeypatch.setattr(argon2.PasswordHasher, "hash", slowly)
+    registering = [asyncio.create_task(hasher.hash(RIGHT)) for _ in range(MOST_WAITING)]
+    await asyncio.sleep(0)  # so that all of them have begun
+    with pytest.raises(Overloaded):
+        await hasher.hash(RIGHT)
+    for _ in range(3):
+        assert await hasher.verify(RIGHT, kept)
+    assert made == NEW_AT_ONCE
+    monkeypatch.setattr(argon2.PasswordHasher, "hash", hash_of)
+    assert await hasher.hash(RIGHT, at_the_door=True) != kept
+    ready.set()
+    await asyncio.gather(*registering)
 
 
 async def test_whoever_gives_up_waiting_leaves_the_place_to_another(
