@@ -33,7 +33,7 @@ from tests.infra.following.test_rebuild import (
 from tests.projections.histories import record, rich
 from tests.waiting import until
 
-EVENTS = rich(160).events
+EVENTS = rich(280).events
 SHOWN = len(EVENTS) // 2
 """Events of which the tables know, and what hangs on them."""
 
@@ -293,7 +293,10 @@ REFUSED = {
         "identity of id on payments",
     ),
     "rule": ("CREATE RULE quiet AS ON DELETE TO payments DO INSTEAD NOTHING", "rule quiet on"),
-    "unlogged": ("ALTER TABLE payments SET UNLOGGED", "setting UNLOGGED on payments"),
+    "unlogged": (
+        "ALTER TABLE payment_accounts SET UNLOGGED",
+        "setting UNLOGGED on payment_accounts",
+    ),
     "child": ("CREATE TABLE kid () INHERITS (payments)", "table public.kid on payments"),
     "parent": (
         "CREATE TABLE folk (id integer NOT NULL); ALTER TABLE payments INHERIT folk",
