@@ -148,6 +148,7 @@ async def test_the_command_line_says_what_it_did(followed: str, settings: Settin
         f"Rebuilt from {head} events, up to position {head}.",
         "  users was not what the ledger says; now it is.",
         "  payments was not what the ledger says; now it is.",
+        "  payment_accounts was not what the ledger says; now it is.",
     ]
     assert await rows_of(followed) == before
 
@@ -159,7 +160,7 @@ async def test_the_command_line_says_what_it_did(followed: str, settings: Settin
         ("INSERT INTO memberships (id, price) VALUES (999, 0)", "memberships"),
         ("UPDATE aggregate_versions SET version = 99 WHERE aggregate_id = 'user-1'", None),
         ("DELETE FROM training_plan_trainings", "training_plan_trainings"),
-        ("DROP TABLE payments", "payments"),
+        ("DROP TABLE payments CASCADE", "payments"),
         ("ALTER TABLE exercises DROP COLUMN description", "exercises"),
     ],
 )
