@@ -14,6 +14,7 @@ from application.ports.queries import View
 from projections.views import LISTINGS
 
 ABOUT_FACTS = {
+    Permission.HEALTH_DETAILS,
     Permission.USERS_SET_ROLE,
     Permission.CLIENTS_DECIDE,
     Permission.PAYMENTS_SETTLE,
