@@ -48,6 +48,12 @@ class Moment(StrEnum):
     """When the new tables are in the place of the old."""
 
 
+_MADE_BY_0_1_0: Made = {
+    "client_admissions": ["NOT NULL of until", "constraint client_admissions_until_not_null"],
+}
+"""What release 0.1.0 made, which kept no list, and no release after it does."""
+
+
 class Belonging(NamedTuple):
     """One thing that hangs on a table."""
 
@@ -67,14 +73,15 @@ class Belongings:
     ) -> None:
         """The new `tables` grow in the schema `beside`; `made` is what the club made on them.
 
-        Of tables in use whose release kept no list, what bears the names of today is the club's.
+        Of tables in use whose release kept no list, what bears the names of today is the club's,
+        and what only that release made.
         """
-        ours = in_use.made if in_use is not None and in_use.made else made
+        noted = in_use.made if in_use is not None else {}
         self._asked = {
             "tables": in_use.tables if in_use is not None else [],
             "new": [table.name for table in tables],
             "beside": beside,
-            "ours": _names(ours),
+            "ours": _names(noted) if noted else [*_names(made), *_names(_MADE_BY_0_1_0)],
             "mine": _names(made),
         }
         self._found: Sequence[Belonging] = ()

@@ -74,8 +74,8 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     edit(
         checkout / "projections/clients.py",
-        r"until timestamptz NOT NULL",
-        "until timestamptz NOT NULL, note text",
+        r"until timestamptz,",
+        "until timestamptz, note text,",
     )
     return checkout
 

@@ -67,6 +67,8 @@ async def test_a_shared_membership_is_not_deleted_while_one_client_holds_it() ->
 
 async def test_a_payment_does_not_keep_a_membership_from_being_deleted(scene: Scene) -> None:
     membership_id = await scene.membership()
-    await scene.payment(await scene.client(), membership_id=membership_id)
+    client_id = await scene.client(membership_id=membership_id)
+    await scene.payment(client_id)
+    await scene.do(ChangeClient(client_id, {"membership_id": await scene.membership()}))
     await scene.do(DeleteMembership(membership_id))
     assert scene.rows("payments")[0]["membership_id"] == membership_id
