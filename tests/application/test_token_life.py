@@ -228,6 +228,7 @@ class Lives(RuleBasedStateMachine):
         self.model = Model()
         for _ in NAMES:
             self.run(self.club.user(password="password 0"))
+        self.run(self.club.user(role=Role.ADMIN))  # one stays, whatever the others become
 
     def _with_key(self, home: Path) -> Path:
         self.spare.pop().write(home / "keys" / "signing.pem")
