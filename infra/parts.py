@@ -17,10 +17,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, NamedTuple
 
+import psutil
 import structlog
 
 from application.ports.ledger import LedgerUnavailable
 from infra.ledger.postgres import Postgres
+from infra.servers.processes import has_ended
 from infra.standstill import Standstill, Working
 
 API = "api"
@@ -55,13 +57,14 @@ ON CONFLICT (name, process) DO UPDATE SET status = excluded.status, detail = exc
     since = excluded.since, seen_at = excluded.seen_at
 """
 _LEAVE = "DELETE FROM parts WHERE process = %s AND name = ANY(coalesce(%s::text[], ARRAY[name]))"
-# What is long silent; and what on this machine was silent before another came in its place.
-_FORGET = """
-DELETE FROM parts WHERE seen_at < now() - make_interval(hours => %s)
-    OR (process <> %s AND starts_with(process, %s) AND EXISTS (
-        SELECT FROM unnest(%s::text[], %s::float8[]) AS mine (name, seconds)
-        WHERE mine.name = parts.name
-          AND seen_at < now() - make_interval(secs => greatest(mine.seconds, %s))))
+_FORGET = "DELETE FROM parts WHERE seen_at < now() - make_interval(hours => %s)"
+# What on this machine was silent before another of its name came.
+_REPLACED = """
+SELECT process FROM parts
+WHERE process <> %s AND starts_with(process, %s) AND EXISTS (
+    SELECT FROM unnest(%s::text[], %s::float8[]) AS mine (name, seconds)
+    WHERE mine.name = parts.name
+      AND seen_at < now() - make_interval(secs => greatest(mine.seconds, %s)))
 """
 
 LOOK = """
@@ -157,10 +160,13 @@ class Parts:
         columns = [list(column) for column in zip(*rows, strict=True)]
         now = datetime.now(UTC)
         lived = [(now - self._began[p.name]).total_seconds() for p in parts]
-        forgotten = [FORGOTTEN_HOURS, self.process, self._machine, columns[0], lived, REPLACED]
+        replaced = [self.process, self._machine, columns[0], lived, REPLACED]
         try:
             await self._rows(_TELL, [self.process, *columns])
-            await self._rows(_FORGET, forgotten)
+            await self._rows(_FORGET, [FORGOTTEN_HOURS])
+            for (process,) in await self._rows(_REPLACED, replaced):
+                if not _exists(process):
+                    await self._rows(_LEAVE, [process, columns[0]])
         except LedgerUnavailable as lost:
             logger.info("parts.untold", reason=str(lost))
             return False
@@ -178,6 +184,15 @@ class Parts:
 
 _TICKS = 5
 """How often within a beat it is looked whether something changed."""
+
+
+def _exists(process: str) -> bool:
+    """Whether a process of this machine is there: one that is frozen is, and has to be named."""
+    pid = int(process.rsplit(":", 2)[1])
+    try:
+        return pid != os.getpid() and not has_ended(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _heard(one: Mapping[str, Any]) -> Part:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -128,21 +130,31 @@ async def test_why_something_does_not_run_is_for_admins(rest: Rest, database: st
     assert told["anybody"]["since"]
 
 
+def ended_pid() -> int:
+    """The number of a process that is no more."""
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    return ended.pid
+
+
 async def test_one_that_came_in_the_place_of_a_dead_one_lets_it_be_forgotten(
     settings: Settings, database: str
 ) -> None:
     here = socket.gethostname()
-    seen(database, API, f"{here}:1:dead", 11)
+    dead, frozen = f"{here}:{ended_pid()}:dead", f"{here}:{os.getppid()}:frozen"
+    seen(database, API, dead, 11)
+    seen(database, API, frozen, 11)
     seen(database, API, f"{here}-2:1:elsewhere", 11)
     seen(database, "documented", f"{here}:2:another-part", 11)
     async with open_club(settings, reporting=True) as club, club.parts.reporting(Plain(API)):
 
         async def replaced() -> bool:
-            return f"{here}:1:dead" not in processes(database, API)
+            return dead not in processes(database, API)
 
         await until(replaced, "the dead one is forgotten")
-        assert processes(database, API) == {f"{here}-2:1:elsewhere", club.parts.process}
-    assert processes(database, API) == {f"{here}-2:1:elsewhere"}, "who ends takes its row along"
+        stay = {f"{here}-2:1:elsewhere", frozen}
+        assert processes(database, API) == {*stay, club.parts.process}
+    assert processes(database, API) == stay, "who ends takes its row along"
 
 
 async def test_one_that_was_there_before_does_not_hide_a_frozen_one(
