@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
 
 import aio_pika
 import psycopg
@@ -28,7 +27,7 @@ from interfaces.amqp.payments import PaymentsIn
 from interfaces.amqp.topology import PAYMENTS_QUEUE
 from tests.benchmarks import relay
 from tests.benchmarks.broker import Broker
-from tests.benchmarks.figures import Figure, rounds_of
+from tests.benchmarks.figures import Figure
 from tests.benchmarks.postgres import create_database
 from tests.benchmarks.servers import CLUB, Broken
 from tests.faults.messages import PROVIDER, Story, signed
@@ -87,15 +86,20 @@ class Consumers:
             if not turn % 2:
                 bare.append(self._bare(stories))
             one_by_one.append(self._consume(ONE_BY_ONE, self._next(many // 10)))
-        yield _figure(
+        yield Figure.of_rounds(
             "signed payment messages, beside only taking them",
             ours,
             bare,
             TARGET,
+            "messages/s",
             f"the target was {WAS:,} messages/s",
         )
-        yield _figure(
-            "the same, beside one message a transaction", ours, one_by_one, TARGET_ONE_BY_ONE
+        yield Figure.of_rounds(
+            "the same, beside one message a transaction",
+            ours,
+            one_by_one,
+            TARGET_ONE_BY_ONE,
+            "messages/s",
         )
 
     def _next(self, many: int) -> Sequence[Story]:
@@ -132,20 +136,6 @@ class Consumers:
         return aio_pika.Message(
             made.body, headers=dict(made.headers), delivery_mode=aio_pika.DeliveryMode.PERSISTENT
         )
-
-
-def _figure(
-    name: str, ours: Sequence[float], theirs: Sequence[float], target: float, note: str = ""
-) -> Figure:
-    return Figure(
-        name=name,
-        ours=median(ours),
-        theirs=median(theirs),
-        ratio=median(a / b for a, b in zip(ours, theirs, strict=True)),
-        target=target,
-        unit="messages/s",
-        note="; ".join(filter(None, (rounds_of(ours, theirs), note))),
-    )
 
 
 async def one_by_one() -> None:

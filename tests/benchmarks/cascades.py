@@ -28,7 +28,6 @@ from application.access import THE_CLUB
 from application.bus import Bus
 from application.command import Context
 from application.exercises import AddExercise, DeleteExercise, ExerciseBody
-from domain.aggregate import Facts
 from domain.clients import Client
 from domain.exercises import Exercise
 from domain.trainings import Training
@@ -36,7 +35,16 @@ from infra.bootstrap import open_club
 from infra.settings import Settings
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.postgres import analyze, checkpoint, create_database
-from tests.benchmarks.seeding import CLIENT, DOING, append, membership, numbers, open_ledger, user
+from tests.benchmarks.seeding import (
+    CLIENT,
+    DOING,
+    append,
+    membership,
+    numbers,
+    open_ledger,
+    training_of,
+    user,
+)
 
 SIZES = (1000, 5000, 20_000)
 QUICK = (500, 2000)
@@ -242,16 +250,7 @@ def _client(at: datetime) -> Client:
 
 
 def _training(number: int, exercise_id: int, at: datetime) -> Training:
-    facts: Facts = {
-        "client_id": 1,
-        "training_type": "STRENGTH",
-        "title": f"Strength, part {number}",
-        "intensity": "MEDIUM",
-        "duration_min": 45,
-        "date": "2026-01-31",
-        "description": None,
-    }
-    training = Training.plan(number, facts, at)
+    training = training_of(1, number, at)
     training.add_exercise(exercise_id, DOING, at)
     training.change({"intensity": "HIGH"}, at)
     return training

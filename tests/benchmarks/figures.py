@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,30 @@ class Figure:
     ratio: float | None = None
     at_most: bool = False
     note: str = ""
+
+    @classmethod
+    def of_rounds(
+        cls,
+        name: str,
+        ours: Sequence[float],
+        theirs: Sequence[float],
+        target: float,
+        unit: str,
+        note: str = "",
+        *,
+        at_most: bool = False,
+    ) -> Self:
+        """Of both sides in turn: the medians, that of their ratios, and how far rounds differ."""
+        return cls(
+            name=name,
+            ours=median(ours),
+            theirs=median(theirs),
+            ratio=median(a / b for a, b in zip(ours, theirs, strict=True)),
+            target=target,
+            unit=unit,
+            at_most=at_most,
+            note="; ".join(filter(None, (rounds_of(ours, theirs), note))),
+        )
 
     @property
     def reached(self) -> float | None:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psycopg
@@ -29,7 +28,7 @@ from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
 from projections.catalogue import DOCUMENTED
 from projections.engine.schema import add_constraints, create_tables
-from tests.benchmarks.figures import Figure, rounds_of
+from tests.benchmarks.figures import Figure
 from tests.benchmarks.postgres import analyze, checkpoint, create_database
 from tests.benchmarks.seeding import fill, report_on
 
@@ -119,15 +118,8 @@ class Raced:
     def rates(self, name: str, events: int, target: float, was: int) -> Figure:
         """Events a second, where theirs are the rows that so many events leave."""
         ours, theirs = ([events / one for one in side] for side in (self.ours, self.theirs))
-        return Figure(
-            name=name,
-            ours=median(ours),
-            theirs=median(theirs),
-            ratio=median(a / b for a, b in zip(ours, theirs, strict=True)),
-            target=target,
-            unit="events/s",
-            note=f"{rounds_of(ours, theirs)}; the target was {was:,} events/s",
-        )
+        was_said = f"the target was {was:,} events/s"
+        return Figure.of_rounds(name, ours, theirs, target, "events/s", was_said)
 
 
 def measure(url: str, home: Path, quick: bool) -> Iterator[Figure]:
@@ -174,15 +166,14 @@ def _with_reports(url: str, events: int, rounds: int) -> Figure:
         for is_plain in (turn % 2 == 0, turn % 2 == 1):
             log, seconds = (plain, theirs) if is_plain else (reported, ours)
             seconds.append(log.rebuild().seconds)
-    return Figure(
-        name=f"time of a rebuild with {REPORTS} reports, in that of one without",
-        ours=median(ours),
-        theirs=median(theirs),
-        ratio=median(a / b for a, b in zip(ours, theirs, strict=True)),
-        target=REPORTS_TARGET,
-        unit="s",
+    return Figure.of_rounds(
+        f"time of a rebuild with {REPORTS} reports, in that of one without",
+        ours,
+        theirs,
+        REPORTS_TARGET,
+        "s",
+        f"{reported.users():,} users in each report",
         at_most=True,
-        note=f"{rounds_of(ours, theirs)}; {reported.users():,} users in each report",
     )
 
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from statistics import median
 
 import aio_pika
 import psycopg
@@ -11,7 +9,7 @@ import psycopg
 from infra.following.relaying import RELAY
 from interfaces.amqp.topology import EVENTS_EXCHANGE, declare
 from tests.benchmarks.broker import Broker
-from tests.benchmarks.figures import Figure, rounds_of
+from tests.benchmarks.figures import Figure
 from tests.benchmarks.servers import CLUB
 
 EVENTS = 20_000
@@ -43,18 +41,13 @@ def measure(broker: Broker, quick: bool) -> Figure:
         ours.append(_relayed(broker, many))
         theirs.append(many / broker.bare("publish", SUBSCRIBER, str(many), EVENTS_EXCHANGE))
         asyncio.run(_purge(broker))
-    return figure(ours, theirs)
-
-
-def figure(ours: Sequence[float], theirs: Sequence[float]) -> Figure:
-    return Figure(
-        name="events relayed, beside bare confirmed publishing",
-        ours=median(ours),
-        theirs=median(theirs),
-        ratio=median(a / b for a, b in zip(ours, theirs, strict=True)),
-        target=TARGET,
-        unit="events/s",
-        note=f"{rounds_of(ours, theirs)}; the target was {WAS:,} events/s",
+    return Figure.of_rounds(
+        "events relayed, beside bare confirmed publishing",
+        ours,
+        theirs,
+        TARGET,
+        "events/s",
+        f"the target was {WAS:,} events/s",
     )
 
 

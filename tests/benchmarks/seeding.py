@@ -150,6 +150,20 @@ def _exercise(number: int) -> dict[str, str | bool | None]:
     }
 
 
+def training_of(client_id: int, number: int, at: datetime) -> Training:
+    """A training of the client, without exercises yet."""
+    facts: Facts = {
+        "client_id": client_id,
+        "training_type": "STRENGTH",
+        "title": f"Strength, part {number}",
+        "intensity": "MEDIUM",
+        "duration_min": 45,
+        "date": "2026-01-31",
+        "description": None,
+    }
+    return Training.plan(number, facts, at)
+
+
 def member(number: int, exercises: Sequence[int], at: datetime) -> Iterator[Aggregate]:
     """Somebody who joins, pays, trains, pauses and comes back; all under the same number."""
     yield user(number, at)
@@ -165,16 +179,7 @@ def member(number: int, exercises: Sequence[int], at: datetime) -> Iterator[Aggr
     client.change_status(ClientStatus.ON_HOLD, at)
     client.change_status(ClientStatus.ACTIVE, at)
     yield client
-    facts: Facts = {
-        "client_id": number,
-        "training_type": "STRENGTH",
-        "title": f"Strength, part {number}",
-        "intensity": "MEDIUM",
-        "duration_min": 45,
-        "date": "2026-01-31",
-        "description": None,
-    }
-    training = Training.plan(number, facts, at)
+    training = training_of(number, number, at)
     for exercise_id in (exercises[number % 50], exercises[(number + 7) % 50]):
         training.add_exercise(exercise_id, DOING, at)
     training.change({"intensity": "HIGH"}, at)
