@@ -16,11 +16,6 @@ from aio_pika.exceptions import AMQPException, ChannelClosed, ChannelNotFoundEnt
 PARKING_QUEUE = "club.parking"
 INTAKES = ("club.commands", "payment_queue")
 
-COMMANDS_PART = "commands"
-PAYMENTS_PART = "payments"
-RELAY_PART = "relay"
-"""Names under which the parts that work over RabbitMQ say how they are."""
-
 LONGEST_WAIT = 2.0
 """Seconds for which whoever asks waits."""
 

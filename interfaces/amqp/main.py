@@ -12,7 +12,7 @@ from domain.values import PaymentStatus
 from infra.bootstrap import Club
 from infra.following.follower import Follower, listen
 from infra.following.relaying import Relay
-from infra.rabbitmq import COMMANDS_PART, PAYMENTS_PART, RELAY_PART
+from infra.parts import COMMANDS, PAYMENTS, RELAY
 from infra.secrets.signatures import sign
 from infra.standstill import Told
 from interfaces.amqp.commands import CommandsIn
@@ -67,8 +67,8 @@ async def run_consumers(club: Club, closing: asyncio.Event) -> None:
                 await intake.run(channel, outlet.publish, closing)
                 watching.cancel()
 
-    commands = Part(COMMANDS_PART, take_commands, LONGEST_END)
-    news = Part(PAYMENTS_PART, take_payments, LONGEST_END)
+    commands = Part(COMMANDS, take_commands, LONGEST_END)
+    news = Part(PAYMENTS, take_payments, LONGEST_END)
     async with _reported(club, commands, news), asyncio.TaskGroup() as tasks:
         tasks.create_task(commands.run(closing))
         tasks.create_task(news.run(closing))
@@ -91,7 +91,7 @@ async def run_relay(club: Club, closing: asyncio.Event) -> None:
                 tasks.create_task(listen(club.postgres, lambda _: relay.follower.wake()))
                 await relay.run()
 
-    part = Part(RELAY_PART, follow)
+    part = Part(RELAY, follow)
     async with _reported(club, part):
         await part.run(closing)
 

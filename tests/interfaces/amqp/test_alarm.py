@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from application.exercises import AddExercise, ExerciseBody
 from infra.bootstrap import Club
 from infra.following.relaying import BATCH
-from infra.rabbitmq import COMMANDS_PART, PAYMENTS_PART, RELAY_PART
+from infra.parts import COMMANDS, PAYMENTS, RELAY
 from infra.settings import Settings
 from interfaces.amqp.main import run_relay
 from interfaces.amqp.outlet import BLOCKED
@@ -23,7 +23,7 @@ from tests.interfaces.amqp.test_relay import Subscriber, caught_up, relaying, wi
 from tests.rabbitmq import RabbitMQServer, clear, private_rabbitmq, waiting_in
 from tests.waiting import until
 
-ALL = (COMMANDS_PART, PAYMENTS_PART, RELAY_PART)
+ALL = (COMMANDS, PAYMENTS, RELAY)
 PATIENCE = 60.0
 
 
@@ -74,12 +74,12 @@ async def test_while_rabbitmq_is_short_of_something_the_relay_says_so_and_publis
             await caught_up(post.club)
             await asyncio.to_thread(broker.run_short, what)
             await exercise(post, "Squat")
-            await say(post.club, BLOCKED, RELAY_PART)
+            await say(post.club, BLOCKED, RELAY)
             for number in range(20):
                 await exercise(post, f"Exercise {number}")
             assert await post.rows(_IN_A_TRANSACTION) == []
             await asyncio.to_thread(broker.have_enough)
-            await say(post.club, None, RELAY_PART)
+            await say(post.club, None, RELAY)
             await caught_up(post.club)
             head = await post.club.ledger.head()
             found = await subscriber.until(head)
@@ -106,11 +106,11 @@ async def test_consumers_go_on_with_what_needs_no_publishing_and_the_rest_waits(
     await wait_for(post.channel, PAYMENTS_QUEUE, 4)
     await asyncio.to_thread(broker.run_short)
     async with consuming(post.club):
-        await say(post.club, BLOCKED, COMMANDS_PART, PAYMENTS_PART)
+        await say(post.club, BLOCKED, COMMANDS, PAYMENTS)
         for payment_id, _ in payments:
             await post.reaches(payment_id, "PAID")
         await asyncio.to_thread(broker.have_enough)
-        await say(post.club, None, COMMANDS_PART, PAYMENTS_PART)
+        await say(post.club, None, COMMANDS, PAYMENTS)
         await wait_for(post.channel, PARKING_QUEUE)
     assert await waiting_in(post.channel, PAYMENTS_QUEUE) == 0
     assert len(await post.parked()) == 1
@@ -167,7 +167,7 @@ async def test_a_relay_that_waits_for_anothers_turn_is_well(post: Post) -> None:
         )
         waiting = asyncio.create_task(run_relay(post.club, closing))
         await exercise(post, "Squat")
-        await say(post.club, None, RELAY_PART)
+        await say(post.club, None, RELAY)
         closing.set()
         await waiting
 

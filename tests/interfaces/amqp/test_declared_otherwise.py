@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel
 
 from application.exercises import AddExercise, ExerciseBody
 from infra.bootstrap import Club
-from infra.rabbitmq import COMMANDS_PART, PAYMENTS_PART, RELAY_PART
+from infra.parts import COMMANDS, PAYMENTS, RELAY
 from infra.settings import Settings
 from interfaces.amqp import part, topology
 from interfaces.amqp.main import run_consumers, run_relay
@@ -36,7 +36,7 @@ from tests.interfaces.amqp.post import wait_for
 from tests.rabbitmq import RabbitMQServer, clear, private_rabbitmq, waiting_in
 from tests.waiting import until
 
-ALL = (COMMANDS_PART, PAYMENTS_PART, RELAY_PART)
+ALL = (COMMANDS, PAYMENTS, RELAY)
 
 
 @pytest.fixture
@@ -107,36 +107,36 @@ RETRY = retry_queue(PAYMENTS_QUEUE, 2)
 CASES: dict[str, tuple[Declare, str, str, Sequence[str]]] = {
     "a classic queue": (
         queue(PAYMENTS_QUEUE, x_queue_type="classic"), PAYMENTS_QUEUE, "x-queue-type is classic",
-        [PAYMENTS_PART],
+        [PAYMENTS],
     ),
     "one of no kind": (
-        queue(COMMANDS_QUEUE), COMMANDS_QUEUE, "x-queue-type is not set", [COMMANDS_PART],
+        queue(COMMANDS_QUEUE), COMMANDS_QUEUE, "x-queue-type is not set", [COMMANDS],
     ),
     "one that a restart empties": (
-        queue(COMMANDS_QUEUE, durable=False), COMMANDS_QUEUE, "durable is false", [COMMANDS_PART],
+        queue(COMMANDS_QUEUE, durable=False), COMMANDS_QUEUE, "durable is false", [COMMANDS],
     ),
     "one that throws away": (
         queue(PAYMENTS_QUEUE, x_max_length=5, **INTAKE), PAYMENTS_QUEUE, "x-max-length is 5",
-        [PAYMENTS_PART],
+        [PAYMENTS],
     ),
     "one that drops what comes back": (
         queue(PAYMENTS_QUEUE, **{**INTAKE, DELIVERY_LIMIT: 20}), PAYMENTS_QUEUE,
-        "x-delivery-limit is 20", [PAYMENTS_PART],
+        "x-delivery-limit is 20", [PAYMENTS],
     ),
     "a retry queue that keeps its messages": (
-        queue(RETRY, **{**WAITING, **BACK}), RETRY, "x-message-ttl is not set", [PAYMENTS_PART],
+        queue(RETRY, **{**WAITING, **BACK}), RETRY, "x-message-ttl is not set", [PAYMENTS],
     ),
     "the parking queue": (
         queue(PARKING_QUEUE, **QUORUM), PARKING_QUEUE, "x-queue-type is quorum",
-        [COMMANDS_PART, PAYMENTS_PART],
+        [COMMANDS, PAYMENTS],
     ),
     "the exchange of payments": (
         exchange(PAYMENTS_EXCHANGE, ExchangeType.FANOUT), PAYMENTS_EXCHANGE, "type is fanout",
-        [PAYMENTS_PART],
+        [PAYMENTS],
     ),
     "the exchange of events": (
         exchange(EVENTS_EXCHANGE, ExchangeType.TOPIC, durable=False), EVENTS_EXCHANGE,
-        "durable is false", [RELAY_PART],
+        "durable is false", [RELAY],
     ),
 }  # fmt: skip
 
@@ -149,7 +149,7 @@ async def test_only_what_needs_it_stands_still_and_says_what_differs_until_it_is
     await otherwise(channel)
     async with working(club):
         await stand_still(club, *parts, why=f" {name} is declared otherwise: its {differs}, and")
-        if RELAY_PART in parts:
+        if RELAY in parts:
             await rest.do(AddExercise(ExerciseBody(title="Squat")))
         else:
             await goes_out(club, rest, channel)
@@ -235,7 +235,7 @@ async def test_a_queue_that_the_account_may_not_read_stops_its_own_intake_only(
 ) -> None:
     broker.control("set_permissions", "clerk", ".*", ".*", "^(?!payment_queue$).*")
     async with await aio_pika.connect(broker.url) as connection, working(clerk):
-        await stand_still(clerk, PAYMENTS_PART, why="access to queue 'payment_queue'")
+        await stand_still(clerk, PAYMENTS, why="access to queue 'payment_queue'")
         await goes_out(clerk, rest, await connection.channel())
         broker.control("set_permissions", "clerk", ".*", ".*", ".*")
         await stand_still(clerk)
@@ -248,9 +248,9 @@ async def test_an_account_that_may_publish_only_where_it_has_to_works(
     closing = asyncio.Event()
     relaying = asyncio.create_task(run_relay(clerk, closing))
     async with await aio_pika.connect(broker.url) as connection:
-        await until(lambda: _runs(clerk, RELAY_PART), "the relay works")
+        await until(lambda: _runs(clerk, RELAY), "the relay works")
         await goes_out(clerk, rest, await connection.channel())
-        assert await _runs(clerk, RELAY_PART)
+        assert await _runs(clerk, RELAY)
     closing.set()
     await relaying
 
@@ -268,7 +268,7 @@ async def test_a_policy_that_leaves_no_room_for_what_is_parked_keeps_it_in_hand(
         await stand_still(clerk)
         channel = await connection.channel()
         await channel.default_exchange.publish(Message(b"{"), PAYMENTS_QUEUE)
-        await stand_still(clerk, PAYMENTS_PART, why=f"{PARKING_QUEUE} takes no messages")
+        await stand_still(clerk, PAYMENTS, why=f"{PARKING_QUEUE} takes no messages")
         broker.control("clear_policy", "full")
         await wait_for(channel, PARKING_QUEUE)
         await stand_still(clerk)
