@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
@@ -22,10 +21,10 @@ from interfaces.amqp.topology import (
     PAYMENTS_EXCHANGE,
     retry_queue,
 )
-from tests.servers import RABBITMQ, private
+from tests.servers import RABBITMQ, Freezing, private
 
 
-class RabbitMQServer(LocalRabbitMQ):
+class RabbitMQServer(Freezing, LocalRabbitMQ):
     """A RabbitMQ of the tests' own, which can be short of memory, or freeze."""
 
     def control(self, *words: str) -> None:
@@ -51,14 +50,6 @@ class RabbitMQServer(LocalRabbitMQ):
         """Let it take messages again."""
         self.control("set_vm_memory_high_watermark", "0.6")
         self.control("set_disk_free_limit", "1MB")
-
-    def freeze(self) -> None:
-        """Let it keep its connections, and answer nothing."""
-        self.signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it answer again."""
-        self.signal(signal.SIGCONT)
 
 
 def private_rabbitmq() -> AbstractContextManager[RabbitMQServer]:

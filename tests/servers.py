@@ -20,7 +20,7 @@ from typing import TypeVar
 import pytest
 
 from infra.servers import local_servers
-from infra.servers.local_servers import LocalRabbitMQ, LocalRedis
+from infra.servers.local_servers import LocalRabbitMQ, LocalRedis, Server
 
 PACKAGE_MANAGERS: Sequence[tuple[str, Sequence[Sequence[str]]]] = (
     ("apt-get", (("apt-get", "update"), ("apt-get", "install", "--yes"))),
@@ -98,12 +98,8 @@ def _install(packages: Sequence[str]) -> None:
         return
 
 
-class RedisServer(LocalRedis):
-    """A Redis of the tests' own, which can go away and come back."""
-
-    def stop(self, how: int = signal.SIGKILL) -> None:
-        """Let it go away, with all that it kept, even if it is frozen."""
-        super().stop(how)
+class Freezing(Server):
+    """A server that can be frozen."""
 
     def freeze(self) -> None:
         """Let it keep its connections, and answer nothing."""
@@ -112,6 +108,14 @@ class RedisServer(LocalRedis):
     def thaw(self) -> None:
         """Let it answer again."""
         self.signal(signal.SIGCONT)
+
+
+class RedisServer(Freezing, LocalRedis):
+    """A Redis of the tests' own, which can go away and come back."""
+
+    def stop(self, how: int = signal.SIGKILL) -> None:
+        """Let it go away, with all that it kept, even if it is frozen."""
+        super().stop(how)
 
 
 def private_redis() -> AbstractContextManager[RedisServer]:

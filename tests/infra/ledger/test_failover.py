@@ -42,6 +42,19 @@ async def post(http: httpx.AsyncClient, price: str, admin: dict[str, str]) -> in
     return int(answer.json()["id"]) if answer.status_code == 201 else None
 
 
+async def a_membership(rest: Rest) -> tuple[dict[str, str], int]:
+    """The header of an administrator, and the number of a membership for 10.00."""
+    _, admin = await rest.user(Role.ADMIN)
+    number = await post(rest.http, "10.00", admin)
+    assert number is not None
+    return admin, number
+
+
+async def copied(servers: Pair) -> None:
+    """Wait until the copy has all that the primary has."""
+    await until(lambda: asyncio.to_thread(servers.caught_up), "the copy has it")
+
+
 async def read(http: httpx.AsyncClient, number: int, admin: dict[str, str]) -> httpx.Response:
     return await http.get(f"/memberships/{number}/", headers=admin)
 
@@ -49,11 +62,9 @@ async def read(http: httpx.AsyncClient, number: int, admin: dict[str, str]) -> h
 async def test_commands_and_reads_are_on_the_new_primary_while_the_old_one_lives_on(
     servers: Pair, club: Club, rest: Rest
 ) -> None:
-    _, admin = await rest.user(Role.ADMIN)
-    number = await post(rest.http, "10.00", admin)
-    assert number is not None
+    admin, number = await a_membership(rest)
     assert (await read(rest.http, number, admin)).json()["price"] == "10.00"
-    await until(lambda: asyncio.to_thread(servers.caught_up), "the copy has it")
+    await copied(servers)
 
     servers.old.close()
     servers.new.promote()
@@ -83,10 +94,8 @@ async def test_commands_and_reads_are_on_the_new_primary_while_the_old_one_lives
 async def test_a_process_that_only_reads_finds_out_by_itself(
     servers: Pair, club: Club, rest: Rest
 ) -> None:
-    _, admin = await rest.user(Role.ADMIN)
-    number = await post(rest.http, "10.00", admin)
-    assert number is not None
-    await until(lambda: asyncio.to_thread(servers.caught_up), "the copy has it")
+    admin, number = await a_membership(rest)
+    await copied(servers)
     assert (await read(rest.http, number, admin)).status_code == 200
 
     servers.old.close()
@@ -115,10 +124,8 @@ async def test_a_process_that_only_reads_finds_out_by_itself(
 async def test_nothing_is_answered_but_what_the_new_primary_has(
     servers: Pair, club: Club, rest: Rest, lost: bool, price: str
 ) -> None:
-    _, admin = await rest.user(Role.ADMIN)
-    number = await post(rest.http, "10.00", admin)
-    assert number is not None
-    await until(lambda: asyncio.to_thread(servers.caught_up), "the copy has it")
+    admin, number = await a_membership(rest)
+    await copied(servers)
     if lost:
         servers.new.leave()
     path = f"/memberships/{number}/"
@@ -126,7 +133,7 @@ async def test_nothing_is_answered_but_what_the_new_primary_has(
     assert changed.status_code == 200, changed.text
     assert (await read(rest.http, number, admin)).json()["price"] == "99.00"
     if not lost:
-        await until(lambda: asyncio.to_thread(servers.caught_up), "the copy has it")
+        await copied(servers)
 
     servers.old.end()
     servers.new.promote()
@@ -147,10 +154,8 @@ async def test_nothing_is_answered_but_what_the_new_primary_has(
 async def test_a_standby_is_not_read_by_who_knew_a_primary(
     servers: Pair, club: Club, rest: Rest
 ) -> None:
-    _, admin = await rest.user(Role.ADMIN)
-    number = await post(rest.http, "10.00", admin)
-    assert number is not None
-    await until(lambda: asyncio.to_thread(servers.caught_up), "the copy has it")
+    admin, number = await a_membership(rest)
+    await copied(servers)
 
     await asyncio.to_thread(servers.old.stand_by)
     assert (await read(rest.http, number, admin)).status_code == 503
@@ -164,10 +169,8 @@ async def test_a_standby_is_not_read_by_who_knew_a_primary(
 async def test_a_primary_that_vanishes_without_a_word_is_left(
     servers: Pair, club: Club, rest: Rest
 ) -> None:
-    _, admin = await rest.user(Role.ADMIN)
-    number = await post(rest.http, "10.00", admin)
-    assert number is not None
-    await until(lambda: asyncio.to_thread(servers.caught_up), "the copy has it")
+    admin, number = await a_membership(rest)
+    await copied(servers)
 
     servers.address.swallow()
     servers.new.promote()
