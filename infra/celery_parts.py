@@ -47,8 +47,9 @@ class BeatWorking:
         """Why nothing that is due is sent."""
         quiet = time.monotonic() - self._looked
         if quiet > STUCK:
-            since = datetime.now(UTC) - timedelta(seconds=quiet)
-            return Standstill("what is due is not sent: RabbitMQ does not take it", since=since)
+            return Standstill.of_silence(
+                "what is due is not sent: RabbitMQ does not take it", quiet
+            )
         return self._refused
 
     def looks(self) -> None:

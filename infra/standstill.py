@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Protocol, Self
 
 import structlog
 
@@ -24,6 +24,11 @@ class Standstill:
     """The event that it cannot take, where it is one."""
     topic: str | None = None
     since: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+
+    @classmethod
+    def of_silence(cls, reason: str, seconds: float) -> Self:
+        """Of a part that has heard nothing for so long."""
+        return cls(reason, since=datetime.now(UTC) - timedelta(seconds=seconds))
 
     @property
     def sentence(self) -> str:

@@ -8,7 +8,6 @@ import hmac
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import structlog
@@ -111,8 +110,7 @@ class _Answering:
         if self._trouble is None and self._heard is not None:
             quiet = time.monotonic() - self._heard
             if quiet > LONGEST_SILENCE:
-                since = datetime.now(UTC) - timedelta(seconds=quiet)
-                return Standstill("Telegram has stopped answering", since=since)
+                return Standstill.of_silence("Telegram has stopped answering", quiet)
         return self._trouble
 
     def is_well(self) -> None:
