@@ -270,8 +270,9 @@ class Bus:
 
     def _fingerprint(self, command: Command) -> bytes:
         """A digest of all that is asked; sealed where a password is in it."""
-        in_full = command.said_in_full()
-        return command.fingerprint() if in_full == command.said() else self._services.seal(in_full)
+        if command.has_password:
+            return self._services.seal(command.said_in_full())
+        return command.fingerprint()
 
 
 def _replayed(context: Context, key: ReceiptKey) -> Context:

@@ -48,9 +48,11 @@ class Command:
         super().__init_subclass__()
         cls.NAME = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
 
-    def said(self) -> bytes:
-        """What is asked, whatever channel it came over; a password in it is left out."""
-        return self._told(lambda body: _without_secrets(body.named()))
+    @property
+    def has_password(self) -> bool:
+        """Whether a plain digest of all of it would give a password away."""
+        asked = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return any(isinstance(value, Body) and "password" in value.named() for value in asked)
 
     def said_in_full(self) -> bytes:
         """What is asked, a password in it included: to be sealed, and not to be kept."""
@@ -58,7 +60,8 @@ class Command:
 
     def fingerprint(self) -> bytes:
         """A digest of what is asked but for a password, which a digest would give away."""
-        return hashlib.sha256(self.said()).digest()
+        said = self._told(lambda body: _without_secrets(body.named()))
+        return hashlib.sha256(said).digest()
 
     def _told(self, facts_of: Callable[[Body], dict[str, Any]]) -> bytes:
         asked = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
