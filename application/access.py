@@ -59,6 +59,7 @@ class Permission(StrEnum):
     """
 
     USERS_LIST = "users.list"
+    USERS_OF_CLIENTS = "users.of-clients"
     USERS_FOR_REPORT = "users.for-report"
     USERS_READ = "users.read"
     USERS_CHANGE = "users.change"
@@ -66,11 +67,13 @@ class Permission(StrEnum):
     USERS_SET_ROLE = "users.set-role"
     USERS_UNBIND_TELEGRAM = "users.unbind-telegram"
     SESSIONS_READ = "sessions.read"
+    SESSIONS_OF_USERS = "sessions.of-users"
     SESSIONS_END = "sessions.end"
     MEMBERSHIPS_LIST = "memberships.list"
     MEMBERSHIPS_READ = "memberships.read"
     MEMBERSHIPS_KEEP = "memberships.keep"
     CLIENTS_LIST = "clients.list"
+    CLIENTS_SEARCH = "clients.search"
     CLIENTS_READ = "clients.read"
     CLIENTS_KEEP = "clients.keep"
     CLIENTS_DECIDE = "clients.decide"
@@ -116,7 +119,8 @@ _STAFFER = _rule(Role.STAFFER, own=True)
 _CASHIER = _rule(Role.STAFFER, Role.SYSTEM, own=True)
 
 RULES: Mapping[Permission, Rule] = {
-    Permission.USERS_LIST: _ADMIN,
+    Permission.USERS_LIST: _rule(Role.STAFFER),
+    Permission.USERS_OF_CLIENTS: _rule(Role.STAFFER, own=True),
     Permission.USERS_FOR_REPORT: _rule(Role.ANALYST),
     Permission.USERS_READ: _OWN,
     Permission.USERS_CHANGE: _OWN,
@@ -124,11 +128,13 @@ RULES: Mapping[Permission, Rule] = {
     Permission.USERS_SET_ROLE: _ADMIN,
     Permission.USERS_UNBIND_TELEGRAM: _OWN,
     Permission.SESSIONS_READ: _ANYBODY,
+    Permission.SESSIONS_OF_USERS: _OWN,
     Permission.SESSIONS_END: _OWN,
-    Permission.MEMBERSHIPS_LIST: _ADMIN,
-    Permission.MEMBERSHIPS_READ: _ADMIN,
+    Permission.MEMBERSHIPS_LIST: _rule(Role.STAFFER),
+    Permission.MEMBERSHIPS_READ: _rule(Role.STAFFER),
     Permission.MEMBERSHIPS_KEEP: _ADMIN,
-    Permission.CLIENTS_LIST: _ADMIN,
+    Permission.CLIENTS_LIST: _rule(Role.STAFFER),
+    Permission.CLIENTS_SEARCH: _rule(Role.TRAINER, Role.STAFFER),
     Permission.CLIENTS_READ: _rule(Role.TRAINER, Role.STAFFER, own=True),
     Permission.CLIENTS_KEEP: _STAFFER,
     Permission.CLIENTS_DECIDE: _rule(Role.STAFFER),
@@ -142,7 +148,7 @@ RULES: Mapping[Permission, Rule] = {
     Permission.TRAINING_PLANS_LIST: _ADMIN,
     Permission.TRAINING_PLANS_READ: _TRAINER,
     Permission.TRAINING_PLANS_KEEP: _TRAINER,
-    Permission.PAYMENTS_LIST: _ADMIN,
+    Permission.PAYMENTS_LIST: _rule(Role.STAFFER, Role.SYSTEM),
     Permission.PAYMENTS_READ: _CASHIER,
     Permission.PAYMENTS_KEEP: _CASHIER,
     Permission.PAYMENTS_SETTLE: _rule(Role.STAFFER, Role.SYSTEM),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +12,7 @@ from application.command import Command
 from application.fields import Body
 from application.ports.queries import View
 from domain.aggregate import Aggregate
+from domain.values import Role
 
 Reading = Callable[[Any], object]
 """What a command takes of a body."""
@@ -59,6 +60,8 @@ class AskableRow:
     permission: Permission
     numbers: int = 1
     """How many numbers the row is found by."""
+    composed: bool = False
+    """Whether it shows more than one aggregate, so that no version says what it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +69,15 @@ class AskableList:
     """A query for the rows of a view, in pages."""
 
     view: View
-    permission: Permission
+    permission: Permission | None
     columns: tuple[str, ...]
-    """What it may be filtered and sorted by."""
+    """What it may be sorted by."""
     of: str = ""
     """The row whose rows these are, where they are not all: the query that has to find it."""
     by: str = ""
     """The column that names it."""
+    within: Mapping[Role, Mapping[str, Any]] = field(default_factory=dict)
+    """What holds for the rows that a role reaches, where it does not reach all."""
 
 
 def creates(

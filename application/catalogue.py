@@ -41,6 +41,7 @@ from domain.rules import ClubRules
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from domain.users import User
+from domain.values import PaymentStatus, Role
 
 COMMANDS: Mapping[str, AskableCommand] = {
     # --- users
@@ -150,9 +151,16 @@ COMMANDS: Mapping[str, AskableCommand] = {
 
 ROWS: Mapping[str, AskableRow] = {
     "read-user": AskableRow(User, View.USERS, Permission.USERS_READ),
+    "read-me": AskableRow(User, View.USERS_THEMSELVES, Permission.USERS_READ, composed=True),
     "read-membership": AskableRow(Membership, View.MEMBERSHIPS, Permission.MEMBERSHIPS_READ),
     "read-client": AskableRow(Client, View.CLIENTS, Permission.CLIENTS_READ),
     "read-admission": AskableRow(Client, View.ADMISSIONS, Permission.CLIENTS_READ),
+    "read-user-of-client": AskableRow(
+        Client, View.USERS_OF_CLIENTS, Permission.USERS_OF_CLIENTS, composed=True
+    ),
+    "read-membership-of-client": AskableRow(
+        Client, View.MEMBERSHIPS_OF_CLIENTS, Permission.CLIENTS_READ, composed=True
+    ),
     "read-exercise": AskableRow(Exercise, View.EXERCISES, Permission.EXERCISES_READ),
     "read-training": AskableRow(Training, View.TRAININGS, Permission.TRAININGS_READ),
     "read-training-with-exercises": AskableRow(
@@ -170,11 +178,27 @@ ROWS: Mapping[str, AskableRow] = {
 }
 """What the club is asked for by number; the port `application.ports.queries` answers it."""
 
+CLIENT_COLUMNS = (
+    "id",
+    "user_id",
+    "membership_id",
+    "first_name",
+    "last_name",
+    "phone_number",
+    "gender",
+    "date_of_birth",
+    "status",
+)
+TRAINING_COLUMNS = ("id", "training_type", "title", "intensity", "duration_min", "date")
+PLAN_COLUMNS = ("id", "title", "status", "created_at")
+PAYMENT_COLUMNS = ("id", "membership_id", "payment_status", "timestamp")
+
 LISTS: Mapping[str, AskableList] = {
     "list-users": AskableList(
-        View.USERS,
+        View.USERS_EVER,
         Permission.USERS_LIST,
         ("id", "username", "email", "role", "created_at", "last_login"),
+        within={Role.STAFFER: {"is_client": True}},
     ),
     "list-users-for-report": AskableList(
         View.USERS_FOR_REPORT, Permission.USERS_FOR_REPORT, ("id", "from_date", "to_date")
@@ -182,30 +206,45 @@ LISTS: Mapping[str, AskableList] = {
     "list-sessions": AskableList(
         View.SESSIONS, Permission.SESSIONS_READ, ("id", "user_id", "opened_at", "last_used_at")
     ),
+    "list-sessions-of-user": AskableList(
+        View.SESSIONS,
+        Permission.SESSIONS_OF_USERS,
+        ("id", "opened_at", "last_used_at"),
+        of="read-user",
+        by="user_id",
+    ),
+    "list-plans-of-user": AskableList(
+        View.TRAINING_PLANS,
+        Permission.TRAINING_PLANS_READ,
+        PLAN_COLUMNS,
+        of="read-user",
+        by="user_id",
+    ),
+    "list-offers": AskableList(View.OFFERS, None, ("id", "access_level", "price")),
     "list-memberships": AskableList(
         View.MEMBERSHIPS, Permission.MEMBERSHIPS_LIST, ("id", "access_level", "price")
     ),
-    "list-clients": AskableList(
-        View.CLIENTS,
-        Permission.CLIENTS_LIST,
-        (
-            "id",
-            "user_id",
-            "membership_id",
-            "first_name",
-            "last_name",
-            "phone_number",
-            "gender",
-            "date_of_birth",
-            "status",
-        ),
+    "list-clients": AskableList(View.CLIENTS, Permission.CLIENTS_LIST, CLIENT_COLUMNS),
+    "search-clients": AskableList(View.CLIENTS, Permission.CLIENTS_SEARCH, CLIENT_COLUMNS),
+    "list-grants": AskableList(
+        View.GRANTS, Permission.CLIENTS_GRANT, ("granted_at",), of="read-client", by="client_id"
     ),
     "list-plans-of-client": AskableList(
         View.PLANS_OF_CLIENTS,
         Permission.CLIENTS_READ,
-        ("client_id", "training_plan_id"),
+        ("client_id", "training_plan_id", "title", "status"),
         of="read-client",
         by="client_id",
+    ),
+    "list-trainings-of-client": AskableList(
+        View.TRAININGS,
+        Permission.TRAININGS_READ,
+        TRAINING_COLUMNS,
+        of="read-client",
+        by="client_id",
+    ),
+    "list-payments-of-client": AskableList(
+        View.PAYMENTS, Permission.PAYMENTS_READ, PAYMENT_COLUMNS, of="read-client", by="client_id"
     ),
     "list-exercises": AskableList(
         View.EXERCISES,
@@ -213,9 +252,7 @@ LISTS: Mapping[str, AskableList] = {
         ("id", "title", "muscle_group", "equipment_required", "complexity_lvl"),
     ),
     "list-trainings": AskableList(
-        View.TRAININGS,
-        Permission.TRAININGS_LIST,
-        ("id", "client_id", "training_type", "title", "intensity", "duration_min", "date"),
+        View.TRAININGS, Permission.TRAININGS_LIST, ("client_id", *TRAINING_COLUMNS)
     ),
     "list-trainings-exercises": AskableList(
         View.EXERCISES_OF_TRAININGS,
@@ -225,7 +262,7 @@ LISTS: Mapping[str, AskableList] = {
     "list-training-plans": AskableList(
         View.TRAINING_PLANS,
         Permission.TRAINING_PLANS_LIST,
-        ("id", "user_id", "title", "status", "created_at"),
+        ("user_id", *PLAN_COLUMNS),
     ),
     "list-trainings-in-plan": AskableList(
         View.TRAININGS_OF_PLANS,
@@ -237,7 +274,8 @@ LISTS: Mapping[str, AskableList] = {
     "list-payments": AskableList(
         View.PAYMENTS,
         Permission.PAYMENTS_LIST,
-        ("id", "client_id", "membership_id", "payment_status", "timestamp"),
+        ("client_id", *PAYMENT_COLUMNS),
+        within={Role.SYSTEM: {"payment_status": PaymentStatus.PENDING.value}},
     ),
     "list-second-collections": AskableList(
         View.SECOND_COLLECTIONS,

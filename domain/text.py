@@ -98,6 +98,48 @@ def folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", once.casefold()).split())
 
 
+_LETTERS = str.maketrans(
+    {
+        "ø": "o",
+        "ł": "l",
+        "đ": "d",
+        "ð": "d",
+        "ħ": "h",
+        "ı": "i",
+        "ŧ": "t",
+        "æ": "ae",
+        "œ": "oe",
+        "þ": "th",
+    }
+)
+"""Letters that no form of Unicode takes apart, and as what they are typed where there are none."""
+
+_TRANSCRIBED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+"""As what others are typed by those who know."""
+
+
+def plain(text: str) -> str:
+    """The text as it is typed in haste: folded, and its letters without accents."""
+    apart = unicodedata.normalize("NFKD", folded(text).translate(_LETTERS))
+    return "".join(c for c in apart if not unicodedata.combining(c))
+
+
+def words(text: str, most: int) -> list[str]:
+    """What a name is found by: each of its words, with all that follows it; so many at most.
+
+    `van der Berg` is found by `vanderberg`, `derberg` and `berg`; `Müller` by `muller` and
+    `mueller`.
+    """
+    found: dict[str, None] = {}
+    for spelling in (text, folded(text).translate(_TRANSCRIBED)):
+        parts = _WORD.findall(plain(spelling))
+        found |= dict.fromkeys("".join(parts[begin:]) for begin in range(len(parts)))
+    return list(found)[:most]
+
+
+_WORD = re.compile(r"[^\W_]+")
+
+
 def _shows(character: str) -> bool:
     kind = unicodedata.category(character)
     if kind[0] in "ZM" or kind in {"Cc", "Cf", "Cs"}:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from domain import values
 from projections import (
+    client_words,
     clients,
     exercises,
     memberships,
@@ -39,6 +40,7 @@ _MODELS = (
     users.MODEL,
     memberships.MODEL,
     clients.MODEL,
+    client_words.MODEL,
     exercises.MODEL,
     trainings.MODEL,
     training_plans.MODEL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.admissions import NO_TIME, TimeLeft
-from domain.aggregate import Event
+from domain.aggregate import Event, time_text
 from domain.clients import (
     STATUS_AFTER,
     AdmissionWithdrawn,
@@ -20,9 +20,19 @@ from domain.clients import (
     Transferred,
 )
 from domain.recorded import Recorded
-from projections.engine.lists import Listing
+from projections.engine.lists import BEGINS, Listing
 from projections.engine.model import ReadModel
-from projections.engine.table import Operations, Patch, Put, Remove, Switched, Table, deferred, utc
+from projections.engine.table import (
+    Operations,
+    Patch,
+    Put,
+    Remove,
+    Row,
+    Switched,
+    Table,
+    deferred,
+    utc,
+)
 
 ONE_HOLDER = Switched(
     "clients_membership_id_key",
@@ -52,6 +62,7 @@ CLIENTS = Table(
         deferred("FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE NO ACTION"),
         deferred("FOREIGN KEY (membership_id) REFERENCES memberships (id) ON DELETE SET DEFAULT"),
     ),
+    indexes=("(lower(first_name) text_pattern_ops)", "(lower(last_name) text_pattern_ops)"),
     switched=(ONE_HOLDER,),
 )
 
@@ -67,7 +78,19 @@ CLIENT_ADMISSIONS = Table(
 )
 """Not documented: until when a client is let in, for the club to know whose time has ended."""
 
-TABLES = (CLIENTS, CLIENT_ADMISSIONS)
+CLIENT_GRANTS = Table(
+    "client_grants",
+    key=("client_id", "number"),
+    columns="""
+        client_id integer NOT NULL, number integer NOT NULL, granted_at timestamptz NOT NULL,
+        days integer NOT NULL, reason text NOT NULL
+    """,
+)
+"""Not documented: days that nobody paid for; the number is the version of the client then.
+
+They are accounts, as payments are, and outlive their client."""
+
+TABLES = (CLIENTS, CLIENT_ADMISSIONS, CLIENT_GRANTS)
 
 
 def project(recorded: Recorded) -> Operations:
@@ -113,6 +136,8 @@ def _admission(event: Event) -> Operations:
             row = {"until": until, "kept_seconds": None, "provisional": True}
             yield Put(CLIENT_ADMISSIONS, {"client_id": event.number, **row})
         case Admitted() | DaysGranted() | AdmissionWithdrawn():
+            if isinstance(event, DaysGranted):
+                yield Put(CLIENT_GRANTS, _grant(event))
             yield Remove(CLIENT_ADMISSIONS, key)
             left = TimeLeft(event.until, event.kept_seconds)
             if left != NO_TIME:
@@ -125,6 +150,16 @@ def _admission(event: Event) -> Operations:
                 yield Patch(CLIENT_ADMISSIONS, key, {"until": until, "kept_seconds": None})
         case _:
             return
+
+
+def _grant(event: DaysGranted) -> Row:
+    return {
+        "client_id": event.number,
+        "number": event.originator_version,
+        "granted_at": time_text(event.timestamp),
+        "days": event.days,
+        "reason": event.reason,
+    }
 
 
 MODEL = ReadModel("clients", ("client",), TABLES, project)
@@ -149,6 +184,15 @@ LISTING = Listing(
         "date_of_birth": "c.date_of_birth",
         "status": "c.status",
     },
+    comparisons={"first_name": BEGINS, "last_name": BEGINS},
+    found_by="""
+        c.id IN (
+            SELECT w.client_id FROM client_words AS w WHERE w.word ^@ %s
+            UNION ALL
+            SELECT o.id FROM users AS u JOIN clients AS o ON o.user_id = u.id
+            WHERE lower(u.username) ^@ lower(%s) OR lower(u.email) ^@ lower(%s)
+        )
+    """,
 )
 
 ADMISSION = Listing(
@@ -163,6 +207,15 @@ ADMISSION = Listing(
     key=("c.id",),
 )
 """Until when a client is let in."""
+
+GRANTS = Listing(
+    kind="client",
+    table="client_grants AS g JOIN clients AS c ON c.id = g.client_id",
+    answer=f"g.client_id, {utc('g.granted_at')}, g.days, g.reason",
+    owner="c.user_id",
+    key=("g.client_id", "g.number"),
+    columns={"client_id": "g.client_id", "granted_at": "g.granted_at"},
+)
 
 # ACTIVE clients whose time ended by a moment, in the order in which it ended.
 LAPSED = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.exercises import Added, Deleted, DetailsChanged, Retitled
 from domain.recorded import Recorded
-from projections.engine.lists import Listing
+from projections.engine.lists import CONTAINS, SAME_TEXT, Listing
 from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred
 
@@ -59,8 +59,10 @@ LISTING = Listing(
     columns={
         "id": "e.id",
         "title": "e.title",
+        "title_contains": "e.title",
         "muscle_group": "e.muscle_group",
         "equipment_required": "e.equipment_required",
         "complexity_lvl": "e.complexity_lvl",
     },
+    comparisons={"title": SAME_TEXT, "title_contains": CONTAINS},
 )

@@ -47,9 +47,34 @@ def project(recorded: Recorded) -> Operations:
 MODEL = ReadModel("memberships", ("membership",), TABLES, project)
 
 
+ANSWER = "m.id, m.access_level, m.description, m.price::text AS price"
+_COLUMNS = {"id": "m.id", "access_level": "m.access_level", "price": "m.price"}
+
 LISTING = Listing(
     kind="membership",
     table="memberships AS m",
-    answer="m.id, m.access_level, m.description, m.price::text AS price",
-    columns={"id": "m.id", "access_level": "m.access_level", "price": "m.price"},
+    answer=ANSWER,
+    columns=_COLUMNS,
 )
+
+OFFERS = Listing(
+    kind="membership",
+    table="memberships AS m",
+    answer=ANSWER,
+    columns=_COLUMNS,
+    only="""
+        (NOT EXISTS (SELECT FROM clients AS c WHERE c.membership_id = m.id)
+        OR EXISTS (SELECT FROM club_rules WHERE shared_memberships))
+    """,
+)
+"""What can be had: memberships that nobody holds, or that several may hold."""
+
+OF_CLIENTS = Listing(
+    kind="client",
+    table="clients AS c JOIN memberships AS m ON m.id = c.membership_id",
+    answer=ANSWER,
+    owner="c.user_id",
+    columns={"client_id": "c.id"},
+    key=("c.id",),
+)
+"""The membership that each client holds."""

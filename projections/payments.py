@@ -29,7 +29,7 @@ PAYMENTS = Table(
         payment_status payment_status DEFAULT NULL,
         timestamp timestamptz
     """,
-    indexes=("(client_id)", "(timestamp) WHERE payment_status = 'PENDING'"),
+    indexes=("(client_id, id)", "(timestamp) WHERE payment_status = 'PENDING'"),
 )
 
 PAYMENT_ACCOUNTS = Table(

@@ -16,7 +16,7 @@ from domain.training_plans import (
     TrainingRemoved,
     UnpinnedFromClient,
 )
-from projections.engine.lists import Listing
+from projections.engine.lists import CONTAINS, SAME_TEXT, Listing
 from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred, utc
 
@@ -117,9 +117,11 @@ LISTING = Listing(
         "id": "p.id",
         "user_id": "p.user_id",
         "title": "p.title",
+        "title_contains": "p.title",
         "status": "p.status",
         "created_at": "p.created_at",
     },
+    comparisons={"title": SAME_TEXT, "title_contains": CONTAINS},
 )
 
 TRAININGS_LISTING = Listing(
@@ -133,11 +135,24 @@ TRAININGS_LISTING = Listing(
 
 PINNED_LISTING = Listing(
     kind="training-plan",
-    table="clients_training_plan AS cp JOIN clients AS c ON c.id = cp.client_id",
-    answer=f"cp.client_id, cp.training_plan_id, {utc('cp.pinned_at')}",
+    table="""
+        clients_training_plan AS cp JOIN clients AS c ON c.id = cp.client_id
+        JOIN training_plans AS p ON p.id = cp.training_plan_id
+    """,
+    answer=f"""
+        cp.client_id, cp.training_plan_id, {utc("cp.pinned_at")},
+        p.user_id, p.title, p.description, {utc("p.created_at")}, p.status
+    """,
     owner="c.user_id",
     key=("cp.client_id", "cp.training_plan_id"),
-    columns={"client_id": "cp.client_id", "training_plan_id": "cp.training_plan_id"},
+    columns={
+        "client_id": "cp.client_id",
+        "training_plan_id": "cp.training_plan_id",
+        "title": "p.title",
+        "title_contains": "p.title",
+        "status": "p.status",
+    },
+    comparisons={"title": SAME_TEXT, "title_contains": CONTAINS},
 )
 
 # The clients of a user who follow a plan, which lets the user read it.

@@ -12,7 +12,7 @@ from domain.trainings import (
     Planned,
     Reassigned,
 )
-from projections.engine.lists import Listing
+from projections.engine.lists import AT_LEAST, AT_MOST, CONTAINS, SAME_TEXT, Listing
 from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Remove, Table, deferred
 
@@ -30,7 +30,7 @@ TRAININGS = Table(
         description text DEFAULT NULL
     """,
     constraints=(deferred("FOREIGN KEY (client_id) REFERENCES clients (id) ON DELETE CASCADE"),),
-    indexes=("(client_id)",),
+    indexes=("(client_id, id)",),
 )
 
 TRAININGS_EXERCISES = Table(
@@ -114,9 +114,18 @@ LISTING = Listing(
         "client_id": "t.client_id",
         "training_type": "t.training_type",
         "title": "t.title",
+        "title_contains": "t.title",
         "intensity": "t.intensity",
         "duration_min": "t.duration_min",
         "date": "t.date",
+        "from_date": "t.date",
+        "to_date": "t.date",
+    },
+    comparisons={
+        "title": SAME_TEXT,
+        "title_contains": CONTAINS,
+        "from_date": AT_LEAST,
+        "to_date": AT_MOST,
     },
 )
 

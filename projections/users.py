@@ -14,7 +14,7 @@ from domain.users import (
     RoleChanged,
     SignedIn,
 )
-from projections.engine.lists import Listing
+from projections.engine.lists import AT_LEAST, LESS, SAME_TEXT, Listing
 from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Table, deferred, utc
 
@@ -32,7 +32,12 @@ USERS = Table(
         deleted_at timestamptz DEFAULT NULL
     """,
     constraints=(deferred("UNIQUE (username)"), deferred("UNIQUE (email)")),
-    indexes=("(created_at)",),
+    indexes=(
+        "(created_at)",
+        "(lower(username) text_pattern_ops)",
+        "(lower(email) text_pattern_ops)",
+        "(deleted_at) WHERE deleted_at IS NOT NULL",
+    ),
 )
 TABLES = (USERS,)
 
@@ -82,6 +87,15 @@ LISTING = Listing(
     table="users AS u",
     answer=ANSWER,
     owner="u.id",
+    columns={"id": "u.id"},
+    only="u.deleted_at IS NULL",
+)
+
+EVER = Listing(
+    kind="user",
+    table="users AS u",
+    answer=ANSWER,
+    owner="u.id",
     columns={
         "id": "u.id",
         "username": "u.username",
@@ -89,9 +103,32 @@ LISTING = Listing(
         "role": "u.role",
         "created_at": "u.created_at",
         "last_login": "u.last_login",
+        "deleted": "(u.deleted_at IS NOT NULL)",
+        "is_client": "EXISTS (SELECT FROM clients AS c WHERE c.user_id = u.id)",
     },
+    comparisons={"username": SAME_TEXT, "email": SAME_TEXT},
+)
+"""Every user, those who were deleted too."""
+
+THEMSELVES = Listing(
+    kind="user",
+    table="users AS u LEFT JOIN clients AS c ON c.user_id = u.id",
+    answer=f"{ANSWER}, c.id AS client_id",
+    owner="u.id",
+    columns={"id": "u.id"},
     only="u.deleted_at IS NULL",
 )
+"""Users as they see themselves: with the client that each is, if any."""
+
+OF_CLIENTS = Listing(
+    kind="client",
+    table="clients AS c JOIN users AS u ON u.id = c.user_id",
+    answer=ANSWER,
+    owner="c.user_id",
+    columns={"client_id": "c.id"},
+    key=("c.id",),
+)
+"""The user that each client is, also where that was deleted."""
 
 FOR_REPORT = Listing(
     kind="user",
@@ -99,7 +136,7 @@ FOR_REPORT = Listing(
     answer=ANSWER,
     owner="u.id",
     columns={"id": "u.id", "from_date": "u.created_at", "to_date": "u.created_at"},
-    comparisons={"from_date": ">=", "to_date": "<"},
+    comparisons={"from_date": AT_LEAST, "to_date": LESS},
 )
 
 # The user of a name, who is not deleted.

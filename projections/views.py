@@ -21,11 +21,17 @@ from projections.engine.lists import Listing
 
 LISTINGS: Mapping[View, Listing] = {
     View.USERS: users.LISTING,
+    View.USERS_EVER: users.EVER,
+    View.USERS_THEMSELVES: users.THEMSELVES,
     View.USERS_FOR_REPORT: users.FOR_REPORT,
+    View.USERS_OF_CLIENTS: users.OF_CLIENTS,
     View.SESSIONS: sessions.LISTING,
     View.MEMBERSHIPS: memberships.LISTING,
+    View.OFFERS: memberships.OFFERS,
+    View.MEMBERSHIPS_OF_CLIENTS: memberships.OF_CLIENTS,
     View.CLIENTS: clients.LISTING,
     View.ADMISSIONS: clients.ADMISSION,
+    View.GRANTS: clients.GRANTS,
     View.EXERCISES: exercises.LISTING,
     View.TRAININGS: trainings.LISTING,
     View.TRAININGS_WITH_EXERCISE_IDS: trainings.WITH_EXERCISE_IDS,

@@ -12,11 +12,17 @@ class View(StrEnum):
     """Rows of one form, from one table or several."""
 
     USERS = "users"
+    USERS_EVER = "users-ever"
+    USERS_THEMSELVES = "users-themselves"
     USERS_FOR_REPORT = "users-for-report"
     SESSIONS = "sessions"
     MEMBERSHIPS = "memberships"
+    OFFERS = "offers"
     CLIENTS = "clients"
     ADMISSIONS = "admissions"
+    GRANTS = "grants"
+    MEMBERSHIPS_OF_CLIENTS = "memberships-of-clients"
+    USERS_OF_CLIENTS = "users-of-clients"
     EXERCISES = "exercises"
     TRAININGS = "trainings"
     TRAININGS_WITH_EXERCISE_IDS = "trainings-with-exercise-ids"
@@ -45,6 +51,15 @@ class UnreadableCursor(ValueError):
     """This is not the `after` of a page of this list."""
 
 
+class Term(NamedTuple):
+    """One of the words that somebody searches for."""
+
+    word: str | None
+    """How a word begins, as `domain.text.words` spells it; None where it is not one."""
+    text: str
+    """As it was typed."""
+
+
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """Which page of a view is wanted."""
@@ -57,6 +72,8 @@ class PageRequest:
     limit: int = 50
     owner: int | None = None
     """Only rows of this user."""
+    terms: Sequence[Term] = ()
+    """Only rows that each of these finds."""
 
 
 class ReadRow(NamedTuple):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
 from application.clients import ClientBody, ClientChanges, GrantBody
 from application.fields import Day, Id, Moment
+from application.searching import LONGEST_SEARCH, terms_of
 from application.training_plans import PinBody
-from domain.values import ClientStatus, Gender
+from domain.values import ClientStatus, Gender, PlanStatus
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
+from interfaces.rest.lists import ListQuery, Number, PageQuery, PathNumber, sorting, words
+from interfaces.rest.memberships import MembershipShown
+from interfaces.rest.payments import PaymentShown, PaymentsOfClientQuery
+from interfaces.rest.trainings import TrainingShown, TrainingsOfClientQuery
+from interfaces.rest.users import UserShown
 
 routes = group("/clients", "Clients")
 
@@ -60,10 +65,52 @@ class ClientsQuery(ListQuery):
     sort: str | None = sorting("list-clients")
 
 
+class PinnedPlanShown(PinShown):
+    """A plan that a client follows, in full."""
+
+    user_id: Id = Field(description="whose plan it is")
+    title: str
+    description: str | None
+    created_at: Moment
+    status: PlanStatus
+
+
+class GrantShown(GrantBody):
+    """Days for which the club let a client in without a payment."""
+
+    client_id: Id
+    granted_at: Moment
+
+
+class SearchQuery(PageQuery):
+    """Who is looked for."""
+
+    q: str = Field(
+        min_length=1,
+        max_length=LONGEST_SEARCH,
+        pattern=r"^[^\x00]*$",
+        description="how names, a username or an address begin, whatever the case or accents; "
+        "or digits of a phone number",
+    )
+
+    def filters(self) -> dict[str, Any]:
+        """It is searched for, by terms."""
+        return {}
+
+
+class GrantsQuery(ListQuery):
+    """Which grants."""
+
+    sort: str | None = sorting("list-grants")
+
+
 class PinsQuery(ListQuery):
     """Which plans of the client."""
 
     training_plan_id: Number | None = None
+    title: str | None = words(200)
+    title_contains: str | None = words(200)
+    status: PlanStatus | None = None
     sort: str | None = sorting("list-plans-of-client")
 
 
@@ -73,6 +120,14 @@ async def list_clients(
 ) -> Response:
     """Retrieve the list of clients."""
     return await asking.page(query)
+
+
+@routes.get("/search/", responses=lists(ClientShown))
+async def search_clients(
+    asking: Annotated[Asking, asks("search-clients")], query: Annotated[SearchQuery, Query()]
+) -> Response:
+    """Find clients by the beginning of a name, digits of a phone number, username or address."""
+    return await asking.page(query, terms=terms_of(query.q))
 
 
 @routes.get("/{client_id}/", responses=shows(ClientShown))
@@ -123,6 +178,52 @@ async def read_admission(
     return await asking.one(client_id)
 
 
+@routes.get("/{client_id}/membership/", responses=shows(MembershipShown))
+async def read_membership_of_client(
+    client_id: PathNumber, asking: Annotated[Asking, asks("read-membership-of-client")]
+) -> Response:
+    """Retrieve the membership that the client holds."""
+    return await asking.one(client_id)
+
+
+@routes.get("/{client_id}/user/", responses=shows(UserShown))
+async def read_user_of_client(
+    client_id: PathNumber, asking: Annotated[Asking, asks("read-user-of-client")]
+) -> Response:
+    """Retrieve the user that the client is."""
+    return await asking.one(client_id)
+
+
+@routes.get("/{client_id}/trainings/", tags=["Trainings"], responses=lists(TrainingShown))
+async def list_trainings_of_client(
+    client_id: PathNumber,
+    asking: Annotated[Asking, asks("list-trainings-of-client")],
+    query: Annotated[TrainingsOfClientQuery, Query()],
+) -> Response:
+    """Retrieve the trainings of the client."""
+    return await asking.page(query, client_id)
+
+
+@routes.get("/{client_id}/payments/", tags=["Payments"], responses=lists(PaymentShown))
+async def list_payments_of_client(
+    client_id: PathNumber,
+    asking: Annotated[Asking, asks("list-payments-of-client")],
+    query: Annotated[PaymentsOfClientQuery, Query()],
+) -> Response:
+    """Retrieve the payments of the client."""
+    return await asking.page(query, client_id)
+
+
+@routes.get("/{client_id}/grants/", responses=lists(GrantShown))
+async def list_grants(
+    client_id: PathNumber,
+    asking: Annotated[Asking, asks("list-grants")],
+    query: Annotated[GrantsQuery, Query()],
+) -> Response:
+    """Retrieve the days that were granted to the client, with the reasons."""
+    return await asking.page(query, client_id)
+
+
 @routes.post("/{client_id}/grants/", status_code=201, responses=creates(AdmissionShown))
 async def grant_days(
     client_id: PathNumber, body: GrantBody, asking: Annotated[Asking, asks("grant-days")]
@@ -131,7 +232,9 @@ async def grant_days(
     return await asking.create(body, client_id, location="/clients/{client_id}/admission/")
 
 
-@routes.get("/{client_id}/training-plans/", tags=["Training plans"], responses=lists(PinShown))
+@routes.get(
+    "/{client_id}/training-plans/", tags=["Training plans"], responses=lists(PinnedPlanShown)
+)
 async def list_plans_of_client(
     client_id: PathNumber,
     asking: Annotated[Asking, asks("list-plans-of-client")],

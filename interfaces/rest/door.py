@@ -42,7 +42,7 @@ class Asks:
         else:
             _count(request, None)
         _refuse_unknown(request)
-        everybody = self.permission is not None and reaches_all(caller, self.permission)
+        everybody = self.permission is None or reaches_all(caller, self.permission)
         return Asking(request, service, self.name, caller, everybody=everybody)
 
 

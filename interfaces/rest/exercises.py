@@ -26,6 +26,7 @@ class ExercisesQuery(ListQuery):
     """Which exercises."""
 
     title: str | None = words(50)
+    title_contains: str | None = words(50)
     muscle_group: MuscleGroup | None = None
     equipment_required: bool | None = None
     complexity_lvl: Complexity | None = None

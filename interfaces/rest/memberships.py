@@ -37,6 +37,21 @@ async def list_memberships(
     return await asking.page(query)
 
 
+class OffersQuery(ListQuery):
+    """Which offers."""
+
+    access_level: AccessLevel | None = None
+    sort: str | None = sorting("list-offers")
+
+
+@routes.get("/offers/", responses=lists(MembershipShown))
+async def list_offers(
+    asking: Annotated[Asking, asks("list-offers")], query: Annotated[OffersQuery, Query()]
+) -> Response:
+    """Retrieve the memberships that can be had."""
+    return await asking.page(query)
+
+
 @routes.get("/{membership_id}/", responses=shows(MembershipShown))
 async def read_membership(
     membership_id: PathNumber, asking: Annotated[Asking, asks("read-membership")]

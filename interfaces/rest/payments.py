@@ -54,12 +54,18 @@ class SecondCollectionsQuery(ListQuery):
     sort: str | None = sorting("list-second-collections")
 
 
-class PaymentsQuery(ListQuery):
+class PaymentsOfClientQuery(ListQuery):
+    """Which payments of a client."""
+
+    membership_id: Number | None = None
+    payment_status: PaymentStatus | None = None
+    sort: str | None = sorting("list-payments-of-client")
+
+
+class PaymentsQuery(PaymentsOfClientQuery):
     """Which payments."""
 
     client_id: Number | None = None
-    membership_id: Number | None = None
-    payment_status: PaymentStatus | None = None
     sort: str | None = sorting("list-payments")
 
 
@@ -67,7 +73,7 @@ class PaymentsQuery(ListQuery):
 async def list_payments(
     asking: Annotated[Asking, asks("list-payments")], query: Annotated[PaymentsQuery, Query()]
 ) -> Response:
-    """Retrieve the list of payments."""
+    """Retrieve the list of payments; a SYSTEM account is shown those to be settled."""
     return await asking.page(query)
 
 

@@ -31,12 +31,19 @@ class TrainingInPlanShown(TrainingInPlanBody):
     training_plan_id: Id
 
 
-class TrainingPlansQuery(ListQuery):
+class PlansOfUserQuery(ListQuery):
+    """Which plans of a user."""
+
+    title: str | None = words(200)
+    title_contains: str | None = words(200)
+    status: PlanStatus | None = None
+    sort: str | None = sorting("list-plans-of-user")
+
+
+class TrainingPlansQuery(PlansOfUserQuery):
     """Which plans."""
 
     user_id: Number | None = None
-    title: str | None = words(200)
-    status: PlanStatus | None = None
     sort: str | None = sorting("list-training-plans")
 
 

@@ -30,15 +30,24 @@ class TrainingWithExercisesShown(TrainingShown):
     exercise_ids: list[int]
 
 
-class TrainingsQuery(ListQuery):
-    """Which trainings."""
+class TrainingsOfClientQuery(ListQuery):
+    """Which trainings of a client."""
 
-    client_id: Number | None = None
     training_type: TrainingType | None = None
     title: str | None = words(200)
+    title_contains: str | None = words(200)
     intensity: Intensity | None = None
     duration_min: Annotated[int, Field(ge=1, le=1440)] | None = None
     date: Day | None = None
+    from_date: Day | None = Field(default=None, description="the first day")
+    to_date: Day | None = Field(default=None, description="the last day")
+    sort: str | None = sorting("list-trainings-of-client")
+
+
+class TrainingsQuery(TrainingsOfClientQuery):
+    """Which trainings."""
+
+    client_id: Number | None = None
     sort: str | None = sorting("list-trainings")
 
 

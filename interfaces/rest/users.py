@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query, Response
+from pydantic import Field
 
 from application.fields import Day, Moment
 from application.users import NewUser, UserBody, UserChanges, UserReplacement
@@ -13,7 +14,9 @@ from domain.values import Role
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
+from interfaces.rest.jwt_auth import SessionShown
 from interfaces.rest.lists import ListQuery, PageQuery, PathNumber, sorting, words
+from interfaces.rest.training_plans import PlansOfUserQuery, TrainingPlanShown
 
 routes = group("/users", "Users")
 
@@ -27,13 +30,26 @@ class UserShown(UserBody):
     deleted_at: Moment | None
 
 
+class MyselfShown(UserShown):
+    """A user, and which client that is."""
+
+    client_id: int | None = Field(description="null for a user who is no client")
+
+
 class UsersQuery(ListQuery):
     """Which users."""
 
     username: str | None = words(50)
     email: str | None = words(100)
     role: Role | None = None
+    deleted: bool = Field(default=False, description="those who were deleted, instead of others")
     sort: str | None = sorting("list-users")
+
+
+class SessionsOfUserQuery(ListQuery):
+    """Which sessions of a user."""
+
+    sort: str | None = sorting("list-sessions-of-user")
 
 
 class ForReportQuery(PageQuery):
@@ -47,7 +63,7 @@ class ForReportQuery(PageQuery):
 async def list_users(
     asking: Annotated[Asking, asks("list-users")], query: Annotated[UsersQuery, Query()]
 ) -> Response:
-    """Retrieve the list of users."""
+    """Retrieve the list of users; a STAFFER is shown those who are clients."""
     return await asking.page(query)
 
 
@@ -58,7 +74,7 @@ async def list_users_for_report(
 ) -> Response:
     """Retrieve the users who registered on some days, for a report."""
     zone = (await asking.service.bus.rules()).timezone
-    days = {}
+    days: dict[str, Any] = {}
     if query.from_date is not None:
         days["from_date"] = start_of(query.from_date, zone)
     if query.to_date is not None:
@@ -66,10 +82,38 @@ async def list_users_for_report(
     return await asking.page(query, **days)
 
 
+@routes.get("/me/", responses=shows(MyselfShown))
+async def read_me(asking: Annotated[Asking, asks("read-me")]) -> Response:
+    """Retrieve whoever asks, with the client that they are: where a member starts."""
+    return await asking.one(asking.caller.user_id or 0)
+
+
 @routes.get("/{user_id}/", responses=shows(UserShown))
 async def read_user(user_id: PathNumber, asking: Annotated[Asking, asks("read-user")]) -> Response:
     """Retrieve the user by ID."""
     return await asking.one(user_id)
+
+
+@routes.get("/{user_id}/sessions/", tags=["Authentication"], responses=lists(SessionShown))
+async def list_sessions_of_user(
+    user_id: PathNumber,
+    asking: Annotated[Asking, asks("list-sessions-of-user")],
+    query: Annotated[SessionsOfUserQuery, Query()],
+) -> Response:
+    """Retrieve the sessions of the user that go on."""
+    return await asking.page(query, user_id)
+
+
+@routes.get(
+    "/{user_id}/training-plans/", tags=["Training plans"], responses=lists(TrainingPlanShown)
+)
+async def list_plans_of_user(
+    user_id: PathNumber,
+    asking: Annotated[Asking, asks("list-plans-of-user")],
+    query: Annotated[PlansOfUserQuery, Query()],
+) -> Response:
+    """Retrieve the training plans of the user."""
+    return await asking.page(query, user_id)
 
 
 @routes.post("/", status_code=201, responses=creates(UserShown, limited=True))

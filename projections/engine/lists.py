@@ -16,6 +16,17 @@ import orjson
 
 from application.ports.queries import PageRequest, UnreadableCursor
 
+EQUAL = "{} = %s"
+AT_LEAST = "{} >= %s"
+AT_MOST = "{} <= %s"
+LESS = "{} < %s"
+SAME_TEXT = "lower({}) = lower(%s)"
+"""The same text, whatever its case."""
+BEGINS = "lower({}) ^@ lower(%s)"
+"""A text that begins so, whatever its case."""
+CONTAINS = "strpos(lower({}), lower(%s)) > 0"
+"""A text that has it anywhere, whatever its case."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -33,7 +44,9 @@ class Listing:
     """The column with the number of the user to whom a row belongs."""
     key: tuple[str, ...] = ()
     comparisons: Mapping[str, str] = field(default_factory=dict)
-    """How a name is compared, where it is not by `=`."""
+    """How a name is compared, where it is not by EQUAL."""
+    found_by: str = ""
+    """What a row fulfils that a search term finds: its word, and twice its text."""
     summary: str | None = None
     """The columns of a row in a list, where that is less than what is shown of one row."""
     only: str = "TRUE"
@@ -105,8 +118,11 @@ def total(listing: Listing, wanted: PageRequest) -> Statement:
 def _conditions(listing: Listing, wanted: PageRequest) -> tuple[list[str], list[Any]]:
     conditions, params = [listing.only], []
     for name, value in wanted.filters.items():
-        conditions.append(f"{listing.columns[name]} {listing.comparisons.get(name, '=')} %s")
+        conditions.append(listing.comparisons.get(name, EQUAL).format(listing.columns[name]))
         params.append(value)
+    for term in wanted.terms:
+        conditions.append(listing.found_by)
+        params += [term.word, term.text, term.text]
     if wanted.owner is not None:
         conditions.append(f"{listing.owner} = %s")
         params.append(wanted.owner)

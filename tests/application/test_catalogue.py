@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from application import handlers, policies
-from application.access import Permission
+from application.access import RULES, Permission
 from application.askable import Answer
 from application.catalogue import AT_THE_DOOR, COMMANDS, LISTS, ROWS, permission_for
 from application.command import Command
@@ -65,9 +65,11 @@ def test_every_view_can_be_asked_for() -> None:
     assert rows | {entry.view for entry in LISTS.values()} == set(View)
 
 
-def test_a_list_is_filtered_and_sorted_by_what_its_view_has() -> None:
+def test_a_list_is_sorted_and_held_within_what_its_view_has() -> None:
     for name, entry in LISTS.items():
-        assert entry.columns == tuple(LISTINGS[entry.view].columns), name
+        within = {column for held in entry.within.values() for column in held}
+        named = {*entry.columns, *within, *([entry.by] if entry.by else [])}
+        assert named <= LISTINGS[entry.view].columns.keys(), name
 
 
 def test_a_row_is_of_the_kind_and_the_key_of_its_view() -> None:
@@ -77,8 +79,10 @@ def test_a_row_is_of_the_kind_and_the_key_of_its_view() -> None:
         assert entry.numbers == (0 if the_only_one else len(LISTINGS[entry.view].keys)), name
 
 
-def test_the_rows_of_one_thing_are_for_those_who_may_read_it() -> None:
+def test_the_rows_of_ones_own_thing_are_for_those_who_may_read_it() -> None:
     of = {name: entry.of for name, entry in LISTS.items() if entry.of}
     assert of
     for name, thing in of.items():
-        assert permission_for(name) == ROWS[thing].permission, name
+        permission = permission_for(name)
+        assert permission is not None
+        assert RULES[ROWS[thing].permission].own >= RULES[permission].own, name

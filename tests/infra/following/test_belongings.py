@@ -71,8 +71,8 @@ BUILT = {
     "index of an expression": """CREATE INDEX lowered ON users (lower(username), (email || '!'));
         ALTER INDEX lowered ALTER COLUMN 2 SET STATISTICS 700""",
     "index of the club": """ALTER INDEX payments_pkey SET (fillfactor = 50);
-        ALTER INDEX payments_client_id_idx SET (deduplicate_items = off);
-        ALTER INDEX payments_client_id_idx SET TABLESPACE "slow disk" """,
+        ALTER INDEX payments_client_id_id_idx SET (deduplicate_items = off);
+        ALTER INDEX payments_client_id_id_idx SET TABLESPACE "slow disk" """,
     "check": """ALTER TABLE payments ADD CONSTRAINT "all good" CHECK (id > 0 AND client_id > 0);
         ALTER TABLE payments ADD CHECK (theirs.day(timestamp) > '2000-01-01') NOT VALID""",
     "check of the whole row": "ALTER TABLE payments ADD CHECK (payments IS NOT NULL)",
@@ -128,7 +128,7 @@ HUNG = {
     "mark to cluster": "ALTER TABLE users CLUSTER ON users_pkey",
     "comments": """COMMENT ON TABLE payments IS E'It''s @table@ \\\\ 100% "{ours}"';
         COMMENT ON COLUMN payments.timestamp IS 'when';
-        COMMENT ON INDEX payments_client_id_idx IS 'ours'; COMMENT ON INDEX users_pkey IS 'key';
+        COMMENT ON INDEX payments_client_id_id_idx IS 'ours'; COMMENT ON INDEX users_pkey IS 'key';
         COMMENT ON CONSTRAINT users_pkey ON users IS 'key, too';
         COMMENT ON CONSTRAINT clients_user_id_fkey ON clients IS 'of users'""",
     "comments on their own": """CREATE INDEX "Odd" ON payments (id);

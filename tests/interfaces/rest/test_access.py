@@ -47,6 +47,8 @@ OWN_OR_STAFFER = "401 200 404  404 200 404 404 404 200"
 OWN_OR_TRAINER_OR_STAFFER = "401 200 404  200 200 404 404 404 200"
 OWN_OR_CASHIER = "401 200 404  404 200 404 200 404 200"
 STAFFER = "401 403 403  403 200 403 403 403 200"
+STAFFER_OR_SYSTEM = "401 403 403  403 200 403 200 403 200"
+TRAINER_OR_STAFFER = "401 403 403  200 200 403 403 403 200"
 TRAINER = "401 403 403  200 403 403 403 403 200"
 ANALYST = "401 403 403  403 403 200 403 403 200"
 ANALYST_OR_SYSTEM = "401 403 403  403 403 200 200 403 200"
@@ -67,27 +69,37 @@ TABLE: dict[str, str] = {
     "POST /jwt-auth/get-access-token/": EVERYBODY,
     "POST /jwt-auth/logout/": OWN,
     "GET /jwt-auth/sessions/": SIGNED_IN,
-    "GET /users/": ADMIN,
+    "GET /users/": STAFFER,
+    "GET /users/me/": SIGNED_IN,
     "GET /users/for-report/": ANALYST,
     "GET /users/{user_id}/": OWN,
+    "GET /users/{user_id}/sessions/": OWN,
+    "GET /users/{user_id}/training-plans/": OWN_OR_TRAINER,
     "POST /users/": EVERYBODY,
     "PUT /users/{user_id}/": OWN,
     "PATCH /users/{user_id}/": OWN,
     "DELETE /users/{user_id}/": OWN,
     "DELETE /users/{user_id}/telegram/": OWN,
-    "GET /memberships/": ADMIN,
-    "GET /memberships/{membership_id}/": ADMIN,
+    "GET /memberships/": STAFFER,
+    "GET /memberships/offers/": EVERYBODY,
+    "GET /memberships/{membership_id}/": STAFFER,
     "POST /memberships/": ADMIN,
     "PUT /memberships/{membership_id}/": ADMIN,
     "PATCH /memberships/{membership_id}/": ADMIN,
     "DELETE /memberships/{membership_id}/": ADMIN,
-    "GET /clients/": ADMIN,
+    "GET /clients/": STAFFER,
+    "GET /clients/search/": TRAINER_OR_STAFFER,
     "GET /clients/{client_id}/": OWN_OR_TRAINER_OR_STAFFER,
     "POST /clients/": FOR_ONESELF_OR_STAFFER,
     "PUT /clients/{client_id}/": OWN_OR_STAFFER,
     "PATCH /clients/{client_id}/": OWN_OR_STAFFER,
     "DELETE /clients/{client_id}/": OWN_OR_STAFFER,
     "GET /clients/{client_id}/admission/": OWN_OR_TRAINER_OR_STAFFER,
+    "GET /clients/{client_id}/membership/": OWN_OR_TRAINER_OR_STAFFER,
+    "GET /clients/{client_id}/user/": OWN_OR_STAFFER,
+    "GET /clients/{client_id}/trainings/": OWN_OR_TRAINER,
+    "GET /clients/{client_id}/payments/": OWN_OR_CASHIER,
+    "GET /clients/{client_id}/grants/": STAFFER,
     "POST /clients/{client_id}/grants/": STAFFER,
     "GET /clients/{client_id}/training-plans/": OWN_OR_TRAINER_OR_STAFFER,
     "POST /clients/{client_id}/training-plans/": OWN_OR_TRAINER,
@@ -128,7 +140,7 @@ TABLE: dict[str, str] = {
     "DELETE /training-plans/{training_plan_id}/trainings/{training_id}/": OWN_OR_TRAINER,
     "PATCH /rules/": ADMIN,
     "GET /rules/": ADMIN,
-    "GET /payments/": ADMIN,
+    "GET /payments/": STAFFER_OR_SYSTEM,
     "GET /payments/second-collections/": STAFFER,
     "GET /payments/{payment_id}/": OWN_OR_CASHIER,
     "POST /payments/": FOR_ONESELF_OR_CASHIER,
@@ -270,6 +282,7 @@ class World:
         answer = await self.rest.http.request(
             method,
             path.format(**self.ids, code="not-found"),
+            params={"q": "lovelace"} if path == "/clients/search/" else None,
             json=body,
             headers=self.signed_in.get(caller, {}),
         )
