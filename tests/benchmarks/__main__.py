@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import amqp, append, cascades, http, memory, projections, tokens
+from tests.benchmarks import amqp, append, cascades, finding, http, memory, projections, tokens
 from tests.benchmarks.load import Loader
 from tests.benchmarks.postgres import durable_postgres
 from tests.benchmarks.report import Report, Shown
@@ -56,6 +56,10 @@ def run_http(bench: Bench) -> Iterator[Shown]:
     yield http.growth_table(points)
 
 
+def run_finding(bench: Bench) -> Iterator[Shown]:
+    yield from finding.measure(bench.url, bench.home, bench.quick, bench.loader)
+
+
 def run_tokens(bench: Bench) -> Iterator[Shown]:
     with club_service(bench.url, bench.home, tokens.USERS, 1) as service:
         yield tokens.measure(service, bench.home, bench.quick, bench.loader).figure()
@@ -86,6 +90,7 @@ def run_memory(bench: Bench) -> Iterator[Shown]:
 PARTS: Mapping[str, Callable[[Bench], Iterator[Shown]]] = {
     "append": run_append,
     "http": run_http,
+    "finding": run_finding,
     "tokens": run_tokens,
     "amqp": run_amqp,
     "projections": run_projections,

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from infra.servers.local_servers import free_port
 from projections.engine.lists import write_cursor
 from tests.benchmarks import baseline
-from tests.benchmarks.postgres import checkpoint, create_database, sqlalchemy_url
+from tests.benchmarks.postgres import analyze, checkpoint, create_database, sqlalchemy_url
 from tests.benchmarks.seeding import seed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +85,15 @@ def baseline_service(
 @contextmanager
 def club_service(url: str, home: Path, users: int, memberships: int) -> Iterator[Service]:
     """Our service as it is run by a user, seeded, with an administrator's token."""
+    with filled_club(url, home, lambda database: seed(database, users, memberships)) as service:
+        yield service
+
+
+@contextmanager
+def filled_club(
+    url: str, home: Path, fill: Callable[[str], Coroutine[None, None, tuple[range, range]]]
+) -> Iterator[Service]:
+    """Our service, with what `fill` put into its ledger; it tells the numbers."""
     name = f"club_{uuid.uuid4().hex[:8]}"
     database = create_database(url, name)
     port = free_port()
@@ -92,7 +101,9 @@ def club_service(url: str, home: Path, users: int, memberships: int) -> Iterator
     club(["projections", "rebuild"], environment)  # which makes the club
     admin = ["users", "create-admin", "--username", "bench", "--email", "bench@example.com"]
     club(admin, environment, given="correct horse battery staple\n")
-    user_ids, membership_ids = asyncio.run(seed(database, users, memberships))
+    user_ids, membership_ids = asyncio.run(fill(database))
+    club(["projections", "rebuild"], environment)
+    analyze(database)
     checkpoint(url)
     headers = bearer(club(["tokens", "issue", "bench", "--minutes", "60"], environment).strip())
     with process([*CLUB, "run"], environment, home / f"{name}.log") as running:
