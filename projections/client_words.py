@@ -7,8 +7,7 @@ and a search for the beginning of a word is one look into its index.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 from domain.clients import Deleted, DetailsChanged, Registered
 from domain.recorded import Recorded
@@ -20,15 +19,16 @@ CLIENT_WORDS = Table(
     "client_words",
     key=("client_id", "field", "number"),
     columns="""
-        client_id integer NOT NULL, field text NOT NULL, number integer NOT NULL,
+        client_id integer NOT NULL, field smallint NOT NULL, number smallint NOT NULL,
         word text COLLATE "C" NOT NULL
     """,
     indexes=("(word, client_id)",),
 )
-"""Not documented: the words of each field of a client, numbered."""
+"""Not documented: the words of each field of a client, both numbered."""
 
 TABLES = (CLIENT_WORDS,)
 
+FIELDS = ("first_name", "last_name", "phone_number")
 MOST_WORDS = {"first_name": 6, "last_name": 8, "phone_number": 18}
 """How many words there are of each field, at most; a phone number has up to 20 characters."""
 
@@ -41,14 +41,14 @@ def project(recorded: Recorded) -> Operations:
     event = recorded.event
     match event:
         case Registered():
-            facts = {field: getattr(event, field) for field in MOST_WORDS}
+            facts = {field: getattr(event, field) for field in FIELDS}
             yield from _put(event.number, facts)
         case DetailsChanged(changes=changes):
-            named = {field: changes[field] for field in MOST_WORDS if field in changes}
+            named = {field: changes[field] for field in FIELDS if field in changes}
             yield from _remove(event.number, named)
             yield from _put(event.number, named)
         case Deleted():
-            yield from _remove(event.number, MOST_WORDS)
+            yield from _remove(event.number, FIELDS)
         case _:
             return
 
@@ -56,14 +56,14 @@ def project(recorded: Recorded) -> Operations:
 def _put(client_id: int, facts: Mapping[str, str]) -> Operations:
     for field, text in facts.items():
         for number, word in enumerate(_words_of(field, text)):
-            key = {"client_id": client_id, "field": field, "number": number}
+            key = {"client_id": client_id, "field": FIELDS.index(field), "number": number}
             yield Put(CLIENT_WORDS, {**key, "word": word})
 
 
-def _remove(client_id: int, fields: Mapping[str, Any]) -> Operations:
+def _remove(client_id: int, fields: Iterable[str]) -> Operations:
     for field in fields:
         for number in range(MOST_WORDS[field]):
-            yield Remove(CLIENT_WORDS, (client_id, field, number))
+            yield Remove(CLIENT_WORDS, (client_id, FIELDS.index(field), number))
 
 
 def _words_of(field: str, text: str) -> Iterator[str]:

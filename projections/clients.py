@@ -186,12 +186,11 @@ LISTING = Listing(
     },
     comparisons={"first_name": BEGINS, "last_name": BEGINS},
     found_by="""
-        c.id IN (
-            SELECT w.client_id FROM client_words AS w WHERE w.word ^@ %s
-            UNION ALL
-            SELECT o.id FROM users AS u JOIN clients AS o ON o.user_id = u.id
-            WHERE lower(u.username) ^@ lower(%s) OR lower(u.email) ^@ lower(%s)
-        )
+        (SELECT w.client_id FROM client_words AS w
+        WHERE w.word ^@ %s ORDER BY w.word, w.client_id LIMIT %s)
+        UNION ALL
+        (SELECT o.id FROM users AS u JOIN clients AS o ON o.user_id = u.id
+        WHERE lower(u.username) ^@ lower(%s) OR lower(u.email) ^@ lower(%s) LIMIT %s)
     """,
 )
 

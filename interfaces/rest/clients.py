@@ -85,6 +85,7 @@ class GrantShown(GrantBody):
 class SearchQuery(PageQuery):
     """Who is looked for."""
 
+    limit: int = Field(default=20, ge=1, le=500, description="the most rows to answer")
     q: str = Field(
         min_length=1,
         max_length=LONGEST_SEARCH,

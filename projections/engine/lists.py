@@ -28,6 +28,10 @@ CONTAINS = "strpos(lower({}), lower(%s)) > 0"
 """A text that has it anywhere, whatever its case."""
 
 
+MOST_FOUND = 500
+"""Whom one term finds at most, by name and by account: who types a letter will type another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What is shown of a table, and what it can be filtered and sorted by."""
@@ -46,7 +50,10 @@ class Listing:
     comparisons: Mapping[str, str] = field(default_factory=dict)
     """How a name is compared, where it is not by EQUAL."""
     found_by: str = ""
-    """What a row fulfils that a search term finds: its word, and twice its text."""
+    """SQL for the first column of the key of what a search term finds, so many at most.
+
+    It takes the word of the term and how many, then its text twice and how many.
+    """
     summary: str | None = None
     """The columns of a row in a list, where that is less than what is shown of one row."""
     only: str = "TRUE"
@@ -120,9 +127,13 @@ def _conditions(listing: Listing, wanted: PageRequest) -> tuple[list[str], list[
     for name, value in wanted.filters.items():
         conditions.append(listing.comparisons.get(name, EQUAL).format(listing.columns[name]))
         params.append(value)
-    for term in wanted.terms:
-        conditions.append(listing.found_by)
-        params += [term.word, term.text, term.text]
+    if wanted.terms:
+        found = " INTERSECT ".join([f"({listing.found_by})"] * len(wanted.terms))
+        conditions.append(f"{listing.keys[0]} IN ({found})")
+        # What two terms have in common is only to be told from all that each finds.
+        most = MOST_FOUND if len(wanted.terms) == 1 else None
+        for word, text in wanted.terms:
+            params += [word, most, text, text, most]
     if wanted.owner is not None:
         conditions.append(f"{listing.owner} = %s")
         params.append(wanted.owner)
