@@ -22,6 +22,7 @@ from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
 from application.rules import AdoptRules
 from application.sign_in import SignIn
+from infra.faults import Fault
 from infra.following.builder import Progress
 from infra.following.elsewhere import follow
 from infra.following.follower import RETRY
@@ -38,7 +39,13 @@ from infra.health import Health, Lookout
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.numbers import put_right
 from infra.ledger.postgres import Desks, Postgres
-from infra.ledger.schema import LedgerMissing, Opened, advance_ledger, open_ledger
+from infra.ledger.schema import (
+    LedgerMissing,
+    Opened,
+    advance_ledger,
+    has_ledger,
+    open_ledger,
+)
 from infra.metrics import Metrics
 from infra.parts import Parts
 from infra.rabbitmq import RabbitMQ, open_rabbitmq
@@ -62,6 +69,10 @@ if TYPE_CHECKING:
     from aiogram import Bot
 
 logger = structlog.get_logger(__name__)
+
+
+class HomeMissing(Fault):
+    """There is no club in {home}: `club run` makes one, and CLUB_HOME says where."""
 
 
 class SystemClock:
@@ -121,6 +132,7 @@ async def open_club(
     projecting: bool = True,
     building: bool = False,
     forward: bool = True,
+    founding: bool = True,
     housekeeping: bool = False,
     reporting: bool = False,
 ) -> AsyncIterator[Club]:
@@ -130,12 +142,17 @@ async def open_club(
     without an answer.
 
     `projecting` follows the ledger in this process, not only in others; `building` makes what is
-    missing or (`forward`) older than this release, and is for those whose part it is to project;
-    `housekeeping` does what time does; `reporting` tells all others how the parts here are doing.
-    Without `building`, raises LedgerMissing or LedgerOlder where this release cannot work.
+    missing or (`forward`) older than this release, and is for those whose part it is to project,
+    `founding` also makes the club itself where there is none; `housekeeping` does what time does;
+    `reporting` tells all others how the parts here are doing.
+
+    Raises HomeMissing or LedgerMissing where there is no club, and none is to be made, and without
+    `building` LedgerOlder where this release cannot work.
     """
     async with AsyncExitStack() as stack:
-        postgres, opened = await _database(settings, stack, building=building)
+        postgres, opened = await _database(
+            settings, stack, building=building, founding=building and founding
+        )
         store = await stack.enter_async_context(open_store(settings.redis_url, opened.identity))
         rabbitmq = await stack.enter_async_context(open_rabbitmq(settings.amqp_url))
         codes = await stack.enter_async_context(open_codes(settings))
@@ -182,12 +199,12 @@ def _parts(
 
 
 async def _database(
-    settings: Settings, stack: AsyncExitStack, *, building: bool
+    settings: Settings, stack: AsyncExitStack, *, building: bool, founding: bool
 ) -> tuple[Postgres, Opened]:
     """The database, and what is known of the ledger in it."""
     if settings.database_url is None:
-        if not building and not has_database(settings.home):
-            raise LedgerMissing
+        if not founding and not has_database(settings.home):
+            raise HomeMissing(home=settings.home)
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         url = stack.enter_context(embedded_postgres(settings.home))
     else:
@@ -203,6 +220,8 @@ async def _database(
         ),
     )
     async with await postgres.connect(autocommit=True) as connection:
+        if not founding and not await has_ledger(connection):
+            raise LedgerMissing
         if building:
             await advance_ledger(connection)
             await make_missing(postgres, GROUPS)

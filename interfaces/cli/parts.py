@@ -49,7 +49,12 @@ def _run(found: Settings, part: Part, *, projecting: bool) -> None:
     async def until_told() -> None:
         end_this_on_signal()
         async with open_club(
-            found, projecting=projecting, building=projecting, reporting=True
+            found,
+            projecting=projecting,
+            building=projecting,
+            # Nobody else makes the tables of a database that several processes were given.
+            founding=found.database_url is not None,
+            reporting=True,
         ) as club:
             closing = asyncio.Event()
             on_signal(closing.set)

@@ -17,7 +17,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from infra.bootstrap import make_club
 from infra.servers.local_servers import free_port
+from infra.settings import Settings
 from projections.engine.lists import write_cursor
 from tests.benchmarks import baseline
 from tests.benchmarks.postgres import checkpoint, create_database, sqlalchemy_url
@@ -89,7 +91,7 @@ def club_service(url: str, home: Path, users: int, memberships: int) -> Iterator
     database = create_database(url, name)
     port = free_port()
     environment = club_environment(database, home / name, port)
-    club(["projections", "rebuild"], environment)  # which makes the club
+    asyncio.run(make_club(Settings(database_url=database, home=home / name)))
     admin = ["users", "create-admin", "--username", "bench", "--email", "bench@example.com"]
     club(admin, environment, given="correct horse battery staple\n")
     user_ids, membership_ids = asyncio.run(seed(database, users, memberships))
