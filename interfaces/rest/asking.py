@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Protocol
@@ -159,14 +160,10 @@ class Asking:
     async def one(self, *key: int) -> Response:
         """200 with the row, 304 where the caller has it; another's is not found."""
         row = await self._row(ROWS[self.name], *key)
-        etag = f'"{row.version}"'
-        known = self._every("if-none-match")
-        if known is not None and (known.strip() == "*" or etag in re.findall(r'"[^"]*"', known)):
-            return Response(status_code=304, headers={"ETag": etag})
-        return Response(row.body, headers={"ETag": etag}, media_type=JSON)
+        return self._unless_known(row.body, {"ETag": f'"{row.version}"'})
 
     async def page(self, query: PageQuery, *of: int, **more: object) -> Response:
-        """200 with a page of rows; the next one is in the Link header.
+        """200 with a page of rows, 304 where the caller has it; the next one is in the Link header.
 
         `of` is the thing whose rows they are, which has to be in reach; `more` are filters.
         """
@@ -189,7 +186,17 @@ class Asking:
             headers["Link"] = f'<{self._next(found.after)}>; rel="next"'
         if query.total:
             headers["X-Total-Count"] = str(await self.service.reads.total(entry.view, wanted))
-        return Response(found.body, headers=headers, media_type=JSON)
+        headers["ETag"] = _digest(found.body, *headers.values())
+        return self._unless_known(found.body, headers)
+
+    def _unless_known(self, body: bytes, headers: dict[str, str]) -> Response:
+        """200 with the body, or 304 with the same headers where If-None-Match has its ETag."""
+        known = self._every("if-none-match")
+        if known is not None and (
+            known.strip() == "*" or headers["ETag"] in re.findall(r'"[^"]*"', known)
+        ):
+            return Response(status_code=304, headers=headers)
+        return Response(body, headers=headers, media_type=JSON)
 
     async def _row(self, entry: AskableRow, *key: int) -> ReadRow:
         await self.wait_for_position()
@@ -229,6 +236,13 @@ def answer(status: int, outcome: Outcome, headers: Mapping[str, str] | None = No
     if outcome.body is None:
         return Response(status_code=status, headers=more)
     return Response(orjson.dumps(outcome.body), status, headers=more, media_type=JSON)
+
+
+def _digest(body: bytes, *headers: str) -> str:
+    """The ETag of a page: another one where a row, the next page or the total is another."""
+    digest = hashlib.sha256("\n".join(headers).encode() + b"\0")
+    digest.update(body)
+    return f'"{digest.hexdigest()[:32]}"'
 
 
 def _without_length(response: Response) -> dict[str, str]:
