@@ -73,7 +73,7 @@ def with_club(
 
     async def opened() -> T:
         async with open_club(
-            found, building=building, forward=False, founding=False, projecting=projecting
+            found, building=building, forward=False, founding=None, projecting=projecting
         ) as club:
             try:
                 return await work(club)
@@ -139,6 +139,11 @@ def end_this_on_signal() -> None:
     this = asyncio.current_task()
     assert this is not None  # noqa: S101 - a coroutine runs in a task
     on_signal(this.cancel)
+
+
+def tell(sentence: str) -> None:
+    """Tell the person at the machine what is being done, so that nobody waits in the dark."""
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def complain(sentence: str) -> None:

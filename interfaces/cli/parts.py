@@ -11,7 +11,7 @@ import uvloop
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
 from interfaces.amqp.main import run_consumers, run_relay
-from interfaces.cli.opening import end_this_on_signal, in_plain_words, on_signal, settings
+from interfaces.cli.opening import end_this_on_signal, in_plain_words, on_signal, settings, tell
 from interfaces.cli.queue import NoRabbitMQ
 
 Part = Callable[[Club, asyncio.Event], Awaitable[None]]
@@ -53,7 +53,7 @@ def _run(found: Settings, part: Part, *, projecting: bool) -> None:
             projecting=projecting,
             building=projecting,
             # Nobody else makes the tables of a database that several processes were given.
-            founding=found.database_url is not None,
+            founding=None if found.database_url is None else tell,
             reporting=True,
         ) as club:
             closing = asyncio.Event()
