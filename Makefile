@@ -15,6 +15,9 @@ export PIP_ROOT_USER_ACTION := ignore
 # As root, Postgres runs under another account, which has to be able to read its programs.
 readable := umask 022 &&
 
+# At a terminal, pip shows how far it is.
+quiet := $$(test -t 2 || echo --quiet --quiet)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run stack test faults check bench docs lock clean
@@ -59,17 +62,18 @@ clean: ## Remove .venv and all caches; the club's data in .club stay
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Python 3.11 or later is needed, and $(PYTHON) is not that: make PYTHON=/path/to/python3.11"; \
 		exit 1; }
-	@echo "Making .venv with $$($(PYTHON) --version)"
+	@echo "Making .venv with $$($(PYTHON) --version): some seconds, this once"
 	@$(readable) $(PYTHON) -m venv --clear .venv
 	@touch $@
 
 .venv/ready: .venv/made requirements.lock pyproject.toml
-	@echo "Installing what the service needs"
-	@$(readable) $(bin)/pip install --quiet --quiet --require-hashes --requirement requirements.lock
-	@$(readable) $(bin)/pip install --quiet --quiet --no-deps --no-build-isolation --editable .
+	@echo "Installing what the service needs, $$(grep -c == requirements.lock) packages: a minute or two, this once"
+	@$(readable) $(bin)/pip install $(quiet) --require-hashes --requirement requirements.lock
+	@echo "Installing the service itself: some seconds"
+	@$(readable) $(bin)/pip install $(quiet) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/ready-dev: .venv/ready requirements-dev.lock
-	@echo "Installing what tests and checks need"
-	@$(readable) $(bin)/pip install --quiet --quiet --require-hashes --requirement requirements-dev.lock
+	@echo "Installing what tests and checks need: a minute or two, this once"
+	@$(readable) $(bin)/pip install $(quiet) --require-hashes --requirement requirements-dev.lock
 	@touch $@

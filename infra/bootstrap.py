@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,7 @@ from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
 from application.rules import AdoptRules
 from application.sign_in import SignIn
+from infra.faults import Fault
 from infra.following.builder import Progress
 from infra.following.elsewhere import follow
 from infra.following.follower import RETRY
@@ -38,7 +39,13 @@ from infra.health import Health, Lookout
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.numbers import put_right
 from infra.ledger.postgres import Desks, Postgres
-from infra.ledger.schema import LedgerMissing, Opened, advance_ledger, open_ledger
+from infra.ledger.schema import (
+    LedgerMissing,
+    Opened,
+    advance_ledger,
+    has_ledger,
+    open_ledger,
+)
 from infra.metrics import Metrics
 from infra.parts import Parts
 from infra.rabbitmq import RabbitMQ, open_rabbitmq
@@ -62,6 +69,22 @@ if TYPE_CHECKING:
     from aiogram import Bot
 
 logger = structlog.get_logger(__name__)
+
+
+Tell = Callable[[str], None]
+"""Hears in a sentence what is being made, as it begins."""
+
+
+def quietly(_: str) -> None:
+    """Nobody waits for it."""
+
+
+MAKING_POSTGRES = "Making a Postgres of the club's own in {folder}: some seconds, this once."
+MAKING_TABLES = "Making the club's tables."
+
+
+class HomeMissing(Fault):
+    """There is no club in {home}: `club run` makes one, and CLUB_HOME says where."""
 
 
 class SystemClock:
@@ -121,6 +144,7 @@ async def open_club(
     projecting: bool = True,
     building: bool = False,
     forward: bool = True,
+    founding: Tell | None = quietly,
     housekeeping: bool = False,
     reporting: bool = False,
 ) -> AsyncIterator[Club]:
@@ -131,11 +155,16 @@ async def open_club(
 
     `projecting` follows the ledger in this process, not only in others; `building` makes what is
     missing or (`forward`) older than this release, and is for those whose part it is to project;
-    `housekeeping` does what time does; `reporting` tells all others how the parts here are doing.
-    Without `building`, raises LedgerMissing or LedgerOlder where this release cannot work.
+    `founding` hears of it where the club itself is made, and None makes none; `housekeeping` does
+    what time does; `reporting` tells all others how the parts here are doing.
+
+    Raises HomeMissing or LedgerMissing where there is no club, and none is to be made, and without
+    `building` LedgerOlder where this release cannot work.
     """
     async with AsyncExitStack() as stack:
-        postgres, opened = await _database(settings, stack, building=building)
+        postgres, opened = await _database(
+            settings, stack, building=building, founding=founding if building else None
+        )
         store = await stack.enter_async_context(open_store(settings.redis_url, opened.identity))
         rabbitmq = await stack.enter_async_context(open_rabbitmq(settings.amqp_url))
         codes = await stack.enter_async_context(open_codes(settings))
@@ -159,10 +188,10 @@ async def open_club(
                 club.ledger.close()
 
 
-async def make_club(settings: Settings) -> None:
+async def make_club(settings: Settings, founding: Tell = quietly) -> None:
     """Make the club, where there is none yet: the ledger, its tables, and the first rules."""
     alone = settings.model_copy(update={"redis_url": None, "amqp_url": None})
-    async with open_club(alone, projecting=False, building=True):
+    async with open_club(alone, projecting=False, building=True, founding=founding):
         pass
 
 
@@ -182,13 +211,15 @@ def _parts(
 
 
 async def _database(
-    settings: Settings, stack: AsyncExitStack, *, building: bool
+    settings: Settings, stack: AsyncExitStack, *, building: bool, founding: Tell | None
 ) -> tuple[Postgres, Opened]:
     """The database, and what is known of the ledger in it."""
     if settings.database_url is None:
-        if not building and not has_database(settings.home):
-            raise LedgerMissing
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not has_database(settings.home):
+            if founding is None:
+                raise HomeMissing(home=settings.home)
+            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            founding(MAKING_POSTGRES.format(folder=settings.home / "postgres"))
         url = stack.enter_context(embedded_postgres(settings.home))
     else:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -203,6 +234,10 @@ async def _database(
         ),
     )
     async with await postgres.connect(autocommit=True) as connection:
+        if not await has_ledger(connection):
+            if founding is None:
+                raise LedgerMissing
+            founding(MAKING_TABLES)
         if building:
             await advance_ledger(connection)
             await make_missing(postgres, GROUPS)

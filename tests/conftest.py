@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """The command line, called in this process; the logs of the tests stay as they are."""
     monkeypatch.setattr(opening, "set_up_logs", lambda _: None)
-    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+    return lambda *arguments, said="": CliRunner().invoke(app, list(arguments), input=said)
 
 
 @pytest.fixture(scope="session")

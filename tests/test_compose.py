@@ -82,6 +82,42 @@ def test_every_setting_in_a_container_is_one_that_there_is(services: dict[str, A
     assert in_image == {"CLUB_HOME", "CLUB_HTTP_HOST"}
 
 
+OF_THE_CONTAINERS = {
+    "CLUB_HOME",
+    "CLUB_DATABASE_URL",
+    "CLUB_REDIS_URL",
+    "CLUB_AMQP_URL",
+    "CLUB_HTTP_HOST",
+    "CLUB_TELEGRAM_WEBHOOK_HOST",
+}
+"""Who else is in a container, and where it listens there, is not to be set from outside."""
+PORTS = {"CLUB_HTTP_PORT": "club", "CLUB_TELEGRAM_WEBHOOK_PORT": "bot"}
+"""Ports of the machine, each leading to that of one part."""
+
+
+def test_every_setting_reaches_every_part(services: dict[str, Any]) -> None:
+    settings = {f"CLUB_{name.upper()}" for name in Settings.model_fields}
+    passed = {name: f"${{{name}:-}}" for name in settings - OF_THE_CONTAINERS - PORTS.keys()}
+    parts = {name: part for name, part in services.items() if part.get("image") == "club"}
+    assert len(parts) == 7
+    for name, part in parts.items():
+        given = {k: v for k, v in part["environment"].items() if k not in OF_THE_CONTAINERS}
+        assert given == passed | {"PGPASSWORD": given["PGPASSWORD"]}, name
+    for variable, name in PORTS.items():
+        default = Settings.model_fields[variable.removeprefix("CLUB_").lower()].default
+        assert parts[name]["ports"] == [f"127.0.0.1:${{{variable}:-{default}}}:{default}"]
+
+
+def test_a_setting_that_is_passed_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"CLUB_{name.upper()}" for name in Settings.model_fields]
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    unset = Settings()
+    for name in names:
+        monkeypatch.setenv(name, "")
+    assert Settings() == unset
+
+
 def test_the_image_installs_by_hash_and_does_not_run_as_root() -> None:
     assert DOCKERFILE.count("FROM ") == 1
     assert "--require-hashes --requirement requirements.lock" in DOCKERFILE

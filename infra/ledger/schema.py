@@ -229,6 +229,11 @@ async def open_ledger(connection: Connection) -> Opened:
     return Opened(*row[1:])
 
 
+async def has_ledger(connection: Connection) -> bool:
+    """Whether there is a ledger in this database, of whatever release."""
+    return await _is(connection, _THERE, "ledger_events")
+
+
 async def advance_ledger(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
     """Take the steps that the ledger's tables have not taken yet; the connection is in autocommit.
 
@@ -283,6 +288,7 @@ CREATE TABLE IF NOT EXISTS ledger_schema (
     taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )
 """
+_THERE = "SELECT to_regclass(%s) IS NOT NULL"
 _TRY = "SELECT pg_try_advisory_lock(%s)"
 _TAKEN = "SELECT EXISTS (SELECT FROM ledger_schema WHERE number = %s)"
 # Whether there is an index of this name, and it is whole.

@@ -38,6 +38,15 @@ class UnreadableKey(Fault):
     """{path} is not as the club wrote it: restore a copy, or remove it, which ends its tokens."""
 
 
+class KeysMissing(Fault):
+    """The keys of the club are not in {home}: CLUB_HOME says where."""
+
+
+def has_keys(home: Path) -> bool:
+    """Whether the club's keys are in this home, or were: one that is lost is made anew."""
+    return (home / "keys").is_dir()
+
+
 class Key:
     """One pair, under the name of its RFC 7638 thumbprint."""
 

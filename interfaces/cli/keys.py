@@ -9,7 +9,7 @@ import typer
 
 from infra.secrets.clocks import APART
 from infra.secrets.keys import Keys
-from interfaces.cli.opening import in_plain_words, settings
+from interfaces.cli.opening import in_plain_words, look_for_keys, settings
 
 app = typer.Typer(help="The keys that sign tokens.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def rotate(
     now = datetime.now(UTC)
     until = now if compromised else now + timedelta(days=found.session_days) + APART
     with in_plain_words():
-        found.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        look_for_keys(found)
         new = Keys(found.home).rotate(until.timestamp())
     older = f"older ones are good until {until:%Y-%m-%d} at most"
     others = "all others have ended" if compromised else older

@@ -23,6 +23,7 @@ from domain.refusals import NotFound, Refusal
 from infra.bootstrap import Club, open_club
 from infra.faults import Fault
 from infra.logs import set_up_logs
+from infra.secrets.keys import KeysMissing, has_keys
 from infra.servers.local_servers import running_rabbitmq
 from infra.settings import Settings
 
@@ -59,17 +60,20 @@ def with_club(
     *,
     building: bool = False,
     projecting: bool = True,
+    signing: bool = False,
 ) -> T:
     """Open the club for one piece of work, beside a running service or without one.
 
     `building` is for work that makes the read tables anew by itself; all other takes them as they
-    are. `projecting` shows at once what the work did, where nobody else projects.
+    are, and none makes a club. `projecting` shows at once what the work did, where nobody else
+    projects. `signing` is for work with the club's keys: those of a new folder would be good for
+    nothing.
     """
     found = found or settings()
 
     async def opened() -> T:
         async with open_club(
-            found, building=building, forward=False, projecting=projecting
+            found, building=building, forward=False, founding=None, projecting=projecting
         ) as club:
             try:
                 return await work(club)
@@ -79,7 +83,15 @@ def with_club(
         raise fault
 
     with in_plain_words():
+        if signing and found.database_url is not None:
+            look_for_keys(found)
         return uvloop.run(opened())
+
+
+def look_for_keys(found: Settings) -> None:
+    """See to it that the club's keys are in its home; raises KeysMissing."""
+    if not has_keys(found.home):
+        raise KeysMissing(home=found.home)
 
 
 @contextmanager
@@ -127,6 +139,11 @@ def end_this_on_signal() -> None:
     this = asyncio.current_task()
     assert this is not None  # noqa: S101 - a coroutine runs in a task
     on_signal(this.cancel)
+
+
+def tell(sentence: str) -> None:
+    """Tell the person at the machine what is being done, so that nobody waits in the dark."""
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def complain(sentence: str) -> None:

@@ -11,7 +11,7 @@ import uvloop
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
 from interfaces.amqp.main import run_consumers, run_relay
-from interfaces.cli.opening import end_this_on_signal, in_plain_words, on_signal, settings
+from interfaces.cli.opening import end_this_on_signal, in_plain_words, on_signal, settings, tell
 from interfaces.cli.queue import NoRabbitMQ
 
 Part = Callable[[Club, asyncio.Event], Awaitable[None]]
@@ -49,7 +49,12 @@ def _run(found: Settings, part: Part, *, projecting: bool) -> None:
     async def until_told() -> None:
         end_this_on_signal()
         async with open_club(
-            found, projecting=projecting, building=projecting, reporting=True
+            found,
+            projecting=projecting,
+            building=projecting,
+            # Nobody else makes the tables of a database that several processes were given.
+            founding=None if found.database_url is None else tell,
+            reporting=True,
         ) as club:
             closing = asyncio.Event()
             on_signal(closing.set)

@@ -83,7 +83,7 @@ def simulate(
         with reaching_rabbitmq():
             return await simulate_payment(club, name, payment, status, times)
 
-    message_id = with_club(simulated, settings_beside())
+    message_id = with_club(simulated, settings_beside(), signing=True)
     complain(f"Sent {message_id}: payment {payment} is {status.value}.")
 
 
@@ -92,4 +92,4 @@ def _secret(name: str, command: RegisterProvider | AddProviderSecret) -> str:
         outcome = await ask(club, command)
         return club.provider_secrets.written(name, (outcome.body or {})["secret"])
 
-    return with_club(added)
+    return with_club(added, signing=True)

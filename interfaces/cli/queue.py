@@ -16,7 +16,7 @@ from infra.secrets.keys import Keys
 from infra.secrets.signatures import ProviderSecrets
 from infra.secrets.tokens import SignedTokens
 from interfaces.amqp.main import Parked, Parking, Which, open_parking
-from interfaces.cli.opening import in_plain_words, settings, settings_beside
+from interfaces.cli.opening import in_plain_words, look_for_keys, settings, settings_beside
 
 app = typer.Typer(help="Messages that nobody could handle.", no_args_is_help=True)
 T = TypeVar("T")
@@ -94,8 +94,10 @@ def replay(message_ids: MessageIds = None, reason: Reason = None) -> None:
     """Send some again to where they came from, to be decided anew."""
     which = _which(message_ids, reason)
     found = settings()
-    secrets = ProviderSecrets(found.home)
-    tokens = SignedTokens(Keys(found.home), found.issuer)
+    with in_plain_words():
+        look_for_keys(found)
+        secrets = ProviderSecrets(found.home)
+        tokens = SignedTokens(Keys(found.home), found.issuer)
     renewed = partial(tokens.renewed, seconds=GOOD_FOR)
 
     async def replayed(parking: Parking) -> None:

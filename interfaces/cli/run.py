@@ -26,6 +26,7 @@ from interfaces.cli.opening import (
     in_plain_words,
     on_signal,
     settings,
+    tell,
 )
 from interfaces.rest.main import as_served, create_app
 
@@ -69,6 +70,7 @@ async def _run(found: Settings, parts: Parts) -> None:
         projecting=parts.projector,
         building=parts.projector,
         housekeeping=parts.timers,
+        founding=tell,
         reporting=True,
     ) as club:
         config = as_served(create_app(club, document), LAST_REQUESTS, found.trusted_proxies)

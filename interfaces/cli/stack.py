@@ -14,13 +14,19 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from infra.bootstrap import make_club
+from infra.bootstrap import MAKING_POSTGRES, make_club
 from infra.faults import Fault
-from infra.servers.embedded_postgres import embedded_postgres, is_up, kept_for_others, start_again
+from infra.servers.embedded_postgres import (
+    embedded_postgres,
+    has_database,
+    is_up,
+    kept_for_others,
+    start_again,
+)
 from infra.servers.local_servers import LocalRabbitMQ, LocalRedis, locked
 from infra.servers.processes import GiveUp, end_groups, end_holders
 from infra.settings import Settings
-from interfaces.cli.opening import RABBITMQ, in_plain_words, settings
+from interfaces.cli.opening import RABBITMQ, in_plain_words, settings, tell
 
 AGAIN = 1.0
 """Seconds until a part that ended by itself is started again."""
@@ -43,7 +49,7 @@ def stack() -> None:
         give_up()
         # All parts but the projector find the club made, and would end where it is not.
         url = environment.get("CLUB_DATABASE_URL", found.database_url)
-        asyncio.run(make_club(found.model_copy(update={"database_url": url})))
+        asyncio.run(make_club(found.model_copy(update={"database_url": url}), tell))
         parts: list[Part] = []
         opened.callback(_stop, parts)
         for name, command in _commands(found):
@@ -176,6 +182,8 @@ def _servers(
     environment = {"CLUB_HOME": str(home)}
     private: list[Minded] = []
     if found.database_url is None:
+        if not has_database(home):
+            tell(MAKING_POSTGRES.format(folder=found.home / "postgres"))
         environment["CLUB_DATABASE_URL"] = opened.enter_context(embedded_postgres(home))
         private.append(PrivateServer("postgres", partial(is_up, home), partial(start_again, home)))
         environment["CLUB_CONSOLE_CODES"] = str(found.console_codes is not False).lower()
@@ -186,6 +194,8 @@ def _servers(
         if given is None:
             give_up()
             server = kind(home / folder, [mark])
+            if not (home / folder).exists():
+                tell(f"Making a private {server.name} in {found.home / folder}: some seconds.")
             opened.callback(server.stop)
             server.start(give_up)
             again = partial(_start_again, server, give_up)

@@ -38,4 +38,4 @@ def issue(
         lifetime = minutes or club.settings.access_token_minutes
         return club.tokens.access_token(user_id, None, lifetime * MINUTE)
 
-    print(with_club(issued))
+    print(with_club(issued, signing=True))

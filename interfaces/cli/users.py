@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from application.sessions import UnbindTelegram
-from application.users import NewUser, RegisterUser
+from application.users import ChangeUser, NewUser, RegisterUser, UserChanges
 from domain.values import Role
 from infra.bootstrap import Club
 from interfaces.cli.opening import ask, complain, named, with_club
@@ -41,6 +41,21 @@ def create_admin(
         return int((outcome.body or {})["id"])
 
     print(f"User {with_club(create)} is ADMIN: {username}")
+
+
+@app.command("set-role")
+def set_role(
+    username: Annotated[str, typer.Argument(help="whose role")],
+    role: Annotated[Role, typer.Argument(case_sensitive=False, help="what it becomes")],
+) -> None:
+    """Give a user another role; the last ADMIN stays one."""
+
+    async def change(club: Club) -> None:
+        changes = UserChanges.model_validate({"role": role})
+        await ask(club, ChangeUser(await named(club, username), changes))
+
+    with_club(change)
+    print(f"{username} is {role.value}.")
 
 
 @app.command("unbind-telegram")

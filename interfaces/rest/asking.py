@@ -161,16 +161,13 @@ class Asking:
         """200 with the row, 304 where the caller has it; another's is not found."""
         entry = ROWS[self.name]
         row = await self._row(entry, *key)
-        etag = f'"{digest_of(row.body) if entry.composed else row.version}"'
-        known = self._every("if-none-match")
-        if known is not None and (known.strip() == "*" or etag in re.findall(r'"[^"]*"', known)):
-            return Response(status_code=304, headers={"ETag": etag})
-        return Response(row.body, headers={"ETag": etag}, media_type=JSON)
+        etag = _digest(row.body) if entry.composed else f'"{row.version}"'
+        return self._unless_known(row.body, {"ETag": etag})
 
     async def page(
         self, query: PageQuery, *of: int, terms: Sequence[Term] = (), **more: object
     ) -> Response:
-        """200 with a page of rows; the next one is in the Link header.
+        """200 with a page of rows, 304 where the caller has it; the next one is in the Link header.
 
         `of` is the thing whose rows they are, which has to be in reach; `terms` are searched for,
         and `more` are filters.
@@ -179,8 +176,8 @@ class Asking:
         within = entry.within.get(self.caller.role, {})
         filters = query.filters() | more
         if any(filters.get(name, value) != value for name, value in within.items()):
-            nothing = {"X-Total-Count": "0"} if query.total else None
-            return Response(b"[]", headers=nothing, media_type=JSON)
+            nothing = {"X-Total-Count": "0"} if query.total else {}
+            return self._unless_known(b"[]", nothing | {"ETag": _digest(b"[]")})
         filters |= within
         if entry.of:
             await self._row(ROWS[entry.of], *of)
@@ -200,7 +197,17 @@ class Asking:
             headers["Link"] = f'<{self._next(found.after)}>; rel="next"'
         if query.total:
             headers["X-Total-Count"] = str(await self.service.reads.total(entry.view, wanted))
-        return Response(found.body, headers=headers, media_type=JSON)
+        headers["ETag"] = _digest(found.body, *headers.values())
+        return self._unless_known(found.body, headers)
+
+    def _unless_known(self, body: bytes, headers: dict[str, str]) -> Response:
+        """200 with the body, or 304 with the same headers where If-None-Match has its ETag."""
+        known = self._every("if-none-match")
+        if known is not None and (
+            known.strip() == "*" or headers["ETag"] in re.findall(r'"[^"]*"', known)
+        ):
+            return Response(status_code=304, headers=headers)
+        return Response(body, headers=headers, media_type=JSON)
 
     async def _row(self, entry: AskableRow, *key: int) -> ReadRow:
         await self.wait_for_position()
@@ -230,11 +237,6 @@ class Asking:
             raise PositionNotReached(position=int(given))
 
 
-def digest_of(body: bytes) -> str:
-    """What no two different bodies have in common: letters, as no version of an aggregate has."""
-    return f"x{hashlib.blake2b(body, digest_size=12).hexdigest()}"
-
-
 def answer(status: int, outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:
     """What became of a command, as an answer."""
     more = dict(headers or {})
@@ -245,6 +247,13 @@ def answer(status: int, outcome: Outcome, headers: Mapping[str, str] | None = No
     if outcome.body is None:
         return Response(status_code=status, headers=more)
     return Response(orjson.dumps(outcome.body), status, headers=more, media_type=JSON)
+
+
+def _digest(body: bytes, *headers: str) -> str:
+    """The ETag of what has no version: another one where a row, the next page or the total is."""
+    digest = hashlib.sha256("\n".join(headers).encode() + b"\0")
+    digest.update(body)
+    return f'"{digest.hexdigest()[:32]}"'
 
 
 def _without_length(response: Response) -> dict[str, str]:

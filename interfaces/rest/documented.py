@@ -19,6 +19,7 @@ from interfaces.rest.problems import Problem
 Responses = dict[int | str, dict[str, Any]]
 
 _ETAG = {"description": "the version, quoted", "schema": {"type": "string"}}
+_DIGEST = {"description": "another one where the page is another", "schema": {"type": "string"}}
 _POSITION = {"description": "where in the ledger the change is", "schema": {"type": "integer"}}
 _LINK = {"description": "the next page (RFC 8288)", "schema": {"type": "string"}}
 _TOTAL = {"description": "all rows, where asked for", "schema": {"type": "integer"}}
@@ -97,8 +98,11 @@ def shows(model: type[BaseModel]) -> Responses:
 
 def lists(model: type[BaseModel]) -> Responses:
     """A GET of a list."""
-    ok = {"model": list[model], "headers": {"Link": _LINK, "X-Total-Count": _TOTAL}}  # type: ignore[valid-type]
-    return {200: ok} | _reading_fails()
+    headers = {"ETag": _DIGEST, "Link": _LINK, "X-Total-Count": _TOTAL}
+    ok = {"model": list[model], "headers": headers}  # type: ignore[valid-type]
+    unchanged = {"description": "the caller has this page", "headers": headers}
+    found: Responses = {200: ok, 304: unchanged}
+    return found | _reading_fails()
 
 
 def creates(model: type[BaseModel], *, limited: bool = False) -> Responses:
@@ -164,7 +168,7 @@ SIGNING_IN = "Authentication"
 """The heading of routes that take no idempotency keys: each secret is good once by itself."""
 
 _BEARER: dict[str, list[str]] = {"bearer": []}
-_IF_NONE_MATCH = _header("If-None-Match", "304 at this version", {"type": "string"})
+_IF_NONE_MATCH = _header("If-None-Match", "304 where the caller has this", {"type": "string"})
 
 
 def complete(document: dict[str, Any], routes: Sequence[BaseRoute]) -> dict[str, Any]:

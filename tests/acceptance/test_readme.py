@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import re
+import select
 import shutil
+import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +24,7 @@ from application.catalogue import permission_for
 from infra.settings import Settings
 from interfaces.rest.door import asked_by
 from interfaces.rest.main import GROUPS
-from tests.acceptance.service import CHECKOUT, PATIENCE, Service
+from tests.acceptance.service import CHECKOUT, PATIENCE, Service, until
 
 README = (CHECKOUT / "README.md").read_text()
 PAGES = [
@@ -25,6 +32,7 @@ PAGES = [
     CHECKOUT / "CHANGELOG.md",
     *sorted((CHECKOUT / "docs").rglob("*.md")),
 ]
+BIN = Path(sys.executable).parent
 FOLDERS = "domain|application|projections|interfaces|infra|tests|docs"
 MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z")
 
@@ -48,23 +56,27 @@ LOOK = """
 until CODE=$(grep --only-matching 'The code of ada: [0-9]*' '{said}'); do sleep 0.05; done
 CODE=${{CODE##* }}
 """
-PROMPT = "read -r -p 'The code: ' CODE\n"
+ASK = "read -r CODE\n"
+
+
+def session() -> list[tuple[str, str]]:
+    """What is typed, and what is answered, step by step."""
+    shown = blocks(section("Quick start")) + blocks(section("Signing in"))
+    assert [language for language, _ in shown] == ["sh", "text"] * (len(shown) // 2)
+    texts = [text.replace(".venv/bin/", f"{BIN}/") for _, text in shown]
+    return list(zip(texts[::2], texts[1::2], strict=True))
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's session asks with curl")
 def test_the_sessions_run_as_they_are_printed(services: Callable[..., Service]) -> None:
-    shown = blocks(section("Quick start")) + blocks(section("Signing in"))
-    assert [language for language, _ in shown] == ["sh", "text"] * (len(shown) // 2)
-    steps = [step for language, step in shown if language == "sh"]
-    answers = [answer for language, answer in shown if language == "text"]
+    steps, answers = zip(*session(), strict=True)
     service = services()
     service.start()
     end_of_step = "=== end of a step ==="
     # Any status but 2xx ends curl with a status of its own, and so ends the shell.
     script = "".join(f"{step}echo '{end_of_step}'\n" for step in steps)
-    script = script.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
-    assert PROMPT in script
-    script = script.replace(PROMPT, LOOK.format(said=service.said))
+    assert ASK in script
+    script = script.replace(ASK, LOOK.format(said=service.said))
     pasted = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=CHECKOUT,
@@ -76,6 +88,85 @@ def test_the_sessions_run_as_they_are_printed(services: Callable[..., Service]) 
     assert pasted.returncode == 0, f"{pasted.stdout}\n{pasted.stderr}"
     said = pasted.stdout.replace("\r", "").split(f"{end_of_step}\n")[:-1]
     assert [timeless(answer) for answer in said] == [timeless(answer) for answer in answers]
+
+
+SHELLS = {"bash": ("bash", "--norc", "--noprofile", "-i"), "zsh": ("zsh", "-f", "-i")}
+"""Shells at a terminal, as they are before anybody has set them up."""
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README's session asks with curl")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_sessions_can_be_pasted_into_a_shell_that_takes_them_for_typing(
+    services: Callable[..., Service], shell: str
+) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    service = services()
+    service.start()
+    with Terminal(SHELLS[shell], service.environment) as terminal:
+        terminal.type("PS1= PS2= PROMPT= RPROMPT=\n")
+        for number, (step, answer) in enumerate(session()):
+            # All of it at once: whoever reads what is typed gets the lines that follow.
+            terminal.type(step)
+            said = ""
+            if step.endswith(ASK):
+                said = terminal.shows(r"\nThe code:\s")
+                terminal.type(f"{code_of('ada', service)}\n")
+            terminal.type(f"echo 'end of' {number}\n")
+            said += terminal.shows(rf"\nend of {number}\s")
+            lines = iter(timeless(said).splitlines())
+            # Among them is what was typed; `in` goes on where it stopped.
+            assert [line for line in timeless(answer).splitlines() if line not in lines] == [], said
+
+
+def code_of(username: str, service: Service) -> str:
+    """The code on the console of the service."""
+    found = re.compile(rf"The code of {username}: ([0-9]+)")
+    until(lambda: found.search(service.said.read_text()) is not None, "there is a code")
+    codes: list[str] = found.findall(service.said.read_text())
+    return codes[-1]
+
+
+class Terminal:
+    """A program at a terminal that is wide enough for every line."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        # One that knows no bracketed paste.
+        dumb = {**environment, "TERM": "dumb", "HISTFILE": "/dev/null"}
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 2000, 0, 0))
+        self._program = subprocess.Popen(
+            command,
+            cwd=CHECKOUT,
+            env=dumb,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._said = ""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._ours)  # which hangs up
+        self._program.wait(PATIENCE)
+
+    def type(self, text: str) -> None:
+        """Type it, without waiting for anything."""
+        os.write(self._ours, text.encode())
+
+    def shows(self, pattern: str) -> str:
+        """What is shown until there is something like this; next time, what follows it."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := re.search(pattern, self._said)) is None:
+            left = deadline - time.monotonic()
+            assert select.select([self._ours], [], [], max(left, 0))[0], self._said
+            self._said += os.read(self._ours, 65536).decode().replace("\r", "")
+        shown, self._said = self._said[: found.end()], self._said[found.end() :]
+        return shown
 
 
 def timeless(text: str) -> str:

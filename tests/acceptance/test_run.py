@@ -20,7 +20,7 @@ import pytest
 
 from infra.servers.local_servers import accepts
 from infra.servers.processes import has_ended
-from tests.acceptance.service import CLUB_RUN, MAKE_RUN, Service, a_payment, until
+from tests.acceptance.service import CHECKOUT, CLUB_RUN, MAKE_RUN, Service, a_payment, until
 
 Services = Callable[..., Service]
 
@@ -45,6 +45,40 @@ def test_the_banner_says_where_it_is_open_and_which_parts_are_embedded(service: 
     assert "CLUB_DATABASE_URL connects another" in said
     assert "club users create-admin" in said
     assert "club tokens issue" in said
+
+
+def test_a_first_run_says_what_it_makes_as_it_begins_and_a_later_one_does_not(
+    service: Service, kept: Service
+) -> None:
+    making, tables, open_at = (
+        service.said.read_text().find(sentence)
+        for sentence in (
+            f"Making a Postgres of the club's own in {service.home / 'postgres'}: some seconds",
+            "Making the club's tables.\n",
+            "The club is open: ",
+        )
+    )
+    assert 0 <= making < tables < open_at
+    kept.start(CLUB_RUN)
+    assert kept.end() == 0
+    assert "Making" not in kept.said.read_text()
+
+
+@pytest.mark.parametrize("goal", ["run", "test"])
+def test_make_says_what_it_installs_before_it_is_quiet(goal: str) -> None:
+    planned = subprocess.run(
+        ["make", "--dry-run", "--always-make", "--no-print-directory", goal],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert planned.returncode == 0, planned.stderr
+    lines = [line for line in planned.stdout.splitlines() if not line.startswith("touch ")]
+    slow = [n for n, line in enumerate(lines) if " -m venv " in line or "pip install " in line]
+    assert len(slow) == (3 if goal == "run" else 4)
+    for n in slow:
+        assert re.match(r'echo "(Making|Installing) .*: .*(seconds|a minute or two)', lines[n - 1])
 
 
 def test_it_says_how_it_is(service: Service) -> None:

@@ -67,7 +67,6 @@ class Consumers:
 
     def __init__(self, broker: Broker, payments: int) -> None:
         self._broker = broker
-        broker.club("projections", "rebuild")  # which makes the club
         settled = [("PAID",)] * payments
         self._stories = asyncio.run(seed(broker.database, settled, random.Random(1))).stories
         self._secret = broker.club("providers", "add", PROVIDER).strip()

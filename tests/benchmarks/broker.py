@@ -11,6 +11,8 @@ from pathlib import Path
 import aio_pika
 import psycopg
 
+from infra.bootstrap import make_club
+from infra.settings import Settings
 from interfaces.amqp.topology import declare
 from tests.benchmarks.postgres import checkpoint
 from tests.benchmarks.servers import ROOT, STARTUP_SECONDS, Broken, club, process
@@ -26,6 +28,7 @@ class Broker:
         self.database = database
         self.url = rabbitmq_url
         self._home = home
+        asyncio.run(make_club(Settings(database_url=database, home=home)))
         self._environment = {
             "CLUB_DATABASE_URL": database,
             "CLUB_AMQP_URL": rabbitmq_url,

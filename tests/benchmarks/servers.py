@@ -17,7 +17,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from infra.bootstrap import make_club
 from infra.servers.local_servers import free_port
+from infra.settings import Settings
 from projections.engine.lists import write_cursor
 from tests.benchmarks import baseline
 from tests.benchmarks.postgres import analyze, checkpoint, create_database, sqlalchemy_url
@@ -98,7 +100,7 @@ def filled_club(
     database = create_database(url, name)
     port = free_port()
     environment = club_environment(database, home / name, port)
-    club(["projections", "rebuild"], environment)  # which makes the club
+    asyncio.run(make_club(Settings(database_url=database, home=home / name)))
     admin = ["users", "create-admin", "--username", "bench", "--email", "bench@example.com"]
     club(admin, environment, given="correct horse battery staple\n")
     user_ids, membership_ids = asyncio.run(fill(database))

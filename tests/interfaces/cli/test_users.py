@@ -106,6 +106,49 @@ def test_a_redis_that_is_not_there_keeps_nobody_from_the_command_line(
     assert (made.returncode, made.stdout) == (0, "User 1 is ADMIN: boss\n")
 
 
+# --- roles -------------------------------------------------------------------------------------
+
+
+def test_a_role_is_given_on_the_machine_in_whatever_case(command_line: CommandLine) -> None:
+    assert command_line.run(*NEW, said="correct horse\n").returncode == 0
+    other = (*NEW[:3], "mia", *NEW[4:5], "mia@example.com")
+    assert command_line.run(*other, said="correct horse\n").returncode == 0
+    given = command_line.run("users", "set-role", "Mia", "trainer")
+    assert (given.returncode, given.stdout, given.stderr) == (0, "Mia is TRAINER.\n", "")
+    again = command_line.run("users", "set-role", "mia", "TRAINER")
+    assert (again.returncode, again.stdout) == (0, "mia is TRAINER.\n")
+    events = command_line.rows(
+        "SELECT actor, command FROM ledger_events WHERE topic = 'user.role-changed'"
+    )
+    assert events == [("club", "change-user")]
+    assert command_line.rows("SELECT role::text FROM users WHERE username = 'mia'") == [
+        ("TRAINER",)
+    ]
+
+
+def test_the_last_admin_stays_one_on_the_machine_too(command_line: CommandLine) -> None:
+    assert command_line.run(*NEW, said="correct horse\n").returncode == 0
+    refused = command_line.run("users", "set-role", "boss", "USER")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == ("This is the last ADMIN: without one, nobody could keep the club.\n")
+    assert command_line.rows("SELECT role::text FROM users") == [("ADMIN",)]
+
+
+@pytest.mark.parametrize(
+    ("username", "role", "status", "sentence"),
+    [
+        ("nobody", "ADMIN", 1, "There is no user nobody."),
+        ("boss", "KING", 2, "'KING' is not one of 'user', 'admin', 'trainer'"),
+    ],
+)
+def test_nobody_and_no_role_are_said_in_a_sentence(
+    command_line: CommandLine, username: str, role: str, status: int, sentence: str
+) -> None:
+    refused = command_line.run("users", "set-role", username, role, COLUMNS="200")
+    assert (refused.returncode, refused.stdout) == (status, "")
+    assert sentence in refused.stderr
+
+
 # --- unbinding ---------------------------------------------------------------------------------
 
 

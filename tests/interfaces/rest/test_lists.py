@@ -266,3 +266,54 @@ async def test_a_cursor_of_another_order_is_refused_or_harmless(rest: Rest) -> N
             asked = f"{path}?sort={column}&after={after}"
             answer = await rest.http.get(asked, headers=found.admin)
             assert answer.status_code in {200, 422}, (asked, answer.text)
+
+
+async def test_a_page_that_the_caller_has_is_not_sent_again(rest: Rest) -> None:
+    scene = await crowd(rest)
+    asked = "/exercises/?limit=2&total=true"
+    page = await rest.http.get(asked, headers=scene.admin)
+    etag = page.headers["ETag"]
+    for given in (etag, f"W/{etag}", f'"7", {etag}', "*"):
+        known = {**scene.admin, "If-None-Match": given}
+        again = await rest.http.get(asked, headers=known)
+        assert (again.status_code, again.content) == (304, b""), given
+        for header in ("ETag", "Link", "X-Total-Count"):
+            assert again.headers[header] == page.headers[header]
+        head = await rest.http.head(asked, headers=known)
+        assert head.status_code == 304
+    for given in ('"7"', etag.strip('"'), ""):
+        known = {**scene.admin, "If-None-Match": given}
+        assert (await rest.http.get(asked, headers=known)).content == page.content, given
+
+
+async def test_a_page_is_another_with_another_row_total_or_next_page(rest: Rest) -> None:
+    _, admin = await rest.user(Role.ADMIN)
+
+    async def known(etag: str) -> bool:
+        headers = {**admin, "If-None-Match": etag}
+        return (await rest.http.get(asked, headers=headers)).status_code == 304
+
+    asked = "/exercises/?limit=2&total=true"
+    tags = [(await rest.http.get(asked, headers=admin)).headers["ETag"]]
+    for title in ("Plank", "Squat", "Lunge", "Bridge"):
+        # From the third on only the next page and the total differ, or the total alone.
+        await rest.do(AddExercise(ExerciseBody(title=title)))
+        tags.append((await rest.http.get(asked, headers=admin)).headers["ETag"])
+        assert await known(tags[-1])
+    assert len(set(tags)) == 5
+    changed = await rest.http.patch("/exercises/1/", json={"title": "Side plank"}, headers=admin)
+    assert changed.status_code == 200
+    assert not await known(tags[-1])
+
+
+async def test_a_page_of_what_is_not_in_reach_is_never_known(rest: Rest) -> None:
+    scene = await crowd(rest)
+    plans = f"/clients/{scene.client}/training-plans/"
+    _, stranger = await rest.user()
+    for path, headers, status in (
+        (plans, stranger, 404),
+        ("/users/", stranger, 403),
+        ("/users/", {}, 401),
+    ):
+        answer = await rest.http.get(path, headers={**headers, "If-None-Match": "*"})
+        assert answer.status_code == status
