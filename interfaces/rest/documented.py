@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from application.access import level_of
 from application.catalogue import COMMANDS, permission_for
 from interfaces.problems import MEDIA_TYPE
-from interfaces.rest.door import asked_by
+from interfaces.rest.door import Route, asked_by
 from interfaces.rest.problems import Problem
 
 Responses = dict[int | str, dict[str, Any]]
@@ -60,7 +60,12 @@ _HEADERS = {
 
 def group(prefix: str, tag: str) -> APIRouter:
     """A group of routes under one path, and one heading of the document."""
-    return APIRouter(prefix=prefix, tags=[tag], generate_unique_id_function=_operation_id)
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        route_class=Route,
+        generate_unique_id_function=_operation_id,
+    )
 
 
 def _operation_id(route: APIRoute) -> str:

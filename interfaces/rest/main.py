@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
+from starlette.routing import BaseRoute
 
 from infra.bootstrap import Club
 from interfaces.rest import (
@@ -66,7 +69,17 @@ def create_app(club: Club, asyncapi: Callable[[], Mapping[str, Any]] | None = No
     app.add_middleware(Around, measures=club.metrics)
     document = complete(app.openapi(), app.routes)
     app.openapi = lambda: document  # type: ignore[method-assign]
+    app.state.allowed = _allowed(app.routes)
     return app
+
+
+def _allowed(routes: Sequence[BaseRoute]) -> Mapping[str, Sequence[str]]:
+    """Which methods each path takes."""
+    methods: dict[str, set[str]] = defaultdict(set)
+    for route in routes:
+        if isinstance(route, APIRoute):
+            methods[route.path] |= route.methods or set()
+    return {path: sorted(taken) for path, taken in methods.items()}
 
 
 def as_served(app: FastAPI, last_requests: int, trusted_proxies: str = "") -> uvicorn.Config:

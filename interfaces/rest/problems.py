@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -147,9 +147,6 @@ def rate_limits(allowance: Allowance) -> dict[str, str]:
 
 async def _invalid(request: Request, invalid: Exception) -> Response:
     assert isinstance(invalid, RequestValidationError)  # noqa: S101 - registered for it
-    if (allowed := _allowed(request)) and request.method not in allowed:
-        # `for-report` was taken for a number of a user.
-        return refused_by_http(request, HTTPException(HTTPStatus.METHOD_NOT_ALLOWED))
     found = invalid.errors()
     if found[0]["type"] == "json_invalid":
         return _broken(request, f"{found[0]['ctx']['error']}, at character {found[0]['loc'][1]}")
@@ -198,15 +195,14 @@ def refused_by_http(request: Request, raised: HTTPException) -> Response:
     return problem(request, raised.status_code, code, raised.detail, headers=headers)
 
 
-def _allowed(request: Request) -> list[str]:
-    """Every method of the path as it is documented, where a route knows only its own.
+def _allowed(request: Request) -> Sequence[str]:
+    """Every method of the path, where a route knows only its own.
 
-    What is not documented is itself a document, or a page to read one in: it is only got.
+    What is no route of ours is a document, or a page to read one in: it is only got.
     """
-    paths = request.app.openapi()["paths"]
+    allowed: Mapping[str, Sequence[str]] = request.app.state.allowed
     route = getattr(request.scope.get("route"), "path", "")
-    path = paths.get(request.scope["path"]) or paths.get(route) or {"get": {}}
-    return sorted(method.upper() for method in path)
+    return allowed.get(request.scope["path"]) or allowed.get(route) or ("GET",)
 
 
 async def _unable(request: Request, raised: Exception) -> Response:
