@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import orjson
@@ -116,19 +117,27 @@ class Asking:
         return created
 
     async def change(self, body: Body, *numbers: int) -> Response:
-        """200 with the thing as it is now."""
-        return answer(200, await self._execute(COMMANDS[self.name].made(numbers, body)))
+        """200 with the thing as it is now; the body may repeat what no request changes."""
+        entry = COMMANDS[self.name]
+        written, sent_back = _told_apart(body, entry.body or type(body))
+        return answer(200, await self._execute(entry.made(numbers, written), sent_back=sent_back))
 
     async def delete(self, *numbers: int) -> Response:
         """204."""
         return answer(204, await self._execute(COMMANDS[self.name].made(numbers)))
 
-    async def _execute(self, command: Command, key: ReceiptKey | None = None) -> Outcome:
+    async def _execute(
+        self,
+        command: Command,
+        key: ReceiptKey | None = None,
+        sent_back: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Outcome:
         """Have the command done, for this caller and in this conversation."""
         context = Context(
             self.caller,
             correlation_id=self.request.scope["state"][REQUEST_ID],
             versions=_versions(self._every("if-match")),
+            sent_back=sent_back,
             key=key,
             origin=self.origin,
         )
@@ -161,7 +170,9 @@ class Asking:
         row = await self._row(ROWS[self.name], *key)
         etag = f'"{row.version}"'
         known = self._every("if-none-match")
-        if known is not None and (known.strip() == "*" or etag in re.findall(r'"[^"]*"', known)):
+        if known is not None and (
+            known.strip() == "*" or str(row.version) in {tag for _, tag in _tags(known)}
+        ):
             return Response(status_code=304, headers={"ETag": etag})
         return Response(row.body, headers={"ETag": etag}, media_type=JSON)
 
@@ -231,15 +242,41 @@ def answer(status: int, outcome: Outcome, headers: Mapping[str, str] | None = No
     return Response(orjson.dumps(outcome.body), status, headers=more, media_type=JSON)
 
 
+def _told_apart(body: Body, model: type[Body]) -> tuple[Body, Mapping[str, Any]]:
+    """What of a body is written, and what it only repeats of the row."""
+    if type(body) is model:
+        return body, {}
+    named, fields = body.model_fields_set, model.model_fields.keys()
+    facts = {name: getattr(body, name) for name in fields}
+    written = model.model_construct(_fields_set=set(named & fields), **facts)
+    return written, body.model_dump(mode="json", include=named - fields)
+
+
 def _without_length(response: Response) -> dict[str, str]:
     return {k: v for k, v in response.headers.items() if k != "content-length"}
+
+
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_LIST = re.compile(r"[ \t,]*\0(?:[ \t]*,[ \t,]*\0)*[ \t,]*")
+"""Something, and more of it between commas."""
+
+
+def _tags(header: str | None) -> Iterable[tuple[str, str]]:
+    """Each entity tag that a header lists (RFC 9110): `W/` or nothing, and what is quoted.
+
+    What is not written as such a list names no version at all.
+    """
+    if header is None or not _LIST.fullmatch(_TAG.sub("\0", header)):
+        return ()
+    return _TAG.findall(header)
 
 
 def _versions(if_match: str | None) -> frozenset[int] | None:
     """The versions that If-Match demands, by strong comparison; None for any."""
     if if_match is None or if_match.strip() == "*":
         return None
-    tags = re.findall(r'(W/)?"([^"]*)"', if_match)
     return frozenset(
-        int(tag) for weak, tag in tags if not weak and re.fullmatch(r"[1-9][0-9]{0,8}", tag)
+        int(tag)
+        for weak, tag in _tags(if_match)
+        if not weak and re.fullmatch(r"[1-9][0-9]{0,8}", tag)
     )

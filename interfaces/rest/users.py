@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from application.fields import Day, Moment
+from application.fields import Day, Id, Moment, SentBack
 from application.users import NewUser, UserBody, UserChanges, UserReplacement
 from domain.days import end_of, start_of
 from domain.values import Role
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import ListQuery, PageQuery, PathNumber, sorting, words
+from interfaces.rest.lists import ListQuery, PageQuery, PathNumber, not_before, sorting, words
 
 routes = group("/users", "Users")
 
@@ -25,6 +25,15 @@ class UserShown(UserBody):
     created_at: Moment
     last_login: Moment | None
     deleted_at: Moment | None
+
+
+class UserSentBack(UserReplacement):
+    """A complete update of a user, as a GET answered it."""
+
+    id: SentBack[Id] = None
+    created_at: SentBack[Moment] = None
+    last_login: SentBack[Moment] = None
+    deleted_at: SentBack[Moment] = None
 
 
 class UsersQuery(ListQuery):
@@ -40,7 +49,7 @@ class ForReportQuery(PageQuery):
     """The days on which they registered, both included."""
 
     from_date: Day | None = None
-    to_date: Day | None = None
+    to_date: Annotated[Day | None, not_before("from_date")] = None
 
 
 @routes.get("/", responses=lists(UserShown))
@@ -82,7 +91,7 @@ async def register_user(
 
 @routes.put("/{user_id}/", responses=changes(UserShown))
 async def replace_user(
-    user_id: PathNumber, body: UserReplacement, asking: Annotated[Asking, asks("replace-user")]
+    user_id: PathNumber, body: UserSentBack, asking: Annotated[Asking, asks("replace-user")]
 ) -> Response:
     """Complete update of the user record."""
     return await asking.change(body, user_id)
