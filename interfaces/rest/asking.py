@@ -18,7 +18,7 @@ from application.bus import Bus, Outcome
 from application.catalogue import COMMANDS, LISTS, ROWS
 from application.command import Command, Context
 from application.fields import Body
-from application.ports.ledger import ReceiptKey
+from application.ports.ledger import LedgerUnavailable, OutcomeUnknown, ReceiptKey
 from application.ports.queries import PageRequest, Queries, ReadRow
 from application.ports.read_side import ReadSide
 from application.ports.signing_in import Callers
@@ -27,6 +27,7 @@ from domain.refusals import Busy, Invalid
 from interfaces.rest.lists import PageQuery
 from interfaces.rest.places import PLACE
 from interfaces.rest.problems import JSON
+from interfaces.rest.public import public
 
 POSITION = "Ledger-Position"
 """On answers: where in the ledger a change is. On requests: show at least this."""
@@ -109,9 +110,12 @@ class Asking:
         entry = COMMANDS[self.name]
         outcome = await self._execute(entry.made(numbers, body), self._idempotency_key())
         facts = outcome.body or {}
-        created = answer(201, outcome, {"Location": location.format(**facts)})
+        created = answer(201, outcome, {"Location": self._public(location.format(**facts))})
         if entry.view is not None:
-            row = await self.service.reads.one(entry.view, facts["id"])
+            try:
+                row = await self.service.reads.one(entry.view, facts["id"])
+            except LedgerUnavailable as away:
+                raise OutcomeUnknown from away  # It happened, and is not to be asked for again.
             if row is not None:
                 return Response(row.body, 201, _without_length(created), JSON)
         return created
@@ -211,7 +215,11 @@ class Asking:
 
     def _next(self, after: str) -> str:
         params = [(k, v) for k, v in self.request.query_params.multi_items() if k != "after"]
-        return f"{self.request.scope['path']}?{urlencode([*params, ('after', after)])}"
+        path = self._public(self.request.scope["path"])
+        return f"{path}?{urlencode([*params, ('after', after)])}"
+
+    def _public(self, path: str) -> str:
+        return public(self.request.scope, path)
 
     async def wait_for_position(self) -> None:
         """Let the read tables come as far as the request demands.

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from application.access import ANYBODY, Permission, reaches_all
 from application.catalogue import permission_for
-from application.ports.signing_in import InvalidToken
+from application.ports.signing_in import InvalidToken, NoToken
 from interfaces.rest.asking import Asking, Service
 from interfaces.rest.places import PLACE
 
@@ -172,8 +172,10 @@ def _names_in_query(dependant: Dependant) -> Iterator[str]:
 
 
 def bearer(request: Request) -> str:
-    """The token that comes with a request; raises InvalidToken where there is none."""
+    """The token that comes with a request; raises NoToken where there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if scheme.lower() != "bearer":
+        raise NoToken
+    if not token:
         raise InvalidToken
     return token.strip()
