@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Generic, TypeVar
 
 import orjson
@@ -26,6 +26,8 @@ class Context:
     correlation_id: str
     versions: frozenset[int] | None = None
     """The versions that the request demands of the aggregate it is about."""
+    sent_back: Mapping[str, Any] = field(default_factory=dict)
+    """What the request repeats of the aggregate's row, though it is not for requests to change."""
     key: ReceiptKey | None = None
     origin: Origin = THIS_MACHINE
     visible: bool = True
@@ -51,7 +53,7 @@ class Command:
     @property
     def has_password(self) -> bool:
         """Whether a plain digest of all of it would give a password away."""
-        asked = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        asked = (getattr(self, one.name) for one in fields(self))  # type: ignore[arg-type]
         return any(isinstance(value, Body) and "password" in value.named() for value in asked)
 
     def said_in_full(self) -> bytes:
@@ -64,7 +66,7 @@ class Command:
         return hashlib.sha256(said).digest()
 
     def _told(self, facts_of: Callable[[Body], dict[str, Any]]) -> bytes:
-        asked = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        asked = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
         told = {n: facts_of(v) if isinstance(v, Body) else v for n, v in asked.items()}
         return orjson.dumps([self.NAME, told], option=orjson.OPT_SORT_KEYS)
 

@@ -7,9 +7,9 @@ which the log and the answers carry them.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from domain.aggregate import time_text
+from application.rfc3339 import Rfc3339
 from domain.text import MOST_MARKS, UNSEEN, blank, composed, folded, pile, unseen
 
 LARGEST_ID = 2**31 - 1
@@ -44,6 +44,11 @@ LARGEST_PART = 4
 
 PLAIN_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 """No exponents, blanks, underscores or digits of other scripts."""
+
+
+T = TypeVar("T")
+SentBack = Annotated[T | None, Field(json_schema_extra={"readOnly": True})]
+"""Of a complete update: what a GET answers and no request changes, taken where it is as it is."""
 
 
 class Body(BaseModel):
@@ -206,18 +211,6 @@ def _day(text: str) -> str:
     return text
 
 
-def _moment(text: str) -> str:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise PydanticCustomError("datetime_parsing", "Input should be a real moment") from None
-    if at.tzinfo is None:
-        raise PydanticCustomError("timezone_aware", "Input should have a time zone")
-    if not datetime(2000, 1, 1, tzinfo=UTC) <= at < datetime(2100, 1, 1, tzinfo=UTC):
-        raise PydanticCustomError("datetime_range", "Input should lie between 2000 and 2100")
-    return time_text(at)
-
-
 Id = Annotated[int, Strict(), Field(ge=1, le=LARGEST_ID)]
 Count = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
@@ -245,11 +238,7 @@ Day = Annotated[
     AfterValidator(_day),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["1990-04-01"]}),
 ]
-Moment = Annotated[
-    str,
-    AfterValidator(_moment),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
+Moment = Rfc3339
 Weight = _numeric(5, 2)
 """NUMERIC(5, 2): kilograms, 0 to 999.99."""
 BodyMeasure = _numeric(5, 2, least=Decimal("0.01"))

@@ -49,4 +49,4 @@ def _after_leap_second(at: datetime) -> datetime:
 Rfc3339 = Annotated[
     str, AfterValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
-"""A moment of another party, kept in the one form of facts; digits beyond microseconds go."""
+"""A moment, kept in the one form of facts; digits beyond microseconds go."""

@@ -201,7 +201,7 @@ async def change_exercise_in_training(command: ChangeExerciseInTraining, work: W
     """The version is the training's."""
     training = await _training_in_reach(command.training_id, work)
     training.exercise(command.exercise_id)
-    work.must_match(training)
+    work.must_match(training, _exercise_row(training, command.exercise_id).body)
     training.change_exercise(command.exercise_id, command.facts, work.at)
     return _exercise_row(training, command.exercise_id)
 

@@ -6,7 +6,7 @@ that the ledger makes at commit. So a decision is recorded only if all it rests 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -19,11 +19,15 @@ from application.ports.services import Rules, Services
 from application.repository import MANY, Repository
 from application.slices import Slices
 from domain.aggregate import Aggregate, Event
-from domain.refusals import Conflict, Forbidden, PreconditionFailed
+from domain.refusals import Conflict, Forbidden, Invalid, PreconditionFailed
 from domain.reservations import Reservation, Value
 from domain.rules import THE_ONE, ClubRules
 
 A = TypeVar("A", bound=Aggregate)
+
+
+class ReadOnly(Invalid):
+    """This is not for a request to change: it is left out, or sent back as it is."""
 
 
 class Result(NamedTuple):
@@ -71,7 +75,7 @@ class Work:
         """What happened to any of them since the last `collect`, in the order in which it did."""
         self._command = command
         self._causation_id = command_id
-        self._versions = context.versions
+        self._asked: Context | None = context
 
     async def rules(self) -> Rules:
         """What the club has set for itself; the decision then rests on it."""
@@ -147,11 +151,22 @@ class Work:
             self.relied_on.add(permission)
         return reaches
 
-    def must_match(self, aggregate: Aggregate) -> None:
-        """Refuse where the request named versions, and the aggregate is at another."""
-        if self._versions is not None and aggregate.version not in self._versions:
-            named = ", ".join(str(version) for version in sorted(self._versions)) or "none"
+    def must_match(self, aggregate: Aggregate, row: Mapping[str, Any] | None = None) -> None:
+        """Refuse where the request is about another version than the aggregate is at.
+
+        It names versions, or sends back what nobody changes, as the `row` shows it.
+        """
+        if self._asked is None:
+            return
+        versions = self._asked.versions
+        if versions is not None and aggregate.version not in versions:
+            named = ", ".join(str(version) for version in sorted(versions)) or "none"
             raise PreconditionFailed(expected=named, actual=aggregate.version)
+        if self._asked.sent_back:
+            shown = aggregate.row() if row is None else row
+            for name, fact in self._asked.sent_back.items():
+                if fact != shown[name]:
+                    raise ReadOnly(field=name)
 
     async def new_number(self, kind: type[Aggregate]) -> int:
         """A number for a new aggregate."""
@@ -265,7 +280,7 @@ class Work:
     def follow(self, command: str, cause: Event) -> None:
         """From here on a policy is at work: the club itself answers `cause` with `command`."""
         self.caller = THE_CLUB
-        self._versions = None
+        self._asked = None
         self._command = command
         self._causation_id = cause.event_id
 

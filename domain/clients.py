@@ -20,6 +20,8 @@ class NotBornYet(Invalid):
 class TimeIsOver(Conflict):
     """The time of this client is over; days can be granted: POST /clients/{number}/grants/."""
 
+    FIELD = "status"
+
 
 class NotLapsed(Conflict):
     """The time for which this client is let in has not ended."""

@@ -24,6 +24,8 @@ class ProviderDisabled(Conflict):
 class ProviderThere(Conflict):
     """There is a provider of this name already."""
 
+    FIELD = "name"
+
 
 class NoSuchProvider(NotFound):
     """There is no provider of this name."""

@@ -17,6 +17,8 @@ class Refusal(Exception):
     """The club refuses this."""
 
     code: ClassVar[str] = "refused"
+    FIELD: ClassVar[str | None] = None
+    """The part of a request that it is always about, where there is one."""
 
     def __init_subclass__(cls) -> None:
         cls.code = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
@@ -30,7 +32,7 @@ class Refusal(Exception):
 
     def __init__(self, *, field: str | None = None, **case: object) -> None:
         """`field` names the part of the request that is refused, where there is one."""
-        self.field = field
+        self.field = field or self.FIELD
         self.case = case
         self.detail = inspect.cleandoc(type(self).__doc__ or "").format(**case)
         super().__init__(self.detail)

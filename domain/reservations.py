@@ -20,21 +20,31 @@ FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC"
 class UsernameTaken(Conflict):
     """This username is taken."""
 
+    FIELD = "username"
+
 
 class EmailTaken(Conflict):
     """This email address is taken."""
+
+    FIELD = "email"
 
 
 class ExerciseTitleTaken(Conflict):
     """An exercise of this title is already in the catalogue."""
 
+    FIELD = "title"
+
 
 class UserHasClient(Conflict):
     """This user is already a client: {holder}."""
 
+    FIELD = "user_id"
+
 
 class MembershipHeld(Conflict):
     """This membership is issued to {holder}."""
+
+    FIELD = "membership_id"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ THE_ONE = 1
 class StillShared(Conflict):
     """Memberships have several holders, as membership {number}: each needs one of its own first."""
 
+    FIELD = "shared_memberships"
+
 
 class ClubRules(Aggregate):
     """The rules of the club, and how they came to be what they are."""

@@ -14,6 +14,8 @@ from domain.values import PlanStatus
 class TrainingInPlan(Conflict):
     """Training {training_id} is already in this plan."""
 
+    FIELD = "training_id"
+
 
 class TrainingNotInPlan(NotFound):
     """Training {training_id} is not in this plan."""
@@ -21,6 +23,8 @@ class TrainingNotInPlan(NotFound):
 
 class PlanPinned(Conflict):
     """Client {client_id} already follows this plan."""
+
+    FIELD = "training_plan_id"
 
 
 class PlanNotPinned(NotFound):

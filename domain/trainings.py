@@ -13,6 +13,8 @@ from domain.refusals import Conflict, NotFound
 class ExerciseInTraining(Conflict):
     """Exercise {exercise_id} is already in this training."""
 
+    FIELD = "exercise_id"
+
 
 class ExerciseNotInTraining(NotFound):
     """Exercise {exercise_id} is not in this training."""
@@ -20,6 +22,8 @@ class ExerciseNotInTraining(NotFound):
 
 class ClientNotTraining(Conflict):
     """A client who is {status} cannot be given a training."""
+
+    FIELD = "client_id"
 
 
 class Training(Aggregate):

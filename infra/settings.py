@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from application.ports.services import Bounds, Rules
 from domain.days import is_zone
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+_BASE = re.compile(_ORIGIN.pattern + r"(/[A-Za-z0-9._~\-]+)*/?")
 
 
 class Settings(BaseSettings):
@@ -55,7 +59,14 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         default="", description="proxies whose `X-Forwarded-For` is believed: addresses, networks"
     )
-    public_url: str = Field(default="", description="the issuer of tokens, where not the default")
+    public_url: str = Field(
+        default="",
+        description="where the API is reached from outside, a path that a proxy strips included; "
+        "also the issuer of tokens",
+    )
+    cors_origins: str = Field(
+        default="", description="sites whose pages may ask (CORS): `https://club.example`, … or `*`"
+    )
     timezone: str = Field(default="UTC", description='what "a day" is in reports')
     shared_memberships: bool = Field(
         default=False, description="several clients may hold one membership"
@@ -109,6 +120,23 @@ class Settings(BaseSettings):
         if not is_zone(name):
             raise ValueError(f"there is no time zone {name!r}")
         return name
+
+    @field_validator("public_url")
+    @classmethod
+    def _a_base(cls, url: str) -> str:
+        if url and not _BASE.fullmatch(url):
+            raise ValueError(
+                "this is not a URL that paths can be put behind: https://club.example/api"
+            )
+        return url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _known_origins(cls, origins: str) -> str:
+        for origin in filter(None, origins.replace(" ", "").split(",")):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin} is not an origin: https://club.example")
+        return origins
 
     @field_validator("database_url")
     @classmethod

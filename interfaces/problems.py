@@ -37,6 +37,9 @@ from domain.refusals import (
 
 MEDIA_TYPE = "application/problem+json"
 
+TYPES = "/problems/"
+"""Below this path every type of problem is explained."""
+
 STATUS: Mapping[type[Exception], int] = {
     NotFound: 404,
     Conflict: 409,
@@ -51,7 +54,7 @@ STATUS: Mapping[type[Exception], int] = {
     StoreUnavailable: 503,
     NoCodeChannel: 503,
     ChannelUnavailable: 503,
-    OutcomeUnknown: 503,
+    OutcomeUnknown: 504,
     TookTooLong: 503,
     LedgerUnavailable: 503,
     Overloaded: 503,
@@ -67,11 +70,12 @@ def document(
     detail: str,
     instance: str,
     errors: list[dict[str, str]] | None = None,
+    types: str = TYPES,
 ) -> dict[str, Any]:
     """The problem document; `instance` is what the request was about."""
     said: dict[str, Any] = {
-        "type": f"/problems/{code}",
-        "title": code.replace("-", " ").capitalize(),
+        "type": types + code,
+        "title": title_of(code),
         "status": status,
         "detail": detail,
         "instance": instance,
@@ -99,7 +103,15 @@ def pointer(location: Sequence[int | str]) -> str:
 
 def code_of(kind: type[Exception]) -> str:
     """The permanent name of a kind of no."""
-    return kind.code if issubclass(kind, Refusal) else kebab(kind.__name__)
+    if issubclass(kind, Refusal):
+        return kind.code
+    # What is wrong with a token is said in words: whoever holds it does the same about each.
+    return kebab((InvalidToken if issubclass(kind, InvalidToken) else kind).__name__)
+
+
+def title_of(code: str) -> str:
+    """The name of a kind of no, for people."""
+    return code.replace("-", " ").capitalize()
 
 
 def status_of(kind: type[Exception]) -> int:

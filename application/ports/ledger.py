@@ -93,7 +93,7 @@ class TookTooLong(LedgerUnavailable):
 
 
 class OutcomeUnknown(LedgerUnavailable):
-    """The database went away in the middle of the commit: it may have happened, or not."""
+    """The database went away in the middle of the commit: this may have happened, or not."""
 
 
 class UnreadableHistory(Exception):

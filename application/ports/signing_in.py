@@ -13,6 +13,18 @@ class InvalidToken(Exception):
     """This token is not valid, or not of the kind that is asked for here."""
 
 
+class NoToken(InvalidToken):
+    """Nothing says who asks: this takes an access token."""
+
+
+class ExpiredToken(InvalidToken):
+    """This token has expired."""
+
+
+class RevokedToken(InvalidToken):
+    """The session of this token has ended, or its user is gone."""
+
+
 class StoreUnavailable(Exception):
     """The store of what is short-lived cannot be reached; signing in has to wait."""
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from application.access import Caller
-from application.ports.signing_in import InvalidToken
+from application.ports.signing_in import RevokedToken
 from domain import sessions, users
 from domain.aggregate import Event
 from domain.values import Role
@@ -98,7 +98,7 @@ class Callers:
             self._known.clear()
             self._ended.clear()
         if claims.session_id in self._ended:
-            raise InvalidToken
+            raise RevokedToken
         bearer = claims.user_id, claims.session_id
         known = self._known.get(bearer)
         now = time.monotonic()
@@ -108,7 +108,7 @@ class Callers:
             if changes == self._changes:
                 self._remember(bearer, known)
         if known.caller is None:
-            raise InvalidToken
+            raise RevokedToken
         return known.caller
 
     async def witness(self, events: Sequence[Event]) -> None:

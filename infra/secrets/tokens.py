@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jwt
 
-from application.ports.signing_in import InvalidToken, RefreshClaims
+from application.ports.signing_in import ExpiredToken, InvalidToken, RefreshClaims
 from infra.secrets.clocks import APART
 from infra.secrets.keys import Keys
 
@@ -91,10 +91,10 @@ class SignedTokens:
             self._seen[token] = claims
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
-        if (
-            claims.expires <= time.time() - APART.total_seconds()
-            or self._keys.public(claims.kid) is None
-        ):
+        if claims.expires <= time.time() - APART.total_seconds():
+            self._seen.pop(token, None)
+            raise ExpiredToken
+        if self._keys.public(claims.kid) is None:
             self._seen.pop(token, None)
             raise InvalidToken
         return claims
@@ -146,6 +146,8 @@ class SignedTokens:
                     "verify_exp": not expired,
                 },
             )
+        except jwt.ExpiredSignatureError as expired_by_now:
+            raise ExpiredToken from expired_by_now
         except (jwt.PyJWTError, ValueError) as invalid:
             raise InvalidToken from invalid
         return str(kid), payload

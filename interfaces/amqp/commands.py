@@ -25,7 +25,7 @@ from application.command import Command, Context
 from application.fields import LARGEST_ID
 from application.ports.ledger import LedgerUnavailable, Overloaded, ReceiptKey, UnreadableHistory
 from application.ports.queries import Queries
-from application.ports.signing_in import Callers, InvalidToken, StoreUnavailable
+from application.ports.signing_in import Callers, InvalidToken, NoToken, StoreUnavailable
 from domain.refusals import Busy, Refusal
 from interfaces import problems
 from interfaces.amqp.cloudevents import CloudEvent, Unusable, read, said
@@ -112,7 +112,7 @@ class CommandsIn:
             return ANYBODY
         scheme, _, token = str(given).partition(" ")
         if given is None or scheme.lower() != "bearer":
-            raise InvalidToken
+            raise NoToken
         caller = await self._service.callers.of(token.strip())
         if entry.permission is not None:
             reaches_all(caller, entry.permission)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import orjson
@@ -18,7 +19,7 @@ from application.bus import Bus, Outcome
 from application.catalogue import COMMANDS, LISTS, ROWS
 from application.command import Command, Context
 from application.fields import Body
-from application.ports.ledger import ReceiptKey
+from application.ports.ledger import LedgerUnavailable, OutcomeUnknown, ReceiptKey
 from application.ports.queries import PageRequest, Queries, ReadRow, Term
 from application.ports.read_side import ReadSide
 from application.ports.signing_in import Callers
@@ -27,6 +28,7 @@ from domain.refusals import Busy, Invalid
 from interfaces.rest.lists import PageQuery
 from interfaces.rest.places import PLACE
 from interfaces.rest.problems import JSON
+from interfaces.rest.public import public
 
 POSITION = "Ledger-Position"
 """On answers: where in the ledger a change is. On requests: show at least this."""
@@ -109,27 +111,38 @@ class Asking:
         entry = COMMANDS[self.name]
         outcome = await self._execute(entry.made(numbers, body), self._idempotency_key())
         facts = outcome.body or {}
-        created = answer(201, outcome, {"Location": location.format(**facts)})
+        created = answer(201, outcome, {"Location": self._public(location.format(**facts))})
         if entry.view is not None:
-            row = await self.service.reads.one(entry.view, facts["id"])
+            try:
+                row = await self.service.reads.one(entry.view, facts["id"])
+            except LedgerUnavailable as away:
+                raise OutcomeUnknown from away  # It happened, and is not to be asked for again.
             if row is not None:
                 return Response(row.body, 201, _without_length(created), JSON)
         return created
 
     async def change(self, body: Body, *numbers: int) -> Response:
-        """200 with the thing as it is now."""
-        return answer(200, await self._execute(COMMANDS[self.name].made(numbers, body)))
+        """200 with the thing as it is now; the body may repeat what no request changes."""
+        entry = COMMANDS[self.name]
+        written, sent_back = _told_apart(body, entry.body or type(body))
+        return answer(200, await self._execute(entry.made(numbers, written), sent_back=sent_back))
 
     async def delete(self, *numbers: int) -> Response:
         """204."""
         return answer(204, await self._execute(COMMANDS[self.name].made(numbers)))
 
-    async def _execute(self, command: Command, key: ReceiptKey | None = None) -> Outcome:
+    async def _execute(
+        self,
+        command: Command,
+        key: ReceiptKey | None = None,
+        sent_back: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Outcome:
         """Have the command done, for this caller and in this conversation."""
         context = Context(
             self.caller,
             correlation_id=self.request.scope["state"][REQUEST_ID],
             versions=_versions(self._every("if-match")),
+            sent_back=sent_back,
             key=key,
             origin=self.origin,
         )
@@ -204,7 +217,7 @@ class Asking:
         """200 with the body, or 304 with the same headers where If-None-Match has its ETag."""
         known = self._every("if-none-match")
         if known is not None and (
-            known.strip() == "*" or headers["ETag"] in re.findall(r'"[^"]*"', known)
+            known.strip() == "*" or headers["ETag"] in {f'"{tag}"' for _, tag in _tags(known)}
         ):
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type=JSON)
@@ -218,7 +231,11 @@ class Asking:
 
     def _next(self, after: str) -> str:
         params = [(k, v) for k, v in self.request.query_params.multi_items() if k != "after"]
-        return f"{self.request.scope['path']}?{urlencode([*params, ('after', after)])}"
+        path = self._public(self.request.scope["path"])
+        return f"{path}?{urlencode([*params, ('after', after)])}"
+
+    def _public(self, path: str) -> str:
+        return public(self.request.scope, path)
 
     async def wait_for_position(self) -> None:
         """Let the read tables come as far as the request demands.
@@ -256,15 +273,41 @@ def _digest(body: bytes, *headers: str) -> str:
     return f'"{digest.hexdigest()[:32]}"'
 
 
+def _told_apart(body: Body, model: type[Body]) -> tuple[Body, Mapping[str, Any]]:
+    """What of a body is written, and what it only repeats of the row."""
+    if type(body) is model:
+        return body, {}
+    named, fields = body.model_fields_set, model.model_fields.keys()
+    facts = {name: getattr(body, name) for name in fields}
+    written = model.model_construct(_fields_set=set(named & fields), **facts)
+    return written, body.model_dump(mode="json", include=named - fields)
+
+
 def _without_length(response: Response) -> dict[str, str]:
     return {k: v for k, v in response.headers.items() if k != "content-length"}
+
+
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_LIST = re.compile(r"[ \t,]*\0(?:[ \t]*,[ \t,]*\0)*[ \t,]*")
+"""Something, and more of it between commas."""
+
+
+def _tags(header: str | None) -> Iterable[tuple[str, str]]:
+    """Each entity tag that a header lists (RFC 9110): `W/` or nothing, and what is quoted.
+
+    What is not written as such a list names no version at all.
+    """
+    if header is None or not _LIST.fullmatch(_TAG.sub("\0", header)):
+        return ()
+    return _TAG.findall(header)
 
 
 def _versions(if_match: str | None) -> frozenset[int] | None:
     """The versions that If-Match demands, by strong comparison; None for any."""
     if if_match is None or if_match.strip() == "*":
         return None
-    tags = re.findall(r'(W/)?"([^"]*)"', if_match)
     return frozenset(
-        int(tag) for weak, tag in tags if not weak and re.fullmatch(r"[1-9][0-9]{0,8}", tag)
+        int(tag)
+        for weak, tag in _tags(if_match)
+        if not weak and re.fullmatch(r"[1-9][0-9]{0,8}", tag)
     )

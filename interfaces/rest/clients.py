@@ -8,7 +8,7 @@ from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
 from application.clients import ClientBody, ClientChanges, GrantBody
-from application.fields import Day, Id, Moment
+from application.fields import Day, Id, Moment, SentBack
 from application.searching import LONGEST_SEARCH, terms_of
 from application.training_plans import PinBody
 from domain.values import ClientStatus, Gender, PlanStatus
@@ -28,6 +28,12 @@ class ClientShown(ClientBody):
     """A client."""
 
     id: int
+
+
+class ClientSentBack(ClientBody):
+    """A complete update of a client, as a GET answered it."""
+
+    id: SentBack[Id] = None
 
 
 class AdmissionShown(BaseModel):
@@ -149,7 +155,7 @@ async def register_client(
 
 @routes.put("/{client_id}/", responses=changes(ClientShown))
 async def replace_client(
-    client_id: PathNumber, body: ClientBody, asking: Annotated[Asking, asks("replace-client")]
+    client_id: PathNumber, body: ClientSentBack, asking: Annotated[Asking, asks("replace-client")]
 ) -> Response:
     """Complete update of the client record."""
     return await asking.change(body, client_id)

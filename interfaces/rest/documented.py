@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from application.access import level_of
 from application.catalogue import COMMANDS, permission_for
 from interfaces.problems import MEDIA_TYPE
-from interfaces.rest.door import asked_by
+from interfaces.rest.door import Route, asked_by
 from interfaces.rest.problems import Problem
 
 Responses = dict[int | str, dict[str, Any]]
@@ -26,6 +26,10 @@ _TOTAL = {"description": "all rows, where asked for", "schema": {"type": "intege
 _NO_STORE = {"description": "`no-store`", "schema": {"type": "string"}}
 _CHALLENGE = {"description": "how one shows who one is", "schema": {"type": "string"}}
 _RETRY = {"description": "seconds", "schema": {"type": "integer"}}
+_IN_FLIGHT = {
+    "description": "seconds, where a request with the same key is being worked on",
+    "schema": {"type": "integer"},
+}
 _LOCATION = {"description": "the path of the new thing", "schema": {"type": "string"}}
 
 RATE_LIMITS = {
@@ -51,9 +55,11 @@ _FAILURES = {
     422: "the request does not make sense",
     429: "too many of the caller's requests at once",
     503: "cannot be taken just now",
+    504: "it is not known whether this happened",
 }
 _HEADERS = {
     401: {"WWW-Authenticate": _CHALLENGE},
+    409: {"Retry-After": _IN_FLIGHT},
     429: {"Retry-After": _RETRY},
     503: {"Retry-After": _RETRY},
 }
@@ -61,7 +67,12 @@ _HEADERS = {
 
 def group(prefix: str, tag: str) -> APIRouter:
     """A group of routes under one path, and one heading of the document."""
-    return APIRouter(prefix=prefix, tags=[tag], generate_unique_id_function=_operation_id)
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        route_class=Route,
+        generate_unique_id_function=_operation_id,
+    )
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -108,7 +119,7 @@ def lists(model: type[BaseModel]) -> Responses:
 def creates(model: type[BaseModel], *, limited: bool = False) -> Responses:
     """A POST, which may be tried only so often where it is `limited`."""
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION, "Location": _LOCATION}
-    failures = _failures(401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
+    failures = _failures(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
     return {201: {"model": model, "headers": headers}} | (
         _limited(failures) if limited else failures
     )
@@ -118,27 +129,27 @@ def changes(model: type[BaseModel]) -> Responses:
     """A PUT or a PATCH."""
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION}
     return {200: {"model": model, "headers": headers}} | _failures(
-        401, 403, 404, 408, 409, 412, 413, 415, 422, 429, 503
+        401, 403, 404, 408, 409, 412, 413, 415, 422, 429, 503, 504
     )
 
 
 def deletes() -> Responses:
     """A DELETE."""
     gone: Responses = {204: {"description": "gone", "headers": {"Ledger-Position": _POSITION}}}
-    return gone | _failures(401, 403, 404, 408, 409, 412, 413, 422, 429, 503)
+    return gone | _failures(401, 403, 404, 408, 409, 412, 413, 422, 429, 503, 504)
 
 
 def ends() -> Responses:
     """A POST after which something is over."""
     over: Responses = {204: {"description": "over"}}
-    return over | _failures(401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
+    return over | _failures(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
 
 
 def proves(
     model: type[BaseModel], *, limited: bool = False, headers: Mapping[str, Any] | None = None
 ) -> Responses:
     """A step of signing in, which may be tried only so often where it is `limited`."""
-    failures = _failures(401, 408, 413, 415, 422, 503)
+    failures = _failures(401, 408, 413, 415, 422, 503, 504)
     failures[401]["description"] = "what is shown is wrong, was used or has ended"
     kept = {"Cache-Control": _NO_STORE, **(headers or {})}
     return {200: {"model": model, "headers": kept}} | (_limited(failures) if limited else failures)

@@ -1,23 +1,32 @@
 """Who is let in, to ask what: each route names what it asks for in the catalogue.
 
-A route's signature says it: `asking: Annotated[Asking, asks("register-client")]`.
+A route's signature says it: `asking: Annotated[Asking, asks("register-client")]`. The door is the
+first thing that a request comes to: nothing of its path, its query or its body is read before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
 from application.access import ANYBODY, Permission, reaches_all
 from application.catalogue import permission_for
-from application.ports.signing_in import InvalidToken
+from application.ports.signing_in import InvalidToken, NoToken
 from interfaces.rest.asking import Asking, Service
 from interfaces.rest.places import PLACE
+
+ASKING = "asking"
+"""Where a request's state keeps what is asked, once its caller was let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,11 @@ class Asks:
     permission: Permission | None
 
     async def __call__(self, request: Request) -> Asking:
-        """The request, of a caller who is let in."""
+        """The request, of a caller who was let in."""
+        return _asking(request)
+
+    async def open(self, request: Request) -> Asking:
+        """Let the caller in; raises InvalidToken or Forbidden."""
         service: Service = request.app.state.service
         caller = ANYBODY
         if self.permission is not None or "authorization" in request.headers:
@@ -41,7 +54,6 @@ class Asks:
             caller = await service.callers.of(token)
         else:
             _count(request, None)
-        _refuse_unknown(request)
         everybody = self.permission is None or reaches_all(caller, self.permission)
         return Asking(request, service, self.name, caller, everybody=everybody)
 
@@ -54,9 +66,33 @@ class Visits:
 
     async def __call__(self, request: Request) -> Asking:
         """The request, of somebody who is not known yet."""
+        return _asking(request)
+
+    async def open(self, request: Request) -> Asking:
+        """Let them in."""
         _count(request, None)
-        _refuse_unknown(request)
         return Asking(request, request.app.state.service, self.name, ANYBODY, everybody=False)
+
+
+class Route(APIRoute):
+    """A route behind its door: 405, 401, 403, and only then what is wrong with the request."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers, once the caller is let in and the query is one that is documented."""
+        answer = super().get_route_handler()
+        door = _door_of(self.dependant)
+        known = frozenset(_names_in_query(self.dependant))
+
+        async def handle(request: Request) -> Response:
+            if self.param_convertors:
+                _refuse_method_of_another(request)
+            if door is not None:
+                request.scope["state"][ASKING] = await door.open(request)
+            if request.scope["query_string"]:
+                _refuse_query(request, known)
+            return await answer(request)
+
+        return handle
 
 
 def asks(name: str) -> Any:
@@ -73,14 +109,24 @@ def visits(name: str) -> Any:
 
 def asked_by(dependant: Dependant) -> str | None:
     """What a route asks for, from what it depends on; None for what is in no catalogue."""
-    return next(_asked_by(dependant), None)
+    door = _door_of(dependant)
+    return None if door is None else door.name
 
 
-def _asked_by(dependant: Dependant) -> Iterator[str]:
+def _door_of(dependant: Dependant) -> Asks | Visits | None:
+    return next(_doors(dependant), None)
+
+
+def _doors(dependant: Dependant) -> Iterator[Asks | Visits]:
     for needed in dependant.dependencies:
         if isinstance(needed.call, Asks | Visits):
-            yield needed.call.name
-        yield from _asked_by(needed)
+            yield needed.call
+        yield from _doors(needed)
+
+
+def _asking(request: Request) -> Asking:
+    asking: Asking = request.scope["state"][ASKING]
+    return asking
 
 
 def _count(request: Request, user_id: int | None) -> None:
@@ -89,28 +135,47 @@ def _count(request: Request, user_id: int | None) -> None:
     request.scope["state"][PLACE].belongs_to(user_id, address)
 
 
-def _refuse_unknown(request: Request) -> None:
-    """Refuse what is not documented: `?trainingid=1` would be ignored where it matters."""
-    if not request.scope["query_string"]:
-        return
-    path = request.app.openapi()["paths"].get(request.scope["route"].path)
-    if path is None:
-        return
-    operation = path[request.method.lower()]
-    known = {p["name"] for p in operation["parameters"] if p["in"] == "query"}
-    unknown = [name for name in request.query_params if name not in known]
-    if unknown:
+def _refuse_method_of_another(request: Request) -> None:
+    """Refuse to take `for-report` for the number of a user."""
+    methods = request.app.state.allowed.get(request.scope["path"])
+    if methods is not None and request.method not in methods:
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+def _refuse_query(request: Request, known: frozenset[str]) -> None:
+    """Refuse what is not documented: `?trainingid=1` would be ignored where it matters.
+
+    And what comes twice, of which one would be.
+    """
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    wrong = {
+        name: "There is no such one" if name not in known else "This is to come once"
+        for name, times in names.items()
+        if name not in known or times > 1
+    }
+    if wrong:
         raise RequestValidationError(
-            [
-                {"type": "extra_forbidden", "loc": ("query", name), "msg": "There is no such one"}
-                for name in unknown
-            ]
+            [{"type": "query", "loc": ("query", name), "msg": said} for name, said in wrong.items()]
         )
 
 
+def _names_in_query(dependant: Dependant) -> Iterator[str]:
+    """Everything that a route reads of a query."""
+    for field in dependant.query_params:
+        model = field.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from model.model_fields
+        else:
+            yield field.alias
+    for needed in dependant.dependencies:
+        yield from _names_in_query(needed)
+
+
 def bearer(request: Request) -> str:
-    """The token that comes with a request; raises InvalidToken where there is none."""
+    """The token that comes with a request; raises NoToken where there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if scheme.lower() != "bearer":
+        raise NoToken
+    if not token:
         raise InvalidToken
     return token.strip()

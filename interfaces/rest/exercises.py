@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from application.exercises import ExerciseBody, ExerciseChanges
+from application.fields import Id, SentBack
 from domain.values import Complexity, MuscleGroup
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import ListQuery, PathNumber, sorting, words
+from interfaces.rest.lists import ListQuery, PathNumber, Truth, sorting, words
 
 routes = group("/exercises", "Exercises")
 
@@ -22,13 +23,19 @@ class ExerciseShown(ExerciseBody):
     id: int
 
 
+class ExerciseSentBack(ExerciseBody):
+    """A complete update of an exercise, as a GET answered it."""
+
+    id: SentBack[Id] = None
+
+
 class ExercisesQuery(ListQuery):
     """Which exercises."""
 
     title: str | None = words(50)
     title_contains: str | None = words(50)
     muscle_group: MuscleGroup | None = None
-    equipment_required: bool | None = None
+    equipment_required: Truth | None = None
     complexity_lvl: Complexity | None = None
     sort: str | None = sorting("list-exercises")
 
@@ -59,7 +66,9 @@ async def add_exercise(
 
 @routes.put("/{exercise_id}/", responses=changes(ExerciseShown))
 async def replace_exercise(
-    exercise_id: PathNumber, body: ExerciseBody, asking: Annotated[Asking, asks("replace-exercise")]
+    exercise_id: PathNumber,
+    body: ExerciseSentBack,
+    asking: Annotated[Asking, asks("replace-exercise")],
 ) -> Response:
     """Complete update of the exercise record."""
     return await asking.change(body, exercise_id)

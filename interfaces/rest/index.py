@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from interfaces.rest.documented import group
 from interfaces.rest.problems import JSON
+from interfaces.rest.public import public
 
 routes = group("", "Service")
 _ABOUT = metadata("training-api-service")
@@ -46,6 +47,7 @@ async def index(request: Request) -> Response:
     }
     if request.app.state.asyncapi is not None:
         links["asyncapi"] = "/asyncapi.json"
+    there = {name: public(request.scope, path) for name, path in links.items()}
     return Response(
-        orjson.dumps({"name": NAME, "version": VERSION, "links": links}), media_type=JSON
+        orjson.dumps({"name": NAME, "version": VERSION, "links": there}), media_type=JSON
     )

@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 from application.catalogue import LISTS
 from application.fields import LARGEST_ID
 from domain.text import composed
 
-Number = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+_DIGITS = re.compile(r"-?[0-9]+")
+
+
+def _digits(text: object) -> object:
+    """Refuse `1_0`, `+1`, ` 1` and digits of other scripts, which would be read as numbers."""
+    if isinstance(text, str) and not _DIGITS.fullmatch(text):
+        raise PydanticCustomError("int_parsing", "Input should be a whole number, in digits alone")
+    return text
+
+
+def _true_or_false(text: object) -> object:
+    """Refuse `yes`, `on`, `1` and whatever else would be read as one of them."""
+    if isinstance(text, str) and text not in {"true", "false"}:
+        raise PydanticCustomError("bool_parsing", "Input should be true or false")
+    return text
+
+
+Digits = BeforeValidator(_digits)
+
+Number = Annotated[int, Digits, Field(ge=1, le=LARGEST_ID)]
 """A number in a query, where everything is text."""
 
-PathNumber = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+PathNumber = Annotated[int, Digits, Path(ge=1, le=LARGEST_ID)]
 """A number in a path."""
+
+Truth = Annotated[bool, BeforeValidator(_true_or_false)]
+"""A yes or no in a query."""
+
+
+def not_before(first: str) -> Any:
+    """The end of a range of days that begins with another parameter."""
+
+    def check(last: str | None, others: ValidationInfo) -> str | None:
+        begins = others.data.get(first)
+        if last is not None and begins is not None and last < begins:
+            raise PydanticCustomError(
+                "range", "Input should not be before {first}", {"first": first}
+            )
+        return last
+
+    return AfterValidator(check)
 
 
 class PageQuery(BaseModel):
@@ -23,11 +61,13 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=50, ge=1, le=500, description="the most rows to answer")
+    limit: Annotated[int, Digits] = Field(
+        default=50, ge=1, le=500, description="the most rows to answer"
+    )
     after: str | None = Field(
         default=None, max_length=2000, description="from the Link of the page before"
     )
-    total: bool = Field(default=False, description="count all rows, in X-Total-Count")
+    total: Truth = Field(default=False, description="count all rows, in X-Total-Count")
 
     def order(self) -> str:
         """The column to sort by; none for the order of the key."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from application.fields import Id, SentBack
 from application.memberships import MembershipBody, MembershipChanges
 from domain.values import AccessLevel
 from interfaces.rest.asking import Asking
@@ -20,6 +21,12 @@ class MembershipShown(MembershipBody):
     """A membership."""
 
     id: int
+
+
+class MembershipSentBack(MembershipBody):
+    """A complete update of a membership, as a GET answered it."""
+
+    id: SentBack[Id] = None
 
 
 class MembershipsQuery(ListQuery):
@@ -71,7 +78,7 @@ async def add_membership(
 @routes.put("/{membership_id}/", responses=changes(MembershipShown))
 async def replace_membership(
     membership_id: PathNumber,
-    body: MembershipBody,
+    body: MembershipSentBack,
     asking: Annotated[Asking, asks("replace-membership")],
 ) -> Response:
     """Complete update of the membership record."""

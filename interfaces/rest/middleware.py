@@ -19,6 +19,7 @@ from interfaces.rest.asking import REQUEST_ID
 from interfaces.rest.bodies import Bodies, Body, CallerGone
 from interfaces.rest.places import MOST_UNDER_WAY, PLACE, Place, Places
 from interfaces.rest.problems import refused_by_http, unable
+from interfaces.rest.public import PUBLIC
 
 REQUEST_ID_HEADER = b"x-request-id"
 
@@ -47,9 +48,14 @@ class Around:
     """The outermost layer of the app."""
 
     def __init__(
-        self, app: ASGIApp, measures: Measures, most_under_way: int = MOST_UNDER_WAY
+        self,
+        app: ASGIApp,
+        measures: Measures,
+        most_under_way: int = MOST_UNDER_WAY,
+        public_url: str = "",
     ) -> None:
         self._app = app
+        self._public_url = public_url
         self._measures = measures
         self._places = Places(most_under_way)
         self._bodies = Bodies()
@@ -65,7 +71,9 @@ class Around:
         place = Place(self._places)
         answer = _Answer(send, request_id, place, empty=method == "HEAD")
         scope = _readable(scope)
-        scope.setdefault("state", {}).update({REQUEST_ID: request_id, PLACE: place})
+        scope.setdefault("state", {}).update(
+            {REQUEST_ID: request_id, PLACE: place, PUBLIC: self._public_url}
+        )
         started = time.perf_counter()
         try:
             if method in BODILESS and BODY_HEADERS.isdisjoint(headers):

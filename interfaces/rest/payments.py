@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
-from application.fields import Id, Moment, Price
+from application.fields import Id, Moment, Price, SentBack
 from application.payments import PaymentBody
 from domain.values import PaymentStatus
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
+from interfaces.rest.lists import ListQuery, Number, PathNumber, Truth, sorting, words
 
 routes = group("/payments", "Payments")
 
@@ -29,6 +29,14 @@ class PaymentShown(PaymentBody):
     refund_announced_at: Moment | None = Field(
         description="when the refund was that is known, and waits for the payment to be settled"
     )
+
+
+class PaymentSentBack(PaymentBody):
+    """A complete update of a payment, as a GET answered it."""
+
+    id: SentBack[Id] = None
+    amount: SentBack[Price] = None
+    refund_announced_at: SentBack[Moment] = None
 
 
 class SecondCollectionShown(BaseModel):
@@ -50,7 +58,7 @@ class SecondCollectionsQuery(ListQuery):
     payment_id: Number | None = None
     client_id: Number | None = None
     collector: str | None = words(100)
-    returned: bool | None = None
+    returned: Truth | None = None
     sort: str | None = sorting("list-second-collections")
 
 
@@ -104,7 +112,7 @@ async def request_payment(
 
 @routes.put("/{payment_id}/", responses=changes(PaymentShown))
 async def change_payment(
-    payment_id: PathNumber, body: PaymentBody, asking: Annotated[Asking, asks("change-payment")]
+    payment_id: PathNumber, body: PaymentSentBack, asking: Annotated[Asking, asks("change-payment")]
 ) -> Response:
     """Complete update of the payment record."""
     return await asking.change(body, payment_id)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
 
 import orjson
@@ -15,11 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from application.bus import StillInFlight
 from application.limits import Allowance, TooManyAttempts
+from application.ports.signing_in import NoToken
 from domain.refusals import NotFound, Refusal
 from interfaces.problems import (
     MEDIA_TYPE,
     STATUS,
+    TYPES,
     code_of,
     document,
     errors_of,
@@ -27,10 +29,11 @@ from interfaces.problems import (
     pointer,
     status_of,
 )
+from interfaces.rest.public import public
 
 JSON = "application/json"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
-"""On every 401, which has to say how one shows who one is."""
+"""On every 401, which has to say how one shows who one is (RFC 6750)."""
 
 RETRY_AFTER = "1"
 """Seconds after which to try again what could not be taken just now."""
@@ -75,7 +78,7 @@ class Problem(BaseModel):
     """An RFC 9457 problem document."""
 
     media_type: ClassVar[str] = MEDIA_TYPE
-    type: str = Field(description="a stable path, one for each kind of problem")
+    type: str = Field(description="a stable path or URL, one for each kind of problem")
     title: str
     status: int
     detail: str
@@ -93,7 +96,8 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The problem as an answer."""
-    body = document(status, code, detail, quote(request.scope["path"]), errors)
+    instance = public(request.scope, quote(request.scope["path"]))
+    body = document(status, code, detail, instance, errors, public(request.scope, TYPES))
     more = {"Retry-After": RETRY_AFTER} if status in LATER else {}
     return Response(
         orjson.dumps(body),
@@ -101,18 +105,6 @@ def problem(
         headers={**more, **(headers or {})},
         media_type=MEDIA_TYPE,
     )
-
-
-def explained(code: str) -> dict[str, Any] | None:
-    """What a type of problem means in general; None for one that there is not."""
-    meanings = dict(HTTP_PROBLEMS)
-    for base, status in STATUS.items():
-        for kind in base.kinds() if issubclass(base, Refusal) else (base,):
-            meanings[code_of(kind)] = status, inspect.cleandoc(kind.__doc__ or "")
-    if code not in meanings:
-        return None
-    status, said = meanings[code]
-    return {"type": f"/problems/{code}", "status": status, "detail": said}
 
 
 def install(app: FastAPI) -> None:
@@ -130,6 +122,8 @@ async def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)  # noqa: S101 - registered for refusals
     status = status_of(type(refusal))
     headers = dict(CHALLENGE) if status == HTTPStatus.UNAUTHORIZED else {}
+    if isinstance(refusal, StillInFlight):
+        headers = {"Retry-After": RETRY_AFTER}
     if isinstance(refusal, TooManyAttempts):
         headers = {"Retry-After": str(refusal.seconds), **rate_limits(refusal.allowance)}
     errors = errors_of(refusal)
@@ -147,9 +141,6 @@ def rate_limits(allowance: Allowance) -> dict[str, str]:
 
 async def _invalid(request: Request, invalid: Exception) -> Response:
     assert isinstance(invalid, RequestValidationError)  # noqa: S101 - registered for it
-    if (allowed := _allowed(request)) and request.method not in allowed:
-        # `for-report` was taken for a number of a user.
-        return refused_by_http(request, HTTPException(HTTPStatus.METHOD_NOT_ALLOWED))
     found = invalid.errors()
     if found[0]["type"] == "json_invalid":
         return _broken(request, f"{found[0]['ctx']['error']}, at character {found[0]['loc'][1]}")
@@ -198,15 +189,14 @@ def refused_by_http(request: Request, raised: HTTPException) -> Response:
     return problem(request, raised.status_code, code, raised.detail, headers=headers)
 
 
-def _allowed(request: Request) -> list[str]:
-    """Every method of the path as it is documented, where a route knows only its own.
+def _allowed(request: Request) -> Sequence[str]:
+    """Every method of the path, where a route knows only its own.
 
-    What is not documented is itself a document, or a page to read one in: it is only got.
+    What is no route of ours is a document, or a page to read one in: it is only got.
     """
-    paths = request.app.openapi()["paths"]
+    allowed: Mapping[str, Sequence[str]] = request.app.state.allowed
     route = getattr(request.scope.get("route"), "path", "")
-    path = paths.get(request.scope["path"]) or paths.get(route) or {"get": {}}
-    return sorted(method.upper() for method in path)
+    return allowed.get(request.scope["path"]) or allowed.get(route) or ("GET",)
 
 
 async def _unable(request: Request, raised: Exception) -> Response:
@@ -216,9 +206,18 @@ async def _unable(request: Request, raised: Exception) -> Response:
 def unable(request: Request, raised: Exception) -> Response:
     """The problem of an exception that is its own explanation."""
     status = status_of(type(raised))
-    headers = CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None
     code = code_of(type(raised))
-    return problem(request, status, code, type(raised).__doc__ or code, headers=headers)
+    said = type(raised).__doc__ or code
+    headers = _challenge(raised, said) if status == HTTPStatus.UNAUTHORIZED else None
+    return problem(request, status, code, said, headers=headers)
+
+
+def _challenge(raised: Exception, said: str) -> Mapping[str, str]:
+    """With what is wrong with the token, where there is one."""
+    if isinstance(raised, NoToken):
+        return CHALLENGE
+    error = f'Bearer error="invalid_token", error_description="{said}"'
+    return {"WWW-Authenticate": error}
 
 
 async def _fault(request: Request, _: Exception) -> Response:

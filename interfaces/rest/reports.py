@@ -11,7 +11,7 @@ from application.reports import ReportBody
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import creates, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import ListQuery, PathNumber, sorting
+from interfaces.rest.lists import ListQuery, PathNumber, not_before, sorting
 
 routes = group("/reports", "Reports")
 
@@ -34,7 +34,7 @@ class ReportsQuery(ListQuery):
     """Which reports."""
 
     report_date_start: Day | None = None
-    report_date_end: Day | None = None
+    report_date_end: Annotated[Day | None, not_before("report_date_start")] = None
     sort: str | None = sorting("list-reports")
 
 
@@ -56,7 +56,7 @@ async def read_report(
 
 @routes.post("/", status_code=201, responses=creates(ReportShown))
 async def draw_up_report(
-    body: ReportBody, asking: Annotated[Asking, asks("draw-up-report")]
+    asking: Annotated[Asking, asks("draw-up-report")], body: ReportBody | None = None
 ) -> Response:
     """Add information for a daily report; the projector fills in who registered."""
-    return await asking.create(body, location="/reports/{id}/")
+    return await asking.create(body or ReportBody(), location="/reports/{id}/")

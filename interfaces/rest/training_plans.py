@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from application.fields import Id, Moment
+from application.fields import Id, Moment, SentBack
 from application.ports.queries import Lookup
 from application.training_plans import TrainingInPlanBody, TrainingPlanBody, TrainingPlanChanges
 from domain.values import PlanStatus
@@ -23,6 +23,13 @@ class TrainingPlanShown(TrainingPlanBody):
 
     id: int
     created_at: Moment
+
+
+class TrainingPlanSentBack(TrainingPlanBody):
+    """A complete update of a plan, as a GET answered it."""
+
+    id: SentBack[Id] = None
+    created_at: SentBack[Moment] = None
 
 
 class TrainingInPlanShown(TrainingInPlanBody):
@@ -93,7 +100,7 @@ async def draw_up_training_plan(
 @routes.put("/{training_plan_id}/", responses=changes(TrainingPlanShown))
 async def replace_training_plan(
     training_plan_id: PathNumber,
-    body: TrainingPlanBody,
+    body: TrainingPlanSentBack,
     asking: Annotated[Asking, asks("replace-training-plan")],
 ) -> Response:
     """Complete update of the training plan record."""

@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import Query, Response
 from pydantic import Field
 
-from application.fields import Day
+from application.fields import Day, Id, SentBack
 from application.trainings import TrainingBody, TrainingChanges, TrainingWithExercises
 from domain.values import Intensity, TrainingType
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
+from interfaces.rest.lists import Digits, ListQuery, Number, PathNumber, sorting, words
 
 routes = group("/trainings", "Trainings")
 
@@ -22,6 +22,12 @@ class TrainingShown(TrainingBody):
     """A training."""
 
     id: int
+
+
+class TrainingSentBack(TrainingBody):
+    """A complete update of a training, as a GET answered it."""
+
+    id: SentBack[Id] = None
 
 
 class TrainingWithExercisesShown(TrainingShown):
@@ -37,10 +43,12 @@ class TrainingsOfClientQuery(ListQuery):
     title: str | None = words(200)
     title_contains: str | None = words(200)
     intensity: Intensity | None = None
-    duration_min: Annotated[int, Field(ge=1, le=1440)] | None = None
+    duration_min: Annotated[int, Digits, Field(ge=1, le=1440)] | None = None
     date: Day | None = None
     from_date: Day | None = Field(default=None, description="the first day")
-    to_date: Day | None = Field(default=None, description="the last day")
+    to_date: Annotated[Day | None, not_before("from_date")] = Field(
+        default=None, description="the last day"
+    )
     sort: str | None = sorting("list-trainings-of-client")
 
 
@@ -95,7 +103,9 @@ async def plan_training_with_exercises(
 
 @routes.put("/{train_id}/", responses=changes(TrainingShown))
 async def replace_training(
-    train_id: PathNumber, body: TrainingBody, asking: Annotated[Asking, asks("replace-training")]
+    train_id: PathNumber,
+    body: TrainingSentBack,
+    asking: Annotated[Asking, asks("replace-training")],
 ) -> Response:
     """Complete update of the training record."""
     return await asking.change(body, train_id)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
 
-from application.fields import LARGEST_ID
+from application.fields import Id, SentBack
 from application.ports.queries import Lookup
 from application.trainings import Doing, DoingChanges, TrainingExerciseBody
 from domain.refusals import Conflict
@@ -35,6 +35,13 @@ class TrainingsExercisesQuery(ListQuery):
     sort: str | None = sorting("list-trainings-exercises")
 
 
+class DoingSentBack(Doing):
+    """A complete update of an exercise of a training, as a GET answered it."""
+
+    training_id: SentBack[Id] = None
+    exercise_id: SentBack[Id] = None
+
+
 def which_training(name: str) -> Any:
     """The training that the request means, whoever asks for `name`."""
     let_in = asks(name)
@@ -42,9 +49,7 @@ def which_training(name: str) -> Any:
     async def found(
         exercise_id: PathNumber,
         asking: Asking = let_in,
-        training_id: Annotated[
-            int | None, Query(ge=1, le=LARGEST_ID, description="which training")
-        ] = None,
+        training_id: Annotated[Number | None, Query(description="which training")] = None,
     ) -> int:
         if training_id is not None:
             return training_id
@@ -89,7 +94,7 @@ async def add_training_exercise(
 @routes.put("/{exercise_id}/", responses=changes(TrainingExerciseBody))
 async def replace_training_exercise(
     exercise_id: PathNumber,
-    body: Doing,
+    body: DoingSentBack,
     training_id: Annotated[int, which_training("replace-exercise-of-training")],
     asking: Annotated[Asking, asks("replace-exercise-of-training")],
 ) -> Response:
@@ -101,7 +106,7 @@ async def replace_training_exercise(
 async def replace_exercise_of_training(
     training_id: PathNumber,
     exercise_id: PathNumber,
-    body: Doing,
+    body: DoingSentBack,
     asking: Annotated[Asking, asks("replace-exercise-of-training")],
 ) -> Response:
     """Complete update of the training-exercise record."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 from pydantic import Field
 
-from application.fields import Day, Moment
+from application.fields import Day, Id, Moment, SentBack
 from application.users import NewUser, UserBody, UserChanges, UserReplacement
 from domain.days import end_of, start_of
 from domain.values import Role
@@ -15,7 +15,7 @@ from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
 from interfaces.rest.jwt_auth import SessionShown
-from interfaces.rest.lists import ListQuery, PageQuery, PathNumber, sorting, words
+from interfaces.rest.lists import ListQuery, PageQuery, PathNumber, not_before, sorting, words
 from interfaces.rest.training_plans import PlansOfUserQuery, TrainingPlanShown
 
 routes = group("/users", "Users")
@@ -34,6 +34,15 @@ class MyselfShown(UserShown):
     """A user, and which client that is."""
 
     client_id: int | None = Field(description="null for a user who is no client")
+
+
+class UserSentBack(UserReplacement):
+    """A complete update of a user, as a GET answered it."""
+
+    id: SentBack[Id] = None
+    created_at: SentBack[Moment] = None
+    last_login: SentBack[Moment] = None
+    deleted_at: SentBack[Moment] = None
 
 
 class UsersQuery(ListQuery):
@@ -56,7 +65,7 @@ class ForReportQuery(PageQuery):
     """The days on which they registered, both included."""
 
     from_date: Day | None = None
-    to_date: Day | None = None
+    to_date: Annotated[Day | None, not_before("from_date")] = None
 
 
 @routes.get("/", responses=lists(UserShown))
@@ -126,7 +135,7 @@ async def register_user(
 
 @routes.put("/{user_id}/", responses=changes(UserShown))
 async def replace_user(
-    user_id: PathNumber, body: UserReplacement, asking: Annotated[Asking, asks("replace-user")]
+    user_id: PathNumber, body: UserSentBack, asking: Annotated[Asking, asks("replace-user")]
 ) -> Response:
     """Complete update of the user record."""
     return await asking.change(body, user_id)

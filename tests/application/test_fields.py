@@ -396,7 +396,10 @@ def test_a_moment_without_a_zone_or_out_of_this_century_is_refused(moment: Any) 
 
 @pytest.mark.parametrize(
     "moment",
-    ["2026-01-31T09:00:00Z", "2026-01-31T10:00:00+01:00", "2026-01-31T03:30:00.000000-05:30"],
+    [
+        *("2026-01-31T09:00:00Z", "2026-01-31T10:00:00+01:00", "2026-01-31T03:30:00.000000-05:30"),
+        *("2026-01-31t09:00:00z", "2026-01-31 09:00:00-00:00", "2026-01-31T09:00:00.0000000009Z"),
+    ],
     ids=in_ascii,
 )
 def test_a_moment_is_kept_in_utc_in_one_form(moment: str) -> None:

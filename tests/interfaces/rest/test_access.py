@@ -62,6 +62,9 @@ TABLE: dict[str, str] = {
     "GET /health/": EVERYBODY,
     "GET /.well-known/jwks.json": EVERYBODY,
     "GET /asyncapi.json": "404 404 404  404 404 404 404 404 404",  # only `club run` has it
+    "GET /openapi.json": EVERYBODY,
+    "GET /docs": EVERYBODY,
+    "GET /redoc": EVERYBODY,
     "GET /metrics": EVERYBODY,
     "GET /problems/{code}": EVERYBODY,
     "POST /jwt-auth/login/": EVERYBODY,

@@ -75,7 +75,7 @@ async def test_a_redirect_leads_to_the_documented_path(rest: Rest) -> None:
     for path in ("/users/for-report", f"/clients/{scene.client}", "/trainings/exercice-ids/1"):
         answer = await rest.http.get(f"{path}?limit=1", headers=scene.admin)
         assert answer.status_code == 307
-        assert answer.headers["Location"] == f"http://club{path}/?limit=1"
+        assert answer.headers["Location"] == f"{path}/?limit=1"
 
 
 async def test_a_fault_of_ours_is_a_problem_that_names_the_request(
@@ -472,8 +472,11 @@ async def test_the_type_of_a_problem_leads_to_what_it_means(rest: Rest) -> None:
     assert explained.status_code == 200
     assert explained.json() == {
         "type": "/problems/invalid-token",
+        "title": "Invalid token",
         "status": 401,
         "detail": "This token is not valid, or not of the kind that is asked for here.",
+        "advice": "Sign in (POST /jwt-auth/login/), or exchange the refresh token for another "
+        "access token, and send it as `Authorization: Bearer …`.",
     }
     assert (await rest.http.get("/problems/username-taken")).json()["status"] == 409
     assert (await rest.http.get("/problems/none-of-these")).status_code == 404

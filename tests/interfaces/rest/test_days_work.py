@@ -118,6 +118,9 @@ async def test_a_clients_trainings_are_found_between_two_days_and_by_a_word(
     found = await ask(rest, scene.owner, path, title_contains="BODY 2026-04")
     assert [row["date"] for row in found] == ["2026-04-01"]
     assert await ask(rest, scene.owner, path, title_contains="%") == []
+    turned = {"from_date": "2026-03-02", "to_date": "2026-03-01"}
+    answer = await rest.http.get(path, headers=scene.owner, params=turned)
+    assert answer.status_code == 422
     assert await ask(rest, scene.owner, path, title="lEGS") != []
 
 

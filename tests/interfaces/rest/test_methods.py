@@ -12,7 +12,7 @@ OTHERS = ("OPTIONS", "POST", "PUT", "DELETE", "TRACE", "PATCH", "CONNECT", "PROP
 
 READ_ONLY = (
     *("/", "/health/", "/metrics", "/.well-known/jwks.json", "/problems/forbidden"),
-    *("/openapi.json", "/docs", "/redoc", "/docs/oauth2-redirect"),
+    *("/openapi.json", "/docs", "/redoc"),
     "/static-offline-docs/swagger-ui.css",
 )
 """What anybody may read, and nobody can do anything else with."""

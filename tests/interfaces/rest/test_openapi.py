@@ -145,7 +145,19 @@ def schema_of_the_body(operation: dict[str, Any]) -> str | None:
     if "requestBody" not in operation:
         return None
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    schema = schema.get("anyOf", [schema])[0]  # that may also be left out
     return str(schema["$ref"].rpartition("/")[2])
+
+
+SENT_BACK = {
+    "Doing": "DoingSentBack",
+    "UserReplacement": "UserSentBack",
+    **{
+        f"{kind}Body": f"{kind}SentBack"
+        for kind in ("Membership", "Client", "Exercise", "Training", "TrainingPlan", "Payment")
+    },
+}
+"""What a PUT takes in place of what its command does: all that a GET answers."""
 
 
 async def test_every_operation_is_an_entry_of_the_catalogue(rest: Rest) -> None:
@@ -158,6 +170,8 @@ async def test_every_operation_is_an_entry_of_the_catalogue(rest: Rest) -> None:
         if asked in COMMANDS:
             command = COMMANDS[asked]
             body = None if command.body is None else command.body.__name__
+            if operation is document["paths"][path].get("put"):
+                body = SENT_BACK[str(body)]
             assert (schema_of_the_body(operation), numbers) == (body, command.numbers), name
         elif asked in ROWS:
             assert (schema_of_the_body(operation), numbers) == (None, ROWS[asked].numbers), name

@@ -144,16 +144,104 @@ CHANGES: dict[str, Row] = {
 }
 
 
-async def test_every_field_is_changed_alone_and_all_together(rest: Rest) -> None:
-    scene = await furnished(rest)
-    numbers = {
+READ_ONLY: dict[str, Row] = {
+    "users": {
+        "id": 1,
+        "created_at": "2026-01-01T00:00:00Z",
+        "last_login": "2026-01-01T00:00:00Z",
+        "deleted_at": "2026-01-01T00:00:00Z",
+    },
+    "memberships": {"id": 999},
+    "clients": {"id": 999},
+    "exercises": {"id": 999},
+    "trainings": {"id": 999},
+    "training-plans": {"id": 999, "created_at": "2026-01-01T00:00:00Z"},
+    "payments": {
+        "id": 999,
+        "amount": "1.00",
+        "refund_announced_at": "2026-01-01T00:00:00Z",
+    },
+}
+
+
+def numbers_of(scene: Scene) -> dict[str, int]:
+    return {
         "users": scene.user,
         "memberships": scene.membership,
         "clients": scene.client,
         "exercises": scene.exercise,
         "trainings": scene.training,
         "training-plans": scene.plan,
+        "payments": scene.payment,
     }
+
+
+async def test_what_a_get_answers_can_be_put_back_and_changes_nothing(rest: Rest) -> None:
+    scene = await furnished(rest)
+    rows = {kind: f"/{kind}/{number}/" for kind, number in numbers_of(scene).items()}
+    rows["doing"] = f"/trainings-exercises/{scene.training}/{scene.exercise}/"
+    for kind, path in rows.items():
+        for whose in (scene.admin, scene.owner):
+            if whose is scene.owner and kind in {"memberships", "exercises"}:
+                continue  # not theirs to change
+            got = await rest.http.get(path, headers=whose)
+            for headers in (whose, whose | {"If-Match": got.headers["ETag"]}):
+                put = await rest.http.put(path, json=got.json(), headers=headers)
+                assert (put.status_code, put.json()) == (200, got.json()), (kind, put.text)
+                assert put.headers["ETag"] == got.headers["ETag"], kind
+
+
+async def test_what_no_request_changes_is_refused_by_name_where_it_is_another(rest: Rest) -> None:
+    scene = await furnished(rest)
+    for kind, number in numbers_of(scene).items():
+        path = f"/{kind}/{number}/"
+        row = (await rest.http.get(path, headers=scene.admin)).json()
+        for name, fact in READ_ONLY[kind].items():
+            sent = row | {name: number + 1 if name == "id" else fact}
+            put = await rest.http.put(path, json=sent, headers=scene.admin)
+            assert (put.status_code, put.json()["type"]) == (422, "/problems/read-only"), kind
+            assert [error["pointer"] for error in put.json()["errors"]] == [f"#/{name}"]
+        assert (await rest.http.get(path, headers=scene.admin)).json() == row
+    path = f"/trainings-exercises/{scene.training}/{scene.exercise}/"
+    row = (await rest.http.get(path, headers=scene.admin)).json()
+    for name in ("training_id", "exercise_id"):
+        put = await rest.http.put(path, json=row | {name: 999}, headers=scene.admin)
+        assert (put.status_code, put.json()["type"]) == (422, "/problems/read-only")
+
+
+async def test_an_old_answer_is_not_put_back_over_a_newer_one(rest: Rest) -> None:
+    scene = await furnished(rest)
+    for kind, changes in CHANGES.items():
+        path = f"/{kind}/{numbers_of(scene)[kind]}/"
+        old = await rest.http.get(path, headers=scene.admin)
+        await rest.http.patch(path, json=changes, headers=scene.admin)
+        headers = scene.admin | {"If-Match": old.headers["ETag"]}
+        put = await rest.http.put(path, json=old.json(), headers=headers)
+        assert (put.status_code, put.json()["type"]) == (412, "/problems/precondition-failed")
+
+
+async def test_a_version_that_is_not_written_as_one_never_matches(rest: Rest) -> None:
+    scene = await furnished(rest)
+    path = f"/exercises/{scene.exercise}/"
+    got = await rest.http.get(path, headers=scene.admin)
+    version = got.headers["ETag"].strip('"')
+    for junk in (
+        *(version, "", '"', f'"{version}', f'{version}"', f"'{version}'", "W/", "**", '"*"'),
+        *(f'x"{version}"', f'"{version}"x', f'"a" "{version}"', f'W"{version}"', "*, *"),
+        f'"{version}"' + ", " * 5_000 + "x",
+    ):
+        put = await rest.http.put(path, json=got.json(), headers=scene.admin | {"If-Match": junk})
+        assert put.status_code == 412, junk
+        unread = await rest.http.get(path, headers=scene.admin | {"If-None-Match": junk})
+        assert unread.status_code == 200, junk
+    for tags in (f'"{version}"', f'"a",,"{version}" , ', f', "{version}"'):
+        put = await rest.http.put(path, json=got.json(), headers=scene.admin | {"If-Match": tags})
+        assert put.status_code == 200, tags
+
+
+async def test_every_field_is_changed_alone_and_all_together(rest: Rest) -> None:
+    scene = await furnished(rest)
+    numbers = numbers_of(scene)
     for kind, changes in CHANGES.items():
         path = f"/{kind}/{numbers[kind]}/"
         row = (await rest.http.get(path, headers=scene.admin)).json()
@@ -307,6 +395,15 @@ async def test_a_report_holds_who_registered_on_its_days(rest: Rest) -> None:
     assert empty.json() == {"id": empty.json()["id"], **past, "new_users": {"data": []}}
     listed = await rest.http.get("/reports/", headers=scene.admin)
     assert [row["id"] for row in listed.json()] == [scene.report, report["id"], empty.json()["id"]]
+
+
+async def test_a_report_on_today_takes_no_body(rest: Rest) -> None:
+    _, admin = await rest.user(Role.ADMIN)
+    made = await rest.http.post("/reports/", headers=admin)
+    assert made.status_code == 201
+    assert made.json() | {"id": 0} == (
+        await rest.http.post("/reports/", json={}, headers=admin)
+    ).json() | {"id": 0}
 
 
 async def test_users_for_a_report_are_those_of_its_days(rest: Rest) -> None:

@@ -31,7 +31,7 @@ def refused(answer: httpx.Response) -> bool:
     """Whether the answer is the one for whoever holds no valid token."""
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["type"] == "/problems/invalid-token"
-    return answer.status_code == 401 and answer.headers["WWW-Authenticate"] == "Bearer"
+    return answer.status_code == 401 and answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 def _bearing(token: str) -> dict[bytes, bytes]:
