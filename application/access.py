@@ -65,6 +65,7 @@ class Permission(StrEnum):
     USERS_DELETE = "users.delete"
     USERS_SET_ROLE = "users.set-role"
     USERS_UNBIND_TELEGRAM = "users.unbind-telegram"
+    USERS_FIRST_CODE = "users.first-code"
     SESSIONS_READ = "sessions.read"
     SESSIONS_END = "sessions.end"
     MEMBERSHIPS_LIST = "memberships.list"
@@ -75,6 +76,7 @@ class Permission(StrEnum):
     CLIENTS_KEEP = "clients.keep"
     CLIENTS_DECIDE = "clients.decide"
     CLIENTS_GRANT = "clients.grant"
+    CLIENTS_WALK_IN = "clients.walk-in"
     EXERCISES_READ = "exercises.read"
     EXERCISES_KEEP = "exercises.keep"
     EXERCISES_DELETE = "exercises.delete"
@@ -123,6 +125,7 @@ RULES: Mapping[Permission, Rule] = {
     Permission.USERS_DELETE: _OWN,
     Permission.USERS_SET_ROLE: _ADMIN,
     Permission.USERS_UNBIND_TELEGRAM: _OWN,
+    Permission.USERS_FIRST_CODE: _rule(Role.STAFFER),
     Permission.SESSIONS_READ: _ANYBODY,
     Permission.SESSIONS_END: _OWN,
     Permission.MEMBERSHIPS_LIST: _ADMIN,
@@ -133,6 +136,7 @@ RULES: Mapping[Permission, Rule] = {
     Permission.CLIENTS_KEEP: _STAFFER,
     Permission.CLIENTS_DECIDE: _rule(Role.STAFFER),
     Permission.CLIENTS_GRANT: _rule(Role.STAFFER),
+    Permission.CLIENTS_WALK_IN: _rule(Role.STAFFER),
     Permission.EXERCISES_READ: _ANYBODY,
     Permission.EXERCISES_KEEP: _rule(Role.TRAINER),
     Permission.EXERCISES_DELETE: _ADMIN,

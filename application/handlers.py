@@ -8,6 +8,7 @@ from typing import Any
 from application import (
     clients,
     exercises,
+    first_passwords,
     memberships,
     payments,
     providers,
@@ -17,6 +18,7 @@ from application import (
     training_plans,
     trainings,
     users,
+    walk_ins,
 )
 from application.command import Command
 from application.work import Result, Work
@@ -27,6 +29,7 @@ ASKED: Mapping[type[Command], Handler] = {
     users.RegisterUser: users.register_user,
     users.ChangeUser: users.change_user,
     users.DeleteUser: users.delete_user,
+    first_passwords.IssueFirstCode: first_passwords.issue_first_code,
     sessions.UnbindTelegram: sessions.unbind_telegram,
     memberships.AddMembership: memberships.add_membership,
     memberships.ChangeMembership: memberships.change_membership,
@@ -35,6 +38,7 @@ ASKED: Mapping[type[Command], Handler] = {
     clients.ChangeClient: clients.change_client,
     clients.DeleteClient: clients.delete_client,
     clients.GrantDays: clients.grant_days,
+    walk_ins.RegisterWalkIn: walk_ins.register_walk_in,
     exercises.AddExercise: exercises.add_exercise,
     exercises.ChangeExercise: exercises.change_exercise,
     exercises.DeleteExercise: exercises.delete_exercise,
@@ -60,6 +64,7 @@ ASKED: Mapping[type[Command], Handler] = {
 """What can be asked from outside, under the names of `application.catalogue`."""
 
 AT_THE_DOOR: Mapping[type[Command], Handler] = {
+    first_passwords.ChooseFirstPassword: first_passwords.choose_first_password,
     users.RehashPassword: users.rehash_password,
     sessions.NoteFailedSignIn: sessions.note_failed_sign_in,
     sessions.OpenSession: sessions.open_session,

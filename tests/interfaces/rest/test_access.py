@@ -28,6 +28,8 @@ from tests.interfaces.rest.scenes import (
     new_plan,
     new_session,
     new_training,
+    new_walk_in,
+    walk_in_body,
 )
 from tests.interfaces.rest.signing_in import PASSWORD, Door
 
@@ -62,6 +64,7 @@ TABLE: dict[str, str] = {
     "GET /asyncapi.json": "404 404 404  404 404 404 404 404 404",  # only `club run` has it
     "GET /metrics": EVERYBODY,
     "GET /problems/{code}": EVERYBODY,
+    "POST /jwt-auth/first-password/": EVERYBODY,
     "POST /jwt-auth/login/": EVERYBODY,
     "POST /jwt-auth/verification/": EVERYBODY,
     "POST /jwt-auth/get-access-token/": EVERYBODY,
@@ -74,6 +77,7 @@ TABLE: dict[str, str] = {
     "PUT /users/{user_id}/": OWN,
     "PATCH /users/{user_id}/": OWN,
     "DELETE /users/{user_id}/": OWN,
+    "POST /users/{user_id}/first-password-codes/": STAFFER,
     "DELETE /users/{user_id}/telegram/": OWN,
     "GET /memberships/": ADMIN,
     "GET /memberships/{membership_id}/": ADMIN,
@@ -84,6 +88,7 @@ TABLE: dict[str, str] = {
     "GET /clients/": ADMIN,
     "GET /clients/{client_id}/": OWN_OR_TRAINER_OR_STAFFER,
     "POST /clients/": FOR_ONESELF_OR_STAFFER,
+    "POST /clients/walk-ins/": STAFFER,
     "PUT /clients/{client_id}/": OWN_OR_STAFFER,
     "PATCH /clients/{client_id}/": OWN_OR_STAFFER,
     "DELETE /clients/{client_id}/": OWN_OR_STAFFER,
@@ -213,7 +218,16 @@ class World:
             "/jwt-auth/verification/": lambda: self.shown("login_token", "code"),
             "/jwt-auth/get-access-token/": lambda: self.shown("refresh_token"),
             "/jwt-auth/logout/": lambda: {"session_id": ids["session_id"]},
+            "/jwt-auth/first-password/": lambda: {
+                "username": self.secrets["taken_in"],
+                "code": self.secrets["first_code"],
+                "password": PASSWORD,
+            },
+            "/users/{user_id}/first-password-codes/": dict,
             "/memberships/": lambda: {"price": "1.00"},
+            "/clients/walk-ins/": lambda: walk_in_body(
+                ids["membership_id"], email=f"new{next(self.names)}@example.com"
+            ),
             "/clients/": lambda: client_body(ids["user_id"], ids["membership_id"]),
             "/clients/{client_id}/grants/": lambda: {"days": 10, "reason": "The pool was closed."},
             "/clients/{client_id}/training-plans/": lambda: {
@@ -245,6 +259,11 @@ class World:
         """Let the owner hold what the route takes or ends."""
         user = self.ids["user_id"]
         match route:
+            case "POST /jwt-auth/first-password/" | "POST /users/{user_id}/first-password-codes/":
+                email = f"new{next(self.names)}@example.com"
+                taken_in = await new_walk_in(self.rest, self.ids["membership_id"], email=email)
+                self.ids["taken_in_id"], told = taken_in
+                self.secrets |= {"taken_in": told["username"], "first_code": told["code"]}
             case "POST /jwt-auth/verification/":
                 self.secrets["login_token"] = await self.door.log_in(self.secrets["username"])
                 self.secrets["code"] = self.door.code()
@@ -267,9 +286,12 @@ class World:
             self.ids["membership_id"] = await new_membership(self.rest)
         await self.come_to_the_door(route)
         body = self.body(method, path)
+        ids = self.ids
+        if route == "POST /users/{user_id}/first-password-codes/":
+            ids = ids | {"user_id": ids["taken_in_id"]}
         answer = await self.rest.http.request(
             method,
-            path.format(**self.ids, code="not-found"),
+            path.format(**ids, code="not-found"),
             json=body,
             headers=self.signed_in.get(caller, {}),
         )
