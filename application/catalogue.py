@@ -99,6 +99,9 @@ COMMANDS: Mapping[str, AskableCommand] = {
     "plan-training-with-exercises": creates(
         trainings.PlanTraining, trainings.TrainingWithExercises, Permission.TRAININGS_KEEP
     ),
+    "copy-training": creates(
+        trainings.CopyTraining, trainings.CopyBody, Permission.TRAININGS_KEEP, numbers=1
+    ),
     "replace-training": replaces(
         trainings.ChangeTraining, trainings.TrainingBody, Permission.TRAININGS_KEEP
     ),
@@ -140,6 +143,9 @@ COMMANDS: Mapping[str, AskableCommand] = {
     ),
     "remove-training-from-plan": deletes(
         plans.RemoveTrainingFromPlan, Permission.TRAINING_PLANS_KEEP, numbers=2
+    ),
+    "schedule-plan": creates(
+        plans.SchedulePlan, plans.ScheduleBody, Permission.TRAININGS_KEEP, numbers=1
     ),
     # --- payments and reports
     "request-payment": creates(
@@ -232,6 +238,13 @@ LISTS: Mapping[str, AskableList] = {
         View.EXERCISES_OF_TRAININGS,
         Permission.TRAININGS_LIST,
         ("training_id", "exercise_id", "order_in_training", "sets", "reps"),
+    ),
+    "list-exercises-of-training": AskableList(
+        View.EXERCISES_IN_FULL,
+        Permission.TRAININGS_READ,
+        ("training_id", "exercise_id", "order_in_training", "sets", "reps", "muscle_group"),
+        of="read-training",
+        by="training_id",
     ),
     "list-training-plans": AskableList(
         View.TRAINING_PLANS,

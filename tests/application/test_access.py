@@ -37,7 +37,10 @@ from application.training_plans import (
     PinBody,
     PinPlan,
     RemoveTrainingFromPlan,
+    ScheduleBody,
+    SchedulePlan,
     TrainingInPlanBody,
+    TrainingOnDay,
     TrainingPlanBody,
     UnpinPlan,
 )
@@ -45,6 +48,8 @@ from application.trainings import (
     AddExerciseToTraining,
     ChangeExerciseInTraining,
     ChangeTraining,
+    CopyBody,
+    CopyTraining,
     DeleteTraining,
     PlanTraining,
     RemoveExerciseFromTraining,
@@ -256,6 +261,19 @@ CASES: Mapping[str, Case] = {
         lambda t: PlanTraining(TrainingBody(client_id=t.client_id, title="Arms")),
         TRAINER,
         UnknownReference,
+    ),
+    "copy a training": Case(
+        lambda t: CopyTraining(t.training_id, CopyBody(date="2026-04-01")), TRAINER
+    ),
+    "put a plan onto days": Case(
+        lambda t: SchedulePlan(
+            t.plan_id,
+            ScheduleBody(
+                client_id=t.client_id,
+                trainings=[TrainingOnDay(training_id=t.training_id, date="2026-04-01")],
+            ),
+        ),
+        TRAINER,
     ),
     "change a training": Case(lambda t: ChangeTraining(t.training_id, {"title": "Arms"}), TRAINER),
     "delete a training": Case(lambda t: DeleteTraining(t.training_id), TRAINER),

@@ -67,6 +67,7 @@ EXAMPLES: Mapping[str, Any] = {
     "training_id": 3,
     "training_plan_id": 5,
     "training_type": "STRENGTH",
+    "trainings": [{"training_id": 3, "date": "2026-03-02"}],
     "until": "2026-04-01T09:00:00.000000Z",
     "user_id": 1,
     "username": "ada",

@@ -213,6 +213,15 @@ async def test_every_command_without_a_body_or_with_one_is_done_as_rest_does_it(
         ("change-exercise", f"{scene.exercise}", {"equipment_required": True}),
         ("plan-training", None, training),
         ("plan-training-with-exercises", None, {**training, "exercise_ids": [scene.exercise]}),
+        ("copy-training", f"{scene.training}", {"date": "2026-04-01"}),
+        (
+            "schedule-plan",
+            f"{scene.plan}",
+            {
+                "client_id": scene.client,
+                "trainings": [{"training_id": scene.training, "date": "2026-04-01"}],
+            },
+        ),
         ("replace-training", f"{scene.training}", training),
         ("change-training", f"{scene.training}", {"title": "Back"}),
         ("replace-exercise-of-training", f"{scene.training}/{scene.exercise}", doing),

@@ -113,6 +113,8 @@ TABLE: dict[str, str] = {
     "PUT /trainings/{train_id}/": OWN_OR_TRAINER,
     "PATCH /trainings/{train_id}/": OWN_OR_TRAINER,
     "DELETE /trainings/{train_id}/": OWN_OR_TRAINER,
+    "GET /trainings/{training_id}/exercises/": OWN_OR_TRAINER,
+    "POST /trainings/{training_id}/copies/": OWN_OR_TRAINER,
     "GET /trainings-exercises/": ADMIN,
     "GET /trainings-exercises/{training_id}/{exercise_id}/": OWN_OR_TRAINER,
     "POST /trainings-exercises/": FOR_ONESELF_OR_TRAINER,
@@ -130,6 +132,7 @@ TABLE: dict[str, str] = {
     "DELETE /training-plans/{training_plan_id}/": OWN_OR_TRAINER,
     "GET /training-plans/{training_plan_id}/trainings/": OWN_OR_TRAINER,
     "POST /training-plans/{training_plan_id}/trainings/": OWN_OR_TRAINER,
+    "POST /training-plans/{training_plan_id}/schedules/": OWN_OR_TRAINER,
     "DELETE /training-plans/{training_plan_id}/trainings/{training_id}/": OWN_OR_TRAINER,
     "PATCH /rules/": ADMIN,
     "GET /rules/": ADMIN,
@@ -236,6 +239,7 @@ class World:
             "/exercises/": lambda: {"title": f"Another {next(self.names)}"},
             "/trainings/": lambda: {**client, "title": "Legs"},
             "/trainings/exerci": lambda: {**client, "title": "Legs", "exercise_ids": []},
+            "/trainings/{training_id}/copies/": lambda: {"date": "2026-04-01"},
             "/trainings-exercises/": lambda: {
                 "training_id": ids["training_id"],
                 "exercise_id": ids["exercise_id"],
@@ -245,6 +249,10 @@ class World:
             "/training-plans/": lambda: {"user_id": ids["user_id"], "title": "Spring"},
             "/training-plans/{training_plan_id}/trainings/": lambda: {
                 "training_id": ids["training_id"]
+            },
+            "/training-plans/{training_plan_id}/schedules/": lambda: {
+                **client,
+                "trainings": [{"training_id": ids["training_id"], "date": "2026-04-01"}],
             },
             "/payments/": lambda: {**client, "membership_id": ids["membership_id"]},
             "/reports/": dict,

@@ -21,7 +21,12 @@ from application.training_plans import (
     TrainingInPlanBody,
     TrainingPlanBody,
 )
-from application.trainings import PlanTraining, TrainingWithExercises
+from application.trainings import (
+    AddExerciseToTraining,
+    PlanTraining,
+    TrainingExerciseBody,
+    TrainingWithExercises,
+)
 from domain.values import Role
 from projections import (
     clients,
@@ -51,6 +56,7 @@ class Crowd:
     admin: Headers
     plan: int
     client: int
+    training: int
 
 
 async def crowd(rest: Rest) -> Crowd:
@@ -67,7 +73,12 @@ async def crowd(rest: Rest) -> Crowd:
         await rest.do(AddTrainingToPlan(plan_ids[0], TrainingInPlanBody(training_id=training_id)))
     for plan_id in plan_ids:
         await rest.do(PinPlan(client_ids[0], PinBody(training_plan_id=plan_id)))
-    return Crowd(admin, plan_ids[0], client_ids[0])
+    for exercise_id in range(2, ROWS + 1):
+        body = TrainingExerciseBody(
+            training_id=1, exercise_id=exercise_id, order_in_training=exercise_id % 3 + 1
+        )
+        await rest.do(AddExerciseToTraining(body))
+    return Crowd(admin, plan_ids[0], client_ids[0], training=1)
 
 
 async def _one_client(rest: Rest, n: int, user: int) -> int:
@@ -105,13 +116,18 @@ LISTS: dict[str, Listing] = {
     "/reports/": reports.LISTING,
     "/clients/{client_id}/training-plans/": training_plans.PINNED_LISTING,
     "/training-plans/{training_plan_id}/trainings/": training_plans.TRAININGS_LISTING,
+    "/trainings/{training_id}/exercises/": trainings.EXERCISES_IN_FULL,
 }
 """Every list that can be sorted."""
 
 
 def lists(found: Crowd) -> dict[str, Listing]:
     """The path of each list."""
-    ids = {"client_id": found.client, "training_plan_id": found.plan}
+    ids = {
+        "client_id": found.client,
+        "training_plan_id": found.plan,
+        "training_id": found.training,
+    }
     return {path.format(**ids): listing for path, listing in LISTS.items()}
 
 
