@@ -66,6 +66,7 @@ class Permission(StrEnum):
     USERS_DELETE = "users.delete"
     USERS_SET_ROLE = "users.set-role"
     USERS_UNBIND_TELEGRAM = "users.unbind-telegram"
+    USERS_FIRST_CODE = "users.first-code"
     SESSIONS_READ = "sessions.read"
     SESSIONS_OF_USERS = "sessions.of-users"
     SESSIONS_END = "sessions.end"
@@ -78,6 +79,7 @@ class Permission(StrEnum):
     CLIENTS_KEEP = "clients.keep"
     CLIENTS_DECIDE = "clients.decide"
     CLIENTS_GRANT = "clients.grant"
+    CLIENTS_WALK_IN = "clients.walk-in"
     EXERCISES_READ = "exercises.read"
     EXERCISES_KEEP = "exercises.keep"
     EXERCISES_DELETE = "exercises.delete"
@@ -127,6 +129,7 @@ RULES: Mapping[Permission, Rule] = {
     Permission.USERS_DELETE: _OWN,
     Permission.USERS_SET_ROLE: _ADMIN,
     Permission.USERS_UNBIND_TELEGRAM: _OWN,
+    Permission.USERS_FIRST_CODE: _rule(Role.STAFFER),
     Permission.SESSIONS_READ: _ANYBODY,
     Permission.SESSIONS_OF_USERS: _OWN,
     Permission.SESSIONS_END: _OWN,
@@ -139,6 +142,7 @@ RULES: Mapping[Permission, Rule] = {
     Permission.CLIENTS_KEEP: _STAFFER,
     Permission.CLIENTS_DECIDE: _rule(Role.STAFFER),
     Permission.CLIENTS_GRANT: _rule(Role.STAFFER),
+    Permission.CLIENTS_WALK_IN: _rule(Role.STAFFER),
     Permission.EXERCISES_READ: _ANYBODY,
     Permission.EXERCISES_KEEP: _rule(Role.TRAINER),
     Permission.EXERCISES_DELETE: _ADMIN,

@@ -68,9 +68,19 @@ class Outcome:
     """Where in the ledger it ended; 0 where it changed nothing."""
     visible: bool = field(default=True, compare=False)
     """Whether the read tables show it already."""
+    once: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """What is shown with a secret in it, by the answer to the first asking alone."""
+
+    @property
+    def shown(self) -> Mapping[str, Any] | None:
+        """The body as the caller gets it."""
+        return self.body if self.once is None else {**(self.body or {}), **self.once}
 
     def recorded(self) -> dict[str, Any]:
-        """The outcome as a receipt keeps it; the position is not known before the commit."""
+        """The outcome as a receipt keeps it: without a secret.
+
+        The position is not known before the commit.
+        """
         return {"body": self.body, "version": self.version}
 
     @classmethod
@@ -205,7 +215,7 @@ class Bus:
         append: Append,
     ) -> Outcome:
         context = work.context
-        outcome = Outcome(result.body, result.version, 0)
+        outcome = Outcome(result.body, result.version, 0, once=result.once)
         recordings = work.recordings if refusal is None else []
         receipt = None
         if context.key is not None and (refusal is None or context.keep_refusals):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from application import (
     clients,
     exercises,
+    first_passwords,
     memberships,
     payments,
     reports,
@@ -18,6 +19,7 @@ from application import (
     sessions,
     trainings,
     users,
+    walk_ins,
 )
 from application import training_plans as plans
 from application.access import Permission
@@ -49,6 +51,12 @@ COMMANDS: Mapping[str, AskableCommand] = {
     "replace-user": revises(users.ChangeUser, users.UserReplacement, Permission.USERS_CHANGE),
     "change-user": revises(users.ChangeUser, users.UserChanges, Permission.USERS_CHANGE),
     "delete-user": deletes(users.DeleteUser, Permission.USERS_DELETE),
+    "issue-first-code": creates(
+        first_passwords.IssueFirstCode,
+        first_passwords.FirstCodeBody,
+        Permission.USERS_FIRST_CODE,
+        numbers=1,
+    ),
     "unbind-telegram": deletes(sessions.UnbindTelegram, Permission.USERS_UNBIND_TELEGRAM),
     # --- memberships
     "add-membership": creates(
@@ -66,6 +74,9 @@ COMMANDS: Mapping[str, AskableCommand] = {
     "replace-client": replaces(clients.ChangeClient, clients.ClientBody, Permission.CLIENTS_KEEP),
     "change-client": changes(clients.ChangeClient, clients.ClientChanges, Permission.CLIENTS_KEEP),
     "delete-client": deletes(clients.DeleteClient, Permission.CLIENTS_KEEP),
+    "register-walk-in": creates(
+        walk_ins.RegisterWalkIn, walk_ins.WalkInBody, Permission.CLIENTS_WALK_IN
+    ),
     "grant-days": creates(
         clients.GrantDays, clients.GrantBody, Permission.CLIENTS_GRANT, numbers=1
     ),
@@ -88,6 +99,9 @@ COMMANDS: Mapping[str, AskableCommand] = {
     ),
     "plan-training-with-exercises": creates(
         trainings.PlanTraining, trainings.TrainingWithExercises, Permission.TRAININGS_KEEP
+    ),
+    "copy-training": creates(
+        trainings.CopyTraining, trainings.CopyBody, Permission.TRAININGS_KEEP, numbers=1
     ),
     "replace-training": replaces(
         trainings.ChangeTraining, trainings.TrainingBody, Permission.TRAININGS_KEEP
@@ -130,6 +144,9 @@ COMMANDS: Mapping[str, AskableCommand] = {
     ),
     "remove-training-from-plan": deletes(
         plans.RemoveTrainingFromPlan, Permission.TRAINING_PLANS_KEEP, numbers=2
+    ),
+    "schedule-plan": creates(
+        plans.SchedulePlan, plans.ScheduleBody, Permission.TRAININGS_KEEP, numbers=1
     ),
     # --- payments and reports
     "request-payment": creates(
@@ -259,6 +276,13 @@ LISTS: Mapping[str, AskableList] = {
         Permission.TRAININGS_LIST,
         ("training_id", "exercise_id", "order_in_training", "sets", "reps"),
     ),
+    "list-exercises-of-training": AskableList(
+        View.EXERCISES_IN_FULL,
+        Permission.TRAININGS_READ,
+        ("training_id", "exercise_id", "order_in_training", "sets", "reps", "muscle_group"),
+        of="read-training",
+        by="training_id",
+    ),
     "list-training-plans": AskableList(
         View.TRAINING_PLANS,
         Permission.TRAINING_PLANS_LIST,
@@ -289,6 +313,7 @@ LISTS: Mapping[str, AskableList] = {
 """What the club is asked for by the page; the same port answers it."""
 
 AT_THE_DOOR: Mapping[str, Permission | None] = {
+    "first-password": None,
     "login": None,
     "verification": None,
     "get-access-token": None,

@@ -36,11 +36,9 @@ class UserLeft(Conflict):
     """The user of this client was deleted: nobody can make it ACTIVE."""
 
 
-class ClientBody(Body):
-    """A client's documented columns."""
+class PersonBody(Body):
+    """Of a client's documented columns, those about the person."""
 
-    user_id: Id
-    membership_id: Id
     first_name: Line50
     last_name: Line80
     phone_number: Phone
@@ -48,6 +46,13 @@ class ClientBody(Body):
     date_of_birth: Day
     weight_kg: BodyMeasure | None = None
     height_sm: BodyMeasure | None = None
+
+
+class ClientBody(PersonBody):
+    """A client's documented columns."""
+
+    user_id: Id
+    membership_id: Id
     status: ClientStatus = Field(
         default=ClientStatus.ACTIVE,
         description="set by the club; a complete update that does not name it leaves it as it is",
@@ -152,12 +157,19 @@ async def register_client(command: RegisterClient, work: Work) -> Result:
     await work.refer(Membership, body.membership_id, "membership_id")
     if not everybody:
         await _refuse_return(body.user_id, work)
-    patience = None if everybody else timedelta(hours=(await work.rules()).payment_patience_hours)
+    return result_of(await take_in(body, work, provisionally=not everybody))
+
+
+async def take_in(body: ClientBody, work: Work, *, provisionally: bool) -> Client:
+    """A new client, who is the one of its user; `provisionally` until a payment is settled."""
+    patience = (
+        timedelta(hours=(await work.rules()).payment_patience_hours) if provisionally else None
+    )
     number = await work.new_number(Client)
     client = work.add(Client.register(number, body.facts(), work.at, patience=patience))
     await work.reserve(client_of(body.user_id), client, UserHasClient)
     await _hold(client, body.membership_id, work)
-    return result_of(client)
+    return client
 
 
 async def _refuse_return(user_id: int, work: Work) -> None:

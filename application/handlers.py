@@ -8,6 +8,7 @@ from typing import Any
 from application import (
     clients,
     exercises,
+    first_passwords,
     memberships,
     payments,
     providers,
@@ -17,6 +18,7 @@ from application import (
     training_plans,
     trainings,
     users,
+    walk_ins,
 )
 from application.command import Command
 from application.work import Result, Work
@@ -27,6 +29,7 @@ ASKED: Mapping[type[Command], Handler] = {
     users.RegisterUser: users.register_user,
     users.ChangeUser: users.change_user,
     users.DeleteUser: users.delete_user,
+    first_passwords.IssueFirstCode: first_passwords.issue_first_code,
     sessions.UnbindTelegram: sessions.unbind_telegram,
     memberships.AddMembership: memberships.add_membership,
     memberships.ChangeMembership: memberships.change_membership,
@@ -35,10 +38,12 @@ ASKED: Mapping[type[Command], Handler] = {
     clients.ChangeClient: clients.change_client,
     clients.DeleteClient: clients.delete_client,
     clients.GrantDays: clients.grant_days,
+    walk_ins.RegisterWalkIn: walk_ins.register_walk_in,
     exercises.AddExercise: exercises.add_exercise,
     exercises.ChangeExercise: exercises.change_exercise,
     exercises.DeleteExercise: exercises.delete_exercise,
     trainings.PlanTraining: trainings.plan_training,
+    trainings.CopyTraining: trainings.copy_training,
     trainings.ChangeTraining: trainings.change_training,
     trainings.DeleteTraining: trainings.delete_training,
     trainings.AddExerciseToTraining: trainings.add_exercise_to_training,
@@ -49,6 +54,7 @@ ASKED: Mapping[type[Command], Handler] = {
     training_plans.DeletePlan: training_plans.delete_plan,
     training_plans.AddTrainingToPlan: training_plans.add_training_to_plan,
     training_plans.RemoveTrainingFromPlan: training_plans.remove_training_from_plan,
+    training_plans.SchedulePlan: training_plans.schedule_plan,
     training_plans.PinPlan: training_plans.pin_plan,
     training_plans.UnpinPlan: training_plans.unpin_plan,
     payments.RequestPayment: payments.request_payment,
@@ -60,6 +66,7 @@ ASKED: Mapping[type[Command], Handler] = {
 """What can be asked from outside, under the names of `application.catalogue`."""
 
 AT_THE_DOOR: Mapping[type[Command], Handler] = {
+    first_passwords.ChooseFirstPassword: first_passwords.choose_first_password,
     users.RehashPassword: users.rehash_password,
     sessions.NoteFailedSignIn: sessions.note_failed_sign_in,
     sessions.OpenSession: sessions.open_session,

@@ -55,6 +55,18 @@ async def add_membership(command: AddMembership, work: Work) -> Result:
     return result_of(work.add(Membership.add(number, command.body.facts(), work.at)))
 
 
+async def issued_like(membership_id: int, work: Work) -> Membership:
+    """What a client holds who comes in at the terms of this one.
+
+    Where clients share memberships that is this one. Else it is a new one at the same terms, and
+    this one goes on being offered.
+    """
+    offered = await work.refer(Membership, membership_id, "membership_id")
+    if (await work.rules()).shared_memberships:
+        return offered
+    return work.add(Membership.add(await work.new_number(Membership), offered.facts, work.at))
+
+
 async def change_membership(command: ChangeMembership, work: Work) -> Result:
     """Memberships are the club's to keep."""
     work.must_reach_all(Permission.MEMBERSHIPS_KEEP)

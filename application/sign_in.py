@@ -19,6 +19,7 @@ import orjson
 from application.access import ANYBODY, Caller, Origin
 from application.bus import Bus, Outcome
 from application.command import Command, Context
+from application.first_passwords import ChooseFirstPassword, seal_of
 from application.limits import REGISTRATION, Allowance, Limits
 from application.ports.services import Services
 from application.ports.signing_in import (
@@ -43,7 +44,7 @@ from domain.refusals import Conflict, Invalid, NotFound, Unauthenticated
 from domain.reservations import Reservation
 from domain.sign_ins import Failure
 from domain.text import composed, forms
-from domain.users import ForeignTelegram, User
+from domain.users import FirstCodeVoid, ForeignTelegram, User
 
 if TYPE_CHECKING:
     from domain.aggregate import Aggregate
@@ -156,6 +157,26 @@ class SignIn:
         async with self._limits_if_known.trying(REGISTRATION, None, context.origin):
             return await self._bus.execute(command, context)
 
+    # --- the first password ----------------------------------------------------------------
+
+    async def choose_first_password(
+        self, username: str, code: str, password: str, visit: Visit
+    ) -> None:
+        """Let whoever has the code of a user choose the password; raises FirstCodeVoid.
+
+        An unknown user, one who has a password and a wrong, used or late code are not told apart.
+        """
+        async with self._limits.trying("first-password", username, visit.origin):
+            user = await self._named(username)
+        number = 0 if user is None else user.number
+        seal = seal_of(code, number, self._services.seal)
+        if user is None or not user.is_first_code(seal, self._services.clock.now()):
+            why = Failure.UNKNOWN_USER if user is None else Failure.WRONG_FIRST_CODE
+            await self._note(None if user is None else number, why, visit)
+            raise FirstCodeVoid
+        anew = await self._services.passwords.hash(password, at_the_door=True)
+        await self._do(ChooseFirstPassword(number, seal, anew), _as_user(number), visit)
+
     # --- the password ----------------------------------------------------------------------
 
     async def log_in(self, username: str, password: str, visit: Visit) -> LoginBegun:
@@ -168,7 +189,7 @@ class SignIn:
         async with self._limits.trying("login", username, visit.origin) as allowance:
             link = await self._link(payload)
             user = await self._named(username)
-            known_hash = None if user is None else user.password_hash
+            known_hash = None if user is None else user.password_hash or None
             shown = await self._form_of(password, known_hash)
         if shown is None or user is None:
             why = Failure.UNKNOWN_USER if user is None else Failure.WRONG_PASSWORD

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from application.absent import missing, unknown
 from application.access import Permission
 from application.command import Cascade, Command
-from application.fields import Body, Id, Line200, Text
-from application.trainings import in_reach
+from application.fields import Body, Day, Id, Line200, Text
+from application.trainings import client_in_reach, in_reach, with_exercise_ids
 from application.work import Result, Work, result_of
 from domain.clients import Client
 from domain.training_plans import TrainingPlan
@@ -43,6 +43,24 @@ class TrainingInPlanBody(Body):
     """Which training becomes part of the plan."""
 
     training_id: Id
+
+
+class TrainingOnDay(Body):
+    """Which training of a plan is done on which day."""
+
+    training_id: Id
+    date: Day
+
+
+MOST_DAYS = 100
+"""How many trainings of a plan are put onto days at once."""
+
+
+class ScheduleBody(Body):
+    """Who does the trainings of a plan, and when; each as often as it is named."""
+
+    client_id: Id
+    trainings: Annotated[list[TrainingOnDay], Field(min_length=1, max_length=MOST_DAYS)]
 
 
 class PinBody(Body):
@@ -91,6 +109,14 @@ class RemoveTrainingFromPlan(Command):
 
     training_plan_id: int
     training_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePlan(Command):
+    """Give a client trainings of a plan, each on its day."""
+
+    training_plan_id: int
+    body: ScheduleBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +199,25 @@ async def remove_training_from_plan(command: RemoveTrainingFromPlan, work: Work)
     work.must_match(plan)
     plan.remove_training(command.training_id, work.at)
     return Result(None)
+
+
+async def schedule_plan(command: SchedulePlan, work: Work) -> Result:
+    """All of them, or none; the plan keeps those that it has, of which these are copies."""
+    body = command.body
+    plan = await _plan_in_reach(command.training_plan_id, work)
+    await client_in_reach(body.client_id, work)
+    await work.look(*{Training.stream(on_day.training_id) for on_day in body.trainings})
+    given = []
+    for training_id, date in ((on_day.training_id, on_day.date) for on_day in body.trainings):
+        training = await work.refer(Training, training_id, "trainings")
+        if training_id not in plan.training_ids or not await in_reach(training, work):
+            raise unknown(Training, training_id, "trainings")
+        number = await work.new_number(Training)
+        given.append(work.add(training.copy(number, body.client_id, date, work.at)))
+    shown = [with_exercise_ids(training).body for training in given]
+    return Result(
+        {"training_plan_id": plan.number, "client_id": body.client_id, "trainings": shown}
+    )
 
 
 async def pin_plan(command: PinPlan, work: Work) -> Result:

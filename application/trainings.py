@@ -75,6 +75,15 @@ class TrainingExerciseBody(Doing):
         return self.model_dump(mode="json", exclude={"training_id", "exercise_id"})
 
 
+class CopyBody(Body):
+    """When a training is done again, and by whom."""
+
+    date: Day
+    client_id: Id | None = Field(
+        default=None, description="the client of the training, unless another is told"
+    )
+
+
 class TrainingChanges(TrainingBody, partial=True):
     """Some columns of a training."""
 
@@ -88,6 +97,14 @@ class PlanTraining(Command):
     """Give a client a training, with the exercises it starts with."""
 
     body: TrainingBody
+
+
+@dataclass(frozen=True, slots=True)
+class CopyTraining(Command):
+    """Give a client a training again, on another day."""
+
+    training_id: int
+    body: CopyBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +171,7 @@ async def plan_training(command: PlanTraining, work: Work) -> Result:
     body = command.body
     exercise_ids = body.exercise_ids if isinstance(body, TrainingWithExercises) else []
     await work.look(Client.stream(body.client_id), *map(Exercise.stream, exercise_ids))
-    await _client_in_reach(body.client_id, work)
+    await client_in_reach(body.client_id, work)
     for exercise_id in exercise_ids:
         await work.refer(Exercise, exercise_id, "exercise_ids")
     number = await work.new_number(Training)
@@ -167,13 +184,22 @@ async def plan_training(command: PlanTraining, work: Work) -> Result:
     return result_of(training)
 
 
+async def copy_training(command: CopyTraining, work: Work) -> Result:
+    """The training and the client must be in reach, and the client welcome."""
+    training = await _training_in_reach(command.training_id, work)
+    client_id = command.body.client_id or training.client_id
+    await client_in_reach(client_id, work)
+    number = await work.new_number(Training)
+    return with_exercise_ids(work.add(training.copy(number, client_id, command.body.date, work.at)))
+
+
 async def change_training(command: ChangeTraining, work: Work) -> Result:
     """Giving it to another client needs that client in reach, and welcome."""
     training = await _training_in_reach(command.training_id, work)
     work.must_match(training)
     client_id = command.facts.get("client_id", training.client_id)
     if client_id != training.client_id:
-        await _client_in_reach(client_id, work)
+        await client_in_reach(client_id, work)
     training.change(command.facts, work.at)
     return result_of(training)
 
@@ -247,7 +273,8 @@ def _exercise_row(training: Training, exercise_id: int) -> Result:
     return Result(training.exercise_row(exercise_id), training.version)
 
 
-async def _client_in_reach(client_id: int, work: Work) -> None:
+async def client_in_reach(client_id: int, work: Work) -> None:
+    """Refuse a client who is not the caller's to give a training, or who cannot be given one."""
     client = await work.refer(Client, client_id, "client_id")
     if not work.reaches_all(Permission.TRAININGS_KEEP) and client.user_id != work.caller.user_id:
         raise unknown(Client, client_id, "client_id")

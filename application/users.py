@@ -84,21 +84,35 @@ async def register_user(command: RegisterUser, work: Work) -> Result:
     body = command.body
     if body.role is not Role.USER and not work.reaches_all(Permission.USERS_SET_ROLE):
         raise Forbidden(field="role")
-    username, email = username_of(body.username), email_of(body.email)
-    await work.must_be_free(username, UsernameTaken)
-    await work.must_be_free(email, EmailTaken)
+    user = await enrol(body.username, body.email, work, password=body.password, role=body.role)
+    return result_of(user)
+
+
+async def enrol(
+    username: str,
+    email: str,
+    work: Work,
+    *,
+    number: int | None = None,
+    password: str | None = None,
+    role: Role = Role.USER,
+) -> User:
+    """A new user; without a password, they choose one with a code."""
+    name, address = username_of(username), email_of(email)
+    await work.must_be_free(name, UsernameTaken)
+    await work.must_be_free(address, EmailTaken)
     user = User.register(
-        await work.new_number(User),
-        username=body.username,
-        email=body.email,
-        password_hash=await work.hash(body.password),
-        role=body.role,
+        number or await work.new_number(User),
+        username=username,
+        email=email,
+        password_hash="" if password is None else await work.hash(password),
+        role=role,
         at=work.at,
     )
     work.add(user)
-    await work.claim(username, user, UsernameTaken)
-    await work.claim(email, user, EmailTaken)
-    return result_of(user)
+    await work.claim(name, user, UsernameTaken)
+    await work.claim(address, user, EmailTaken)
+    return user
 
 
 async def change_user(command: ChangeUser, work: Work) -> Result:

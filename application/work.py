@@ -35,6 +35,8 @@ class Result(NamedTuple):
 
     body: dict[str, Any] | None
     version: int | None = None
+    once: dict[str, Any] | None = None
+    """What of the body is shown with a secret in it, to this caller and this time only."""
 
 
 class Work:

@@ -22,6 +22,7 @@ class Failure(StrEnum):
     FOREIGN_TELEGRAM = "foreign-telegram"
     WRONG_CODE = "wrong-code"
     TOO_MANY_CODES = "too-many-codes"
+    WRONG_FIRST_CODE = "wrong-first-code"
     OVERTAKEN = "overtaken"
     """The password, the Telegram account or the user changed between the steps."""
 

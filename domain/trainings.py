@@ -52,6 +52,16 @@ class Training(Aggregate):
             self.exercises, key=lambda n: (self.exercises[n]["order_in_training"] or 0, n)
         )
 
+    def copy(self, number: int, client_id: int, date: str, at: datetime) -> Self:
+        """The same training for a client on another day, with exercises done in the same way.
+
+        What becomes of either of the two from here on does not become of the other.
+        """
+        copy = self.plan(number, {**self.facts, "client_id": client_id, "date": date}, at)
+        for exercise_id in self.exercise_ids:
+            copy.add_exercise(exercise_id, self.exercises[exercise_id], at)
+        return copy
+
     def change(self, facts: Facts, at: datetime) -> None:
         """Change the training; giving it to another client is an event of its own."""
         changes = self.changed(facts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from domain.aggregate import Aggregate, CreatedEvent, Event, time_text
+from domain.aggregate import Aggregate, CreatedEvent, Event, text_time, time_text
 from domain.privacy import OfCaller, OfUser, Plain, Secret
-from domain.refusals import Conflict
+from domain.refusals import Conflict, Unauthenticated
 from domain.values import Role
 
 
@@ -23,6 +24,14 @@ class ForeignTelegram(Conflict):
     """Another Telegram account is bound to this user."""
 
 
+class HasPassword(Conflict):
+    """This user has chosen a password."""
+
+
+class FirstCodeVoid(Unauthenticated):
+    """This code is wrong, has expired or was used. The front desk gives out another one."""
+
+
 class User(Aggregate):
     """A person who may sign in, with one role."""
 
@@ -31,6 +40,9 @@ class User(Aggregate):
     def __init__(self) -> None:
         super().__init__()
         self.password_hash = ""
+        """None where the user has not chosen a password yet: then nobody signs in."""
+        self.first_code: FirstCode | None = None
+        """The code with which the user may choose one."""
         self.telegram_id: int | None = None
         self.times_unbound = 0
 
@@ -88,6 +100,29 @@ class User(Aggregate):
         self._refuse_if_deleted()
         self.happen(PasswordChanged, at=at, password_hash=password_hash)
 
+    def issue_first_code(self, seal: str, until: datetime, at: datetime) -> None:
+        """Let whoever has the code of this seal choose the first password; no code before it."""
+        self._refuse_if_deleted()
+        if self.password_hash:
+            raise HasPassword
+        self.happen(FirstCodeIssued, at=at, seal=seal, expires_at=time_text(until))
+
+    def is_first_code(self, seal: str, at: datetime) -> bool:
+        """Whether a password may be chosen with the code of this seal."""
+        code = self.first_code
+        return (
+            code is not None
+            and not self.deleted
+            and hmac.compare_digest(code.seal.encode(), seal.encode())
+            and at < text_time(code.expires_at)
+        )
+
+    def choose_first_password(self, seal: str, password_hash: str, at: datetime) -> None:
+        """Sign in with a password from here on; the code is good once."""
+        if not self.is_first_code(seal, at):
+            raise FirstCodeVoid
+        self.happen(PasswordChanged, at=at, password_hash=password_hash)
+
     def rehash_password(self, password_hash: str, at: datetime) -> None:
         """Go on signing in with the password of before, of which this is another hash."""
         self._refuse_if_deleted()
@@ -126,6 +161,13 @@ class User(Aggregate):
     def _refuse_if_deleted(self) -> None:
         if self.deleted:
             raise UserDeleted
+
+
+class FirstCode(NamedTuple):
+    """A code with which a first password may be chosen, as far as the log knows it."""
+
+    seal: str
+    expires_at: str
 
 
 class Registered(CreatedEvent):
@@ -173,14 +215,30 @@ class EmailChanged(Event):
 
 
 class PasswordChanged(Event):
-    """The user signs in with another password."""
+    """The user signs in with another password, or with the first one."""
 
     TOPIC = "user.password-changed"
     password_hash: Secret[str]
 
     def apply(self, aggregate: User) -> None:
-        """The new password holds."""
+        """The new password holds, and no code is needed any more."""
         aggregate.password_hash = self.password_hash
+        aggregate.first_code = None
+
+
+class FirstCodeIssued(Event):
+    """The user was given a code with which to choose the first password.
+
+    The log has a seal of it, which only the club can compare.
+    """
+
+    TOPIC = "user.first-code-issued"
+    seal: Secret[str]
+    expires_at: Plain[str]
+
+    def apply(self, aggregate: User) -> None:
+        """This one holds, and none before it."""
+        aggregate.first_code = FirstCode(self.seal, self.expires_at)
 
 
 class PasswordRehashed(Event):
@@ -208,8 +266,9 @@ class RoleChanged(Event):
         state["origin"] = "unknown"
 
     def apply(self, aggregate: User) -> None:
-        """The new role holds."""
+        """The new role holds; whoever has seen a code does not come into it by that."""
         aggregate.amend(role=self.role)
+        aggregate.first_code = None
 
 
 class SignedIn(Event):

@@ -157,6 +157,17 @@ EXERCISES_LISTING = Listing(
     },
 )
 
+EXERCISES_IN_FULL = Listing(
+    kind="training",
+    table=f"{EXERCISES_LISTING.table} JOIN exercises AS e ON e.id = te.exercise_id",
+    answer=f"""{EXERCISES_LISTING.answer},
+        e.title, e.description, e.muscle_group, e.equipment_required, e.complexity_lvl
+    """,
+    owner=EXERCISES_LISTING.owner,
+    key=EXERCISES_LISTING.key,
+    columns={**EXERCISES_LISTING.columns, "muscle_group": "e.muscle_group"},
+)
+
 # The trainings that hold an exercise, at most two: those of one user, or everybody's (NULL).
 HOLDING_EXERCISE = """
 SELECT te.training_id FROM trainings_exercises AS te

@@ -36,6 +36,7 @@ LISTINGS: Mapping[View, Listing] = {
     View.TRAININGS: trainings.LISTING,
     View.TRAININGS_WITH_EXERCISE_IDS: trainings.WITH_EXERCISE_IDS,
     View.EXERCISES_OF_TRAININGS: trainings.EXERCISES_LISTING,
+    View.EXERCISES_IN_FULL: trainings.EXERCISES_IN_FULL,
     View.TRAINING_PLANS: training_plans.LISTING,
     View.TRAININGS_OF_PLANS: training_plans.TRAININGS_LISTING,
     View.PLANS_OF_CLIENTS: training_plans.PINNED_LISTING,

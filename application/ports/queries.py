@@ -27,6 +27,7 @@ class View(StrEnum):
     TRAININGS = "trainings"
     TRAININGS_WITH_EXERCISE_IDS = "trainings-with-exercise-ids"
     EXERCISES_OF_TRAININGS = "exercises-of-trainings"
+    EXERCISES_IN_FULL = "exercises-in-full"
     TRAINING_PLANS = "training-plans"
     TRAININGS_OF_PLANS = "trainings-of-plans"
     PLANS_OF_CLIENTS = "plans-of-clients"

@@ -13,7 +13,8 @@ from infra.secrets.files import private_file
 def open_seal(home: Path) -> Seal:
     """The seal of a club's home: HMAC-SHA256 under a key that is made where there is none.
 
-    A key that was lost costs nobody more than the receipts of requests with a password in them.
+    A key that was lost costs nobody more than the receipts of requests with a password in them,
+    and first codes that were not used yet.
     """
     path = home / "keys" / "seal"
     if not path.exists():

@@ -123,7 +123,7 @@ class CommandsIn:
             row = await self._service.reads.one(entry.view, outcome.body["id"])
             if row is not None:
                 return row.body
-        return b"" if outcome.body is None else orjson.dumps(outcome.body)
+        return b"" if outcome.shown is None else orjson.dumps(outcome.shown)
 
     async def _answer(
         self, message: AbstractIncomingMessage, body: bytes, status: int, outcome: Outcome

@@ -261,9 +261,11 @@ def answer(status: int, outcome: Outcome, headers: Mapping[str, str] | None = No
         more["ETag"] = f'"{outcome.version}"'
     if outcome.position:
         more[POSITION] = str(outcome.position)
-    if outcome.body is None:
+    if outcome.once is not None:
+        more["Cache-Control"] = "no-store"
+    if outcome.shown is None:
         return Response(status_code=status, headers=more)
-    return Response(orjson.dumps(outcome.body), status, headers=more, media_type=JSON)
+    return Response(orjson.dumps(outcome.shown), status, headers=more, media_type=JSON)
 
 
 def _digest(body: bytes, *headers: str) -> str:

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.exceptions import HTTPException
 
-from application.fields import Body, Id, Moment
+from application.fields import Body, Id, Moment, Password
 from application.limits import Allowance
 from domain.aggregate import time_text
 from interfaces.rest.asking import Asking
@@ -47,6 +47,20 @@ class LoginForm(Login):
     model_config = ConfigDict(extra="ignore")
 
     grant_type: Literal["password"] = "password"
+
+
+class FirstPassword(Body):
+    """What the club gave to somebody, and what they choose."""
+
+    username: Typed
+    code: Typed
+    password: Password
+
+
+class FirstPasswordShown(BaseModel):
+    """Who may sign in from here on."""
+
+    username: str
 
 
 class LoginShown(BaseModel):
@@ -122,6 +136,17 @@ _LOGIN_BODY = {
         FORM: {"schema": LoginForm.model_json_schema()},
     },
 }
+
+
+@routes.post("/first-password/", responses=proves(FirstPasswordShown, limited=True))
+async def first_password(
+    body: FirstPassword, asking: Annotated[Asking, visits("first-password")]
+) -> Response:
+    """Choose the first password, with the code that the front desk gave; then sign in with it."""
+    await asking.service.sign_in.choose_first_password(
+        body.username, body.code, body.password, asking.visit
+    )
+    return _secret({"username": body.username})
 
 
 @routes.post(

@@ -31,6 +31,7 @@ from interfaces.rest import (
     trainings,
     trainings_exercises,
     users,
+    walk_ins,
 )
 from interfaces.rest.connections import Connection, let_many_in
 from interfaces.rest.documented import complete
@@ -44,6 +45,7 @@ GROUPS = (
     jwt_auth,
     users,
     memberships,
+    walk_ins,
     clients,
     exercises,
     trainings,

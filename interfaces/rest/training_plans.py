@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Response
+from pydantic import BaseModel
 
 from application.fields import Id, Moment, SentBack
 from application.ports.queries import Lookup
-from application.training_plans import TrainingInPlanBody, TrainingPlanBody, TrainingPlanChanges
+from application.training_plans import (
+    ScheduleBody,
+    TrainingInPlanBody,
+    TrainingPlanBody,
+    TrainingPlanChanges,
+)
 from domain.values import PlanStatus
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
 from interfaces.rest.lists import ListQuery, Number, PathNumber, sorting, words
+from interfaces.rest.trainings import TrainingWithExercisesShown
 
 routes = group("/training-plans", "Training plans")
 
@@ -45,6 +52,14 @@ class PlansOfUserQuery(ListQuery):
     title_contains: str | None = words(200)
     status: PlanStatus | None = None
     sort: str | None = sorting("list-plans-of-user")
+
+
+class ScheduleShown(BaseModel):
+    """The trainings that a client was given of a plan."""
+
+    training_plan_id: Id
+    client_id: Id
+    trainings: list[TrainingWithExercisesShown]
 
 
 class TrainingPlansQuery(PlansOfUserQuery):
@@ -148,6 +163,16 @@ async def add_training_to_plan(
     return await asking.create(
         body, training_plan_id, location="/training-plans/{training_plan_id}/trainings/"
     )
+
+
+@routes.post("/{training_plan_id}/schedules/", status_code=201, responses=creates(ScheduleShown))
+async def schedule_plan(
+    training_plan_id: PathNumber,
+    body: ScheduleBody,
+    asking: Annotated[Asking, asks("schedule-plan")],
+) -> Response:
+    """Give a client trainings of the plan, each on its day: all of them, or none."""
+    return await asking.create(body, training_plan_id, location="/clients/{client_id}/trainings/")
 
 
 @routes.delete("/{training_plan_id}/trainings/{training_id}/", status_code=204, responses=deletes())

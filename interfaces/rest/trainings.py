@@ -7,13 +7,20 @@ from typing import Annotated
 from fastapi import Query, Response
 from pydantic import Field
 
+from application.exercises import ExerciseBody
 from application.fields import Day, Id, SentBack
-from application.trainings import TrainingBody, TrainingChanges, TrainingWithExercises
-from domain.values import Intensity, TrainingType
+from application.trainings import (
+    CopyBody,
+    Doing,
+    TrainingBody,
+    TrainingChanges,
+    TrainingWithExercises,
+)
+from domain.values import Intensity, MuscleGroup, TrainingType
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import Digits, ListQuery, Number, PathNumber, sorting, words
+from interfaces.rest.lists import Digits, ListQuery, Number, PathNumber, not_before, sorting, words
 
 routes = group("/trainings", "Trainings")
 
@@ -57,6 +64,24 @@ class TrainingsQuery(TrainingsOfClientQuery):
 
     client_id: Number | None = None
     sort: str | None = sorting("list-trainings")
+
+
+class ExerciseOfTrainingShown(ExerciseBody, Doing):
+    """An exercise, and how it is done in a training."""
+
+    training_id: Id
+    exercise_id: Id
+
+
+class ExercisesOfTrainingQuery(ListQuery):
+    """Which exercises of the training; in its own order, unless another is asked for."""
+
+    exercise_id: Number | None = None
+    muscle_group: MuscleGroup | None = None
+    sort: str | None = sorting("list-exercises-of-training")
+
+    def order(self) -> str:
+        return self.sort or "order_in_training"
 
 
 @routes.get("/", responses=lists(TrainingShown))
@@ -125,3 +150,23 @@ async def delete_training(
 ) -> Response:
     """Delete the training."""
     return await asking.delete(train_id)
+
+
+@routes.get("/{training_id}/exercises/", responses=lists(ExerciseOfTrainingShown))
+async def list_exercises_of_training(
+    training_id: PathNumber,
+    asking: Annotated[Asking, asks("list-exercises-of-training")],
+    query: Annotated[ExercisesOfTrainingQuery, Query()],
+) -> Response:
+    """Retrieve the exercises of the training in full, in its order."""
+    return await asking.page(query, training_id)
+
+
+@routes.post(
+    "/{training_id}/copies/", status_code=201, responses=creates(TrainingWithExercisesShown)
+)
+async def copy_training(
+    training_id: PathNumber, body: CopyBody, asking: Annotated[Asking, asks("copy-training")]
+) -> Response:
+    """Give the client, or another, the same training on another day."""
+    return await asking.create(body, training_id, location="/trainings/exercice-ids/{id}/")

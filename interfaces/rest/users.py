@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Query, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from application.fields import Day, Id, Moment, SentBack
+from application.first_passwords import FirstCodeBody
 from application.users import NewUser, UserBody, UserChanges, UserReplacement
 from domain.days import end_of, start_of
 from domain.values import Role
@@ -43,6 +44,18 @@ class UserSentBack(UserReplacement):
     created_at: SentBack[Moment] = None
     last_login: SentBack[Moment] = None
     deleted_at: SentBack[Moment] = None
+
+
+class FirstSignInShown(BaseModel):
+    """What somebody needs to choose their first password."""
+
+    user_id: Id
+    username: str
+    code: str | None = Field(
+        description="good once; shown once: null where a request is repeated under its key"
+    )
+    expires_at: Moment
+    path: str = Field(description="where the code and the password go, as a POST")
 
 
 class UsersQuery(ListQuery):
@@ -155,6 +168,18 @@ async def delete_user(
 ) -> Response:
     """Delete the user, softly."""
     return await asking.delete(user_id)
+
+
+@routes.post(
+    "/{user_id}/first-password-codes/", status_code=201, responses=creates(FirstSignInShown)
+)
+async def issue_first_code(
+    user_id: PathNumber,
+    body: FirstCodeBody,
+    asking: Annotated[Asking, asks("issue-first-code")],
+) -> Response:
+    """Give a user who has never chosen a password another code to choose one with."""
+    return await asking.create(body, user_id, location="/users/{user_id}/")
 
 
 @routes.delete("/{user_id}/telegram/", status_code=204, responses=deletes())

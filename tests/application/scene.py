@@ -31,6 +31,7 @@ from application.training_plans import (
 )
 from application.trainings import PlanTraining, TrainingWithExercises
 from application.users import NewUser, RegisterUser, UserChanges
+from application.walk_ins import RegisterWalkIn, WalkInBody
 from domain.aggregate import Event
 from domain.sign_ins import Failed
 from domain.users import User
@@ -126,6 +127,11 @@ class Scene:
             RegisterClient(client_body(user_id=user_id, membership_id=membership_id, **facts))
         )
 
+    async def walk_in(self, **facts: Any) -> int:
+        """Somebody who was taken in at the front desk, as a user."""
+        facts.setdefault("membership_id", await self.membership())
+        return int((await self.body(RegisterWalkIn(walk_in_body(**facts))))["user"]["id"])
+
     async def exercise(self, title: str = "Squat") -> int:
         return await self.made(AddExercise(ExerciseBody(title=title)))
 
@@ -199,6 +205,10 @@ def user_changes(**facts: Any) -> UserChanges:
 
 def client_body(**facts: Any) -> ClientBody:
     return ClientBody(**{**PERSON, **facts})
+
+
+def walk_in_body(**facts: Any) -> WalkInBody:
+    return WalkInBody(**{**PERSON, "email": "ada@example.com", **facts})
 
 
 def payment_body(client_id: int, membership_id: int, **facts: Any) -> PaymentBody:

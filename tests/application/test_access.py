@@ -18,6 +18,7 @@ from application.clients import (
 )
 from application.command import Command
 from application.exercises import AddExercise, ChangeExercise, DeleteExercise, ExerciseBody
+from application.first_passwords import FirstCodeBody, IssueFirstCode
 from application.memberships import (
     AddMembership,
     ChangeMembership,
@@ -36,7 +37,10 @@ from application.training_plans import (
     PinBody,
     PinPlan,
     RemoveTrainingFromPlan,
+    ScheduleBody,
+    SchedulePlan,
     TrainingInPlanBody,
+    TrainingOnDay,
     TrainingPlanBody,
     UnpinPlan,
 )
@@ -44,6 +48,8 @@ from application.trainings import (
     AddExerciseToTraining,
     ChangeExerciseInTraining,
     ChangeTraining,
+    CopyBody,
+    CopyTraining,
     DeleteTraining,
     PlanTraining,
     RemoveExerciseFromTraining,
@@ -51,9 +57,17 @@ from application.trainings import (
     TrainingExerciseBody,
 )
 from application.users import ChangeUser, DeleteUser, RegisterUser
+from application.walk_ins import RegisterWalkIn
 from domain.refusals import Forbidden, NotFound, Refusal, UnknownReference
 from domain.values import ClientStatus, PaymentStatus, PlanStatus, Role
-from tests.application.scene import Scene, client_body, new_user, payment_body, user_changes
+from tests.application.scene import (
+    Scene,
+    client_body,
+    new_user,
+    payment_body,
+    user_changes,
+    walk_in_body,
+)
 
 U, A, T, F, S, N, O = Role  # noqa: E741 - USER, ADMIN, TRAINER, STAFFER, SYSTEM, ANALYST, OTHER
 EVERYBODY = frozenset(Role)
@@ -84,6 +98,7 @@ EXPECTED: Mapping[Permission, Reach] = {
     Permission.USERS_DELETE: own_and(),
     Permission.USERS_SET_ROLE: only(),
     Permission.USERS_UNBIND_TELEGRAM: own_and(),
+    Permission.USERS_FIRST_CODE: only(F),
     Permission.SESSIONS_READ: only(*Role),
     Permission.SESSIONS_END: own_and(),
     Permission.SESSIONS_OF_USERS: own_and(),
@@ -109,6 +124,7 @@ EXPECTED: Mapping[Permission, Reach] = {
     Permission.PAYMENTS_KEEP: own_and(F, S),
     Permission.PAYMENTS_SETTLE: only(F, S),
     Permission.CLIENTS_GRANT: only(F),
+    Permission.CLIENTS_WALK_IN: only(F),
     Permission.PAYMENTS_SECOND_COLLECTIONS: only(F),
     Permission.PROVIDERS_KEEP: only(),
     Permission.REPORTS_DRAW_UP: only(N, S),
@@ -178,6 +194,7 @@ class Things:
     free_plan_id: int
     free_user_id: int
     free_membership_id: int
+    taken_in_user_id: int
     session_id: int
 
 
@@ -200,6 +217,7 @@ async def things_of(scene: Scene, owner: Caller) -> Things:
         free_plan_id=await scene.plan(owner),
         free_user_id=(await scene.user()).user_id or 0,
         free_membership_id=await scene.membership(),
+        taken_in_user_id=await scene.walk_in(email="grace@example.com"),
         session_id=await scene.session(owner, telegram_id=5),
     )
 
@@ -231,6 +249,12 @@ CASES: Mapping[str, Case] = {
     "grant days": Case(
         lambda t: GrantDays(t.client_id, GrantBody(days=10, reason="The pool was closed.")), only(F)
     ),
+    "take in who walks in": Case(
+        lambda t: RegisterWalkIn(walk_in_body(membership_id=t.membership_id)), only(F)
+    ),
+    "give a first code": Case(
+        lambda t: IssueFirstCode(t.taken_in_user_id, FirstCodeBody()), only(F)
+    ),
     "add an exercise": Case(lambda _: AddExercise(ExerciseBody(title="Plank")), only(T)),
     "change an exercise": Case(
         lambda t: ChangeExercise(t.exercise_id, {"title": "Plank"}), only(T)
@@ -240,6 +264,19 @@ CASES: Mapping[str, Case] = {
         lambda t: PlanTraining(TrainingBody(client_id=t.client_id, title="Arms")),
         TRAINER,
         UnknownReference,
+    ),
+    "copy a training": Case(
+        lambda t: CopyTraining(t.training_id, CopyBody(date="2026-04-01")), TRAINER
+    ),
+    "put a plan onto days": Case(
+        lambda t: SchedulePlan(
+            t.plan_id,
+            ScheduleBody(
+                client_id=t.client_id,
+                trainings=[TrainingOnDay(training_id=t.training_id, date="2026-04-01")],
+            ),
+        ),
+        TRAINER,
     ),
     "change a training": Case(lambda t: ChangeTraining(t.training_id, {"title": "Arms"}), TRAINER),
     "delete a training": Case(lambda t: DeleteTraining(t.training_id), TRAINER),

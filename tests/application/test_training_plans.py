@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from application.access import Caller
-from application.clients import DeleteClient
+from application.clients import ChangeClient, DeleteClient
 from application.training_plans import (
+    MOST_DAYS,
     AddTrainingToPlan,
     ChangePlan,
     DeletePlan,
@@ -16,6 +18,8 @@ from application.training_plans import (
     PinBody,
     PinPlan,
     RemoveTrainingFromPlan,
+    ScheduleBody,
+    SchedulePlan,
     TrainingInPlanBody,
     TrainingPlanBody,
     TrainingPlanChanges,
@@ -25,6 +29,7 @@ from application.trainings import DeleteTraining
 from application.users import DeleteUser
 from domain.refusals import NotFound, UnknownReference
 from domain.training_plans import PlanNotPinned, PlanPinned, TrainingInPlan, TrainingNotInPlan
+from domain.trainings import ClientNotTraining
 from domain.values import PlanStatus, Role
 from tests.application.scene import Scene
 
@@ -174,3 +179,79 @@ async def test_trainings_and_clients_leave_a_deleted_plan(scene: Scene) -> None:
     ]
     for table in ("training_plans", "training_plan_trainings", "clients_training_plan"):
         assert scene.rows(table) == []
+
+
+# --- a plan's trainings on days ----------------------------------------------------------------
+
+
+def onto_days(plan_id: int, client_id: int, *days: tuple[int, str]) -> SchedulePlan:
+    named = [{"training_id": training_id, "date": date} for training_id, date in days]
+    body = ScheduleBody.model_validate({"client_id": client_id, "trainings": named})
+    return SchedulePlan(plan_id, body)
+
+
+async def test_a_client_is_given_the_trainings_of_a_plan_each_on_its_days(scene: Scene) -> None:
+    trainer, exercise_id = await scene.user(Role.TRAINER), await scene.exercise()
+    model, client_id = await scene.client(), await scene.client()
+    legs, arms = await scene.training(model, exercise_id), await scene.training(model)
+    plan_id = await scene.plan(trainer, legs, arms)
+    head = scene.head
+    days = [(legs, "2026-04-01"), (arms, "2026-04-03"), (legs, "2026-04-08")]
+    shown = await scene.body(onto_days(plan_id, client_id, *days), trainer)
+    assert (shown["training_plan_id"], shown["client_id"]) == (plan_id, client_id)
+    given = [(t["client_id"], t["date"], t["exercise_ids"]) for t in shown["trainings"]]
+    assert given == [
+        (client_id, "2026-04-01", [exercise_id]),
+        (client_id, "2026-04-03", []),
+        (client_id, "2026-04-08", [exercise_id]),
+    ]
+    assert [t["id"] for t in shown["trainings"]] == [3, 4, 5]
+    assert len({submission.command_id for _, submission in scene.ledger.log[head:]}) == 1
+    in_plan = [row["training_id"] for row in scene.rows("training_plan_trainings")]
+    assert sorted(in_plan) == [legs, arms]
+
+
+async def test_of_a_schedule_all_trainings_are_given_or_none(scene: Scene) -> None:
+    client_id = await scene.client()
+    legs, outside = await scene.training(client_id), await scene.training(client_id)
+    plan_id = await scene.plan(await scene.user(), legs)
+    head = scene.head
+    for number in (outside, 99):
+        days = [(legs, "2026-04-01"), (number, "2026-04-03")]
+        with pytest.raises(UnknownReference) as refused:
+            await scene.do(onto_days(plan_id, client_id, *days))
+        assert refused.value.field == "trainings"
+    assert scene.head == head
+
+
+@pytest.mark.parametrize("status", ["ON_HOLD", "CANCELLED"])
+async def test_a_client_who_does_not_come_is_not_put_onto_days(scene: Scene, status: str) -> None:
+    client_id = await scene.client()
+    legs = await scene.training(client_id)
+    plan_id = await scene.plan(await scene.user(), legs)
+    await scene.do(ChangeClient(client_id, {"status": status}))
+    with pytest.raises(ClientNotTraining):
+        await scene.do(onto_days(plan_id, client_id, (legs, "2026-04-01")))
+
+
+async def test_a_member_schedules_their_own_plan_for_themselves_alone(scene: Scene) -> None:
+    owner, other = await scene.user(), await scene.client()
+    client_id = await scene.client(owner)
+    legs, others = await scene.training(client_id), await scene.training(other)
+    plan_id = await scene.plan(owner, legs, others)
+    await scene.do(onto_days(plan_id, client_id, (legs, "2026-04-01")), owner)
+    for somebody, training_id in ((other, legs), (client_id, others)):
+        with pytest.raises(UnknownReference):
+            await scene.do(onto_days(plan_id, somebody, (training_id, "2026-04-01")), owner)
+    with pytest.raises(NotFound):
+        await scene.do(
+            onto_days(await scene.plan(await scene.user(), legs), client_id, (legs, "2026-04-01")),
+            owner,
+        )
+
+
+@pytest.mark.parametrize("number", [0, MOST_DAYS + 1])
+def test_a_schedule_has_some_days_and_not_too_many(number: int) -> None:
+    with pytest.raises(ValidationError):
+        onto_days(1, 1, *[(1, "2026-04-01")] * number)
+    onto_days(1, 1, *[(1, "2026-04-01")] * MOST_DAYS)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from application.access import THE_CLUB
+from application.bus import Bus
 from application.clients import ChangeClient, DeleteClient
+from application.command import Context
 from application.exercises import DeleteExercise
 from application.trainings import (
     AddExerciseToTraining,
     ChangeExerciseInTraining,
     ChangeTraining,
+    CopyBody,
+    CopyTraining,
     Doing,
     DoingChanges,
     PlanTraining,
@@ -24,7 +30,7 @@ from application.trainings import (
 from domain.refusals import NotFound, UnknownReference
 from domain.trainings import ClientNotTraining, ExerciseInTraining, ExerciseNotInTraining
 from domain.values import ClientStatus
-from tests.application.scene import Scene
+from tests.application.scene import Scene, pausing_scene
 
 LEGS: dict[str, Any] = {
     "training_type": "STRENGTH",
@@ -201,3 +207,72 @@ async def test_an_exercise_that_is_not_in_the_training_is_not_found(scene: Scene
             await scene.do(command, versions={999})
     with pytest.raises(NotFound, match=r"^There is no training 999\.$"):
         await scene.do(RemoveExerciseFromTraining(999, squat))
+
+
+# --- copies ------------------------------------------------------------------------------------
+
+
+def copying(training_id: int, **facts: Any) -> CopyTraining:
+    return CopyTraining(training_id, CopyBody(**{"date": "2026-04-01", **facts}))
+
+
+async def test_a_training_is_done_again_on_another_day(scene: Scene) -> None:
+    client_id, exercise_id = await scene.client(), await scene.exercise()
+    planned = TrainingBody(client_id=client_id, **LEGS)
+    training_id = await scene.made(PlanTraining(planned))
+    await scene.do(adding(training_id, exercise_id, sets=5, reps=5, extra_weight="20.00"))
+    copy = await scene.body(copying(training_id))
+    assert copy == {
+        "id": 2,
+        "client_id": client_id,
+        **LEGS,
+        "date": "2026-04-01",
+        "exercise_ids": [exercise_id],
+    }
+    first, second = scene.rows("trainings_exercises")
+    assert second == first | {"training_id": 2}
+    assert scene.row("trainings", training_id)["date"] == "2026-02-01"
+
+
+async def test_a_training_is_copied_for_another_client(scene: Scene) -> None:
+    training_id, other = await scene.training(await scene.client()), await scene.client()
+    copy = await scene.body(copying(training_id, client_id=other))
+    assert copy["client_id"] == other
+
+
+@pytest.mark.parametrize("status", [ClientStatus.ON_HOLD, ClientStatus.CANCELLED])
+async def test_a_client_who_does_not_come_is_given_no_copy(
+    scene: Scene, status: ClientStatus
+) -> None:
+    client_id, other = await scene.client(), await scene.client()
+    training_id = await scene.training(client_id)
+    await scene.do(ChangeClient(client_id, {"status": status.value}))
+    head = scene.head
+    for copy in (copying(training_id), copying(training_id, client_id=client_id)):
+        with pytest.raises(ClientNotTraining):
+            await scene.do(copy)
+    assert scene.head == head
+    await scene.do(copying(training_id, client_id=other))
+
+
+async def test_a_copy_is_not_given_to_somebody_elses_client(scene: Scene) -> None:
+    owner, others = await scene.user(), await scene.client()
+    training_id = await scene.training(await scene.client(owner))
+    for client_id in (others, 99):
+        with pytest.raises(UnknownReference) as refused:
+            await scene.do(copying(training_id, client_id=client_id), owner)
+        assert refused.value.field == "client_id"
+
+
+async def test_a_copy_made_while_its_exercise_goes_does_not_hold_it() -> None:
+    scene = pausing_scene()
+    exercise_id = await scene.exercise()
+    training_id = await scene.training(await scene.client(), exercise_id)
+    await asyncio.gather(
+        *(
+            Bus(scene.services).execute(command, Context(THE_CLUB, "scene"))
+            for command in (copying(training_id), DeleteExercise(exercise_id), copying(training_id))
+        )
+    )
+    assert len(scene.rows("trainings")) == 3
+    assert scene.rows("trainings_exercises") == []

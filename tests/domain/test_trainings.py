@@ -136,3 +136,23 @@ def test_the_exercises_of_a_deleted_training_leave_it_in_words() -> None:
     ]
     assert training.deleted
     assert training.exercise_ids == []
+
+
+def test_a_copy_is_the_same_training_on_another_day_in_the_same_order() -> None:
+    heavy = told(ExerciseAdded, exercise_id=3, **DOING | {"order_in_training": 2, "sets": 5})
+    training = given(Training, 9, LEGS, heavy, with_exercise(4))
+    copy = training.copy(10, 43, "2026-03-01", NOW)
+    assert (copy.id, news(training)) == ("training-10", [])
+    assert news(copy) == [
+        told(Planned, **FACTS | {"client_id": 43, "date": "2026-03-01"}),
+        with_exercise(4),
+        heavy,
+    ]
+
+
+def test_what_becomes_of_a_training_does_not_become_of_its_copy() -> None:
+    training = given(Training, 9, LEGS, with_exercise(4))
+    copy = training.copy(10, 42, "2026-03-01", NOW)
+    training.change_exercise(4, {"sets": 9}, NOW)
+    training.change({"title": "Arms"}, NOW)
+    assert (copy.exercise(4)["sets"], copy.facts["title"]) == (3, "Legs")

@@ -9,7 +9,10 @@ import pytest
 from domain.users import (
     Deleted,
     EmailChanged,
+    FirstCodeIssued,
+    FirstCodeVoid,
     ForeignTelegram,
+    HasPassword,
     NoTelegram,
     PasswordChanged,
     PasswordRehashed,
@@ -195,3 +198,56 @@ def test_a_role_that_was_changed_before_events_said_from_where_still_counts() ->
     user = event.mutate(given(User, 7, ADA))
     assert user is not None
     assert user.role is Role.TRAINER
+
+
+# --- the first password ------------------------------------------------------------------------
+
+TAKEN_IN = told(Registered, **{**ADA.facts, "password_hash": ""})
+WEEK = after(days=7)
+CODE = told(FirstCodeIssued, seal="s1", expires_at=text(WEEK))
+
+
+def test_who_was_taken_in_is_given_a_code_and_chooses_a_password_with_it() -> None:
+    user = given(User, 7, TAKEN_IN)
+    user.issue_first_code("s1", WEEK, START)
+    user.choose_first_password("s1", "h1", NOW)
+    assert news(user) == [CODE, told(PasswordChanged, password_hash="h1")]
+    assert user.password_hash == "h1"
+
+
+VOID: dict[str, list[Told]] = {
+    "used": [CODE, told(PasswordChanged, password_hash="h1")],
+    "followed by another": [CODE, told(FirstCodeIssued, seal="s2", expires_at=text(WEEK))],
+    "of somebody who has another role by now": [
+        CODE,
+        told(RoleChanged, role="ADMIN", origin=HERE),
+    ],
+    "of somebody who left": [CODE, told(Deleted)],
+    "of nobody": [],
+}
+
+
+@pytest.mark.parametrize("history", VOID.values(), ids=VOID)
+def test_a_code_is_void_that_was(history: list[Told]) -> None:
+    user = given(User, 7, TAKEN_IN, *history)
+    with pytest.raises(FirstCodeVoid):
+        user.choose_first_password("s1", "h9", NOW)
+    assert news(user) == []
+
+
+def test_a_code_is_good_until_its_end_and_no_longer() -> None:
+    assert given(User, 7, TAKEN_IN, CODE).is_first_code("s1", after(days=6, hours=23))
+    assert not given(User, 7, TAKEN_IN, CODE).is_first_code("s1", WEEK)
+    assert not given(User, 7, TAKEN_IN, CODE).is_first_code("s2", START)
+
+
+def test_who_has_chosen_a_password_is_given_no_code() -> None:
+    for history in ([ADA], [TAKEN_IN, CODE, told(PasswordChanged, password_hash="h1")]):
+        user = given(User, 7, *history)
+        with pytest.raises(HasPassword):
+            user.issue_first_code("s2", WEEK, NOW)
+
+
+def test_who_left_is_given_no_code() -> None:
+    with pytest.raises(UserDeleted):
+        given(User, 7, TAKEN_IN, told(Deleted)).issue_first_code("s1", WEEK, NOW)

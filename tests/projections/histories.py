@@ -126,6 +126,22 @@ class History:
             )
         )
 
+    def take_in_user(self, one: int, other: int) -> None:
+        """At the front desk: without a password, but now and then with one chosen at once."""
+        number, seal = self._next(User), f"seal {one}"
+        user = User.register(
+            number,
+            username=f"walker{number}",
+            email=f"walker{number}@example.com",
+            password_hash="",
+            role=Role.USER,
+            at=self._at,
+        )
+        user.issue_first_code(seal, self._at + LONG, self._at)
+        if other % 2:
+            user.choose_first_password(seal, f"hash {other}", self._at)
+        self._new(user)
+
     def change_user(self, one: int, other: int) -> None:
         user = self.one(User, one)
         if user is None:

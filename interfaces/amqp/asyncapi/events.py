@@ -31,6 +31,7 @@ MEANING: Mapping[str, type[StrEnum] | str] = {
     "date": "date",
     "ends_at": "date-time",
     "ends_before": "date-time",
+    "expires_at": "date-time",
     "intensity": Intensity,
     "muscle_group": MuscleGroup,
     "occurred_at": "date-time",

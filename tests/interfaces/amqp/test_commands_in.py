@@ -40,6 +40,8 @@ from tests.interfaces.rest.scenes import (
     furnished,
     new_membership,
     new_session,
+    new_walk_in,
+    walk_in_body,
 )
 
 PATIENCE = 20.0
@@ -184,6 +186,7 @@ async def test_every_command_without_a_body_or_with_one_is_done_as_rest_does_it(
 ) -> None:
     scene = await furnished(rest)
     other = (await rest.user())[0]
+    taken_in, _ = await new_walk_in(rest, scene.membership, email="grace@example.com")
     membership = await new_membership(rest)
     doing = {"order_in_training": 2}
     client = client_body(scene.user, scene.membership)
@@ -198,6 +201,8 @@ async def test_every_command_without_a_body_or_with_one_is_done_as_rest_does_it(
         ("add-membership", None, {"price": "9.90"}),
         ("replace-membership", f"{membership}", {"price": "8.90"}),
         ("change-membership", f"{membership}", {"price": "7.90"}),
+        ("register-walk-in", None, walk_in_body(membership)),
+        ("issue-first-code", f"{taken_in}", {}),
         ("delete-membership", f"{membership}", None),
         ("replace-client", f"{scene.client}", {**client, "weight_kg": "61.5"}),
         ("change-client", f"{scene.client}", {"first_name": "Augusta"}),
@@ -208,6 +213,15 @@ async def test_every_command_without_a_body_or_with_one_is_done_as_rest_does_it(
         ("change-exercise", f"{scene.exercise}", {"equipment_required": True}),
         ("plan-training", None, training),
         ("plan-training-with-exercises", None, {**training, "exercise_ids": [scene.exercise]}),
+        ("copy-training", f"{scene.training}", {"date": "2026-04-01"}),
+        (
+            "schedule-plan",
+            f"{scene.plan}",
+            {
+                "client_id": scene.client,
+                "trainings": [{"training_id": scene.training, "date": "2026-04-01"}],
+            },
+        ),
         ("replace-training", f"{scene.training}", training),
         ("change-training", f"{scene.training}", {"title": "Back"}),
         ("replace-exercise-of-training", f"{scene.training}/{scene.exercise}", doing),

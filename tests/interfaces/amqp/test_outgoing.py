@@ -44,6 +44,7 @@ CATALOGUED = ("description", "muscle_group", "equipment_required", "complexity_l
 HOW = ("order_in_training", "sets", "reps", "rest_time_sec")
 
 GOES_OUT: Mapping[str, tuple[str, ...]] = {
+    "user.first-code-issued": ("expires_at",),
     "user.registered": ("role",),
     "user.role-changed": ("role",),
     "user.signed-in": ("session_id",),
@@ -119,6 +120,7 @@ STAYS: Mapping[str, set[str]] = {
     "training.planned": {"training_type", "title", "description"},
     "training-plan.drawn-up": {"title", "description"},
     "user.email-changed": {"email"},
+    "user.first-code-issued": {"seal"},
     "user.password-changed": {"password_hash"},
     "user.password-rehashed": {"password_hash"},
     "user.registered": {"username", "email", "password_hash"},

@@ -21,6 +21,7 @@ from application.training_plans import (
     TrainingPlanBody,
 )
 from application.trainings import PlanTraining, TrainingWithExercises
+from application.walk_ins import RegisterWalkIn, WalkInBody
 from domain.users import User
 from domain.values import Role
 from tests.conftest import Rest
@@ -71,6 +72,19 @@ def client_body(user: int, membership: int, **facts: Any) -> dict[str, Any]:
     }
 
 
+def walk_in_body(membership: int, **facts: Any) -> dict[str, Any]:
+    """The least that takes in somebody who walks in."""
+    return {
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "phone_number": "+44 20 7946 0000",
+        "date_of_birth": "1990-12-10",
+        "email": "ada@example.com",
+        "membership_id": membership,
+        **facts,
+    }
+
+
 async def new_membership(rest: Rest, price: str = "49.90") -> int:
     return await made(rest, AddMembership(MembershipBody(price=price)))
 
@@ -83,6 +97,14 @@ async def new_client(rest: Rest, user: int, **facts: Any) -> int:
     membership = await new_membership(rest)
     body = ClientBody.model_validate(client_body(user, membership, **facts))
     return await made(rest, RegisterClient(body))
+
+
+async def new_walk_in(rest: Rest, membership: int, **facts: Any) -> tuple[int, dict[str, Any]]:
+    """The number of a user who was taken in, and what they were told."""
+    body = WalkInBody.model_validate(walk_in_body(membership, **facts))
+    shown = (await rest.do(RegisterWalkIn(body))).shown
+    assert shown is not None
+    return shown["user"]["id"], shown["first_sign_in"]
 
 
 async def new_training(rest: Rest, client: int, *exercises: int, title: str = "Legs") -> int:

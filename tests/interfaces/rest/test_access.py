@@ -28,6 +28,8 @@ from tests.interfaces.rest.scenes import (
     new_plan,
     new_session,
     new_training,
+    new_walk_in,
+    walk_in_body,
 )
 from tests.interfaces.rest.signing_in import PASSWORD, Door
 
@@ -67,6 +69,7 @@ TABLE: dict[str, str] = {
     "GET /redoc": EVERYBODY,
     "GET /metrics": EVERYBODY,
     "GET /problems/{code}": EVERYBODY,
+    "POST /jwt-auth/first-password/": EVERYBODY,
     "POST /jwt-auth/login/": EVERYBODY,
     "POST /jwt-auth/verification/": EVERYBODY,
     "POST /jwt-auth/get-access-token/": EVERYBODY,
@@ -82,6 +85,7 @@ TABLE: dict[str, str] = {
     "PUT /users/{user_id}/": OWN,
     "PATCH /users/{user_id}/": OWN,
     "DELETE /users/{user_id}/": OWN,
+    "POST /users/{user_id}/first-password-codes/": STAFFER,
     "DELETE /users/{user_id}/telegram/": OWN,
     "GET /memberships/": STAFFER,
     "GET /memberships/offers/": EVERYBODY,
@@ -94,6 +98,7 @@ TABLE: dict[str, str] = {
     "GET /clients/search/": TRAINER_OR_STAFFER,
     "GET /clients/{client_id}/": OWN_OR_TRAINER_OR_STAFFER,
     "POST /clients/": FOR_ONESELF_OR_STAFFER,
+    "POST /clients/walk-ins/": STAFFER,
     "PUT /clients/{client_id}/": OWN_OR_STAFFER,
     "PATCH /clients/{client_id}/": OWN_OR_STAFFER,
     "DELETE /clients/{client_id}/": OWN_OR_STAFFER,
@@ -123,6 +128,8 @@ TABLE: dict[str, str] = {
     "PUT /trainings/{train_id}/": OWN_OR_TRAINER,
     "PATCH /trainings/{train_id}/": OWN_OR_TRAINER,
     "DELETE /trainings/{train_id}/": OWN_OR_TRAINER,
+    "GET /trainings/{training_id}/exercises/": OWN_OR_TRAINER,
+    "POST /trainings/{training_id}/copies/": OWN_OR_TRAINER,
     "GET /trainings-exercises/": ADMIN,
     "GET /trainings-exercises/{training_id}/{exercise_id}/": OWN_OR_TRAINER,
     "POST /trainings-exercises/": FOR_ONESELF_OR_TRAINER,
@@ -140,6 +147,7 @@ TABLE: dict[str, str] = {
     "DELETE /training-plans/{training_plan_id}/": OWN_OR_TRAINER,
     "GET /training-plans/{training_plan_id}/trainings/": OWN_OR_TRAINER,
     "POST /training-plans/{training_plan_id}/trainings/": OWN_OR_TRAINER,
+    "POST /training-plans/{training_plan_id}/schedules/": OWN_OR_TRAINER,
     "DELETE /training-plans/{training_plan_id}/trainings/{training_id}/": OWN_OR_TRAINER,
     "PATCH /rules/": ADMIN,
     "GET /rules/": ADMIN,
@@ -228,7 +236,16 @@ class World:
             "/jwt-auth/verification/": lambda: self.shown("login_token", "code"),
             "/jwt-auth/get-access-token/": lambda: self.shown("refresh_token"),
             "/jwt-auth/logout/": lambda: {"session_id": ids["session_id"]},
+            "/jwt-auth/first-password/": lambda: {
+                "username": self.secrets["taken_in"],
+                "code": self.secrets["first_code"],
+                "password": PASSWORD,
+            },
+            "/users/{user_id}/first-password-codes/": dict,
             "/memberships/": lambda: {"price": "1.00"},
+            "/clients/walk-ins/": lambda: walk_in_body(
+                ids["membership_id"], email=f"new{next(self.names)}@example.com"
+            ),
             "/clients/": lambda: client_body(ids["user_id"], ids["membership_id"]),
             "/clients/{client_id}/grants/": lambda: {"days": 10, "reason": "The pool was closed."},
             "/clients/{client_id}/training-plans/": lambda: {
@@ -237,6 +254,7 @@ class World:
             "/exercises/": lambda: {"title": f"Another {next(self.names)}"},
             "/trainings/": lambda: {**client, "title": "Legs"},
             "/trainings/exerci": lambda: {**client, "title": "Legs", "exercise_ids": []},
+            "/trainings/{training_id}/copies/": lambda: {"date": "2026-04-01"},
             "/trainings-exercises/": lambda: {
                 "training_id": ids["training_id"],
                 "exercise_id": ids["exercise_id"],
@@ -246,6 +264,10 @@ class World:
             "/training-plans/": lambda: {"user_id": ids["user_id"], "title": "Spring"},
             "/training-plans/{training_plan_id}/trainings/": lambda: {
                 "training_id": ids["training_id"]
+            },
+            "/training-plans/{training_plan_id}/schedules/": lambda: {
+                **client,
+                "trainings": [{"training_id": ids["training_id"], "date": "2026-04-01"}],
             },
             "/payments/": lambda: {**client, "membership_id": ids["membership_id"]},
             "/reports/": dict,
@@ -260,6 +282,11 @@ class World:
         """Let the owner hold what the route takes or ends."""
         user = self.ids["user_id"]
         match route:
+            case "POST /jwt-auth/first-password/" | "POST /users/{user_id}/first-password-codes/":
+                email = f"new{next(self.names)}@example.com"
+                taken_in = await new_walk_in(self.rest, self.ids["membership_id"], email=email)
+                self.ids["taken_in_id"], told = taken_in
+                self.secrets |= {"taken_in": told["username"], "first_code": told["code"]}
             case "POST /jwt-auth/verification/":
                 self.secrets["login_token"] = await self.door.log_in(self.secrets["username"])
                 self.secrets["code"] = self.door.code()
@@ -282,9 +309,12 @@ class World:
             self.ids["membership_id"] = await new_membership(self.rest)
         await self.come_to_the_door(route)
         body = self.body(method, path)
+        ids = self.ids
+        if route == "POST /users/{user_id}/first-password-codes/":
+            ids = ids | {"user_id": ids["taken_in_id"]}
         answer = await self.rest.http.request(
             method,
-            path.format(**self.ids, code="not-found"),
+            path.format(**ids, code="not-found"),
             params={"q": "lovelace"} if path == "/clients/search/" else None,
             json=body,
             headers=self.signed_in.get(caller, {}),

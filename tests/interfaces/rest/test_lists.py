@@ -23,7 +23,12 @@ from application.training_plans import (
     TrainingInPlanBody,
     TrainingPlanBody,
 )
-from application.trainings import PlanTraining, TrainingWithExercises
+from application.trainings import (
+    AddExerciseToTraining,
+    PlanTraining,
+    TrainingExerciseBody,
+    TrainingWithExercises,
+)
 from domain.values import Role
 from projections.views import LISTINGS
 from tests.conftest import Rest
@@ -43,6 +48,7 @@ class Crowd:
     admin: Headers
     plan: int
     client: int
+    training: int
 
 
 async def crowd(rest: Rest) -> Crowd:
@@ -59,7 +65,12 @@ async def crowd(rest: Rest) -> Crowd:
         await rest.do(AddTrainingToPlan(plan_ids[0], TrainingInPlanBody(training_id=training_id)))
     for plan_id in plan_ids:
         await rest.do(PinPlan(client_ids[0], PinBody(training_plan_id=plan_id)))
-    return Crowd(admin, plan_ids[0], client_ids[0])
+    for exercise_id in range(2, ROWS + 1):
+        body = TrainingExerciseBody(
+            training_id=1, exercise_id=exercise_id, order_in_training=exercise_id % 3 + 1
+        )
+        await rest.do(AddExerciseToTraining(body))
+    return Crowd(admin, plan_ids[0], client_ids[0], training=1)
 
 
 async def _one_client(rest: Rest, n: int, user: int) -> int:
@@ -97,6 +108,7 @@ LISTS = {
     "/reports/": "list-reports",
     "/clients/{client_id}/training-plans/": "list-plans-of-client",
     "/training-plans/{training_plan_id}/trainings/": "list-trainings-in-plan",
+    "/trainings/{training_id}/exercises/": "list-exercises-of-training",
 }
 """Every list of which the crowd has several, as the catalogue names it."""
 
@@ -106,7 +118,11 @@ NOT_FOR_ONE_VALUE = {"deleted", "title_contains", "from_date", "to_date"}
 
 def lists(found: Crowd) -> dict[str, AskableList]:
     """The path of each list."""
-    ids = {"client_id": found.client, "training_plan_id": found.plan}
+    ids = {
+        "client_id": found.client,
+        "training_plan_id": found.plan,
+        "training_id": found.training,
+    }
     return {path.format(**ids): catalogue.LISTS[name] for path, name in LISTS.items()}
 
 
