@@ -61,7 +61,8 @@ ASK = "read -r CODE\n"
 
 def session() -> list[tuple[str, str]]:
     """What is typed, and what is answered, step by step."""
-    shown = blocks(section("Quick start")) + blocks(section("Signing in"))
+    titles = ("Quick start", "Signing in", "A day in the club")
+    shown = [block for title in titles for block in blocks(section(title))]
     assert [language for language, _ in shown] == ["sh", "text"] * (len(shown) // 2)
     texts = [text.replace(".venv/bin/", f"{BIN}/") for _, text in shown]
     return list(zip(texts[::2], texts[1::2], strict=True))
