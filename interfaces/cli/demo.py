@@ -13,12 +13,26 @@ import typer
 
 from application.access import ANYBODY, THE_CLUB, Caller
 from application.bus import Bus, KeyReused
-from application.clients import ChangeClient, ClientBody, LapseClient, RegisterClient
+from application.clients import (
+    ChangeClient,
+    ClientBody,
+    GrantBody,
+    GrantDays,
+    LapseClient,
+    RegisterClient,
+)
 from application.command import Command, Context
 from application.exercises import AddExercise, ExerciseBody
 from application.memberships import AddMembership, MembershipBody
-from application.payments import ChangePayment, PaymentBody, RequestPayment
+from application.payments import (
+    ChangePayment,
+    PaymentBody,
+    PaymentReport,
+    ReportPayment,
+    RequestPayment,
+)
 from application.ports.ledger import ReceiptKey
+from application.ports.queries import Lookup
 from application.reports import DrawUpReport, ReportBody
 from application.training_plans import (
     AddTrainingToPlan,
@@ -34,6 +48,7 @@ from application.trainings import (
     TrainingWithExercises,
 )
 from application.users import NewUser, RegisterUser
+from application.walk_ins import RegisterWalkIn, WalkInBody
 from domain.aggregate import text_time, time_text
 from domain.clients import NotLapsed
 from domain.refusals import Conflict
@@ -83,6 +98,10 @@ async def fill(club: Club, clients: int, seed: int) -> Counter[str]:
     return filling.added
 
 
+BANK = Caller(None, Role.SYSTEM, "provider-demo")
+"""A payment provider that reports money for what was paid in cash."""
+
+
 class _NoPassword:
     """A password hash that no password has: of a secret that is forgotten at once.
 
@@ -106,6 +125,7 @@ class _NoPassword:
 class _Filling:
     """The club as it is being filled, by its own staff."""
 
+    club: Club
     bus: Bus
     seed: int
     trainer: Caller = THE_CLUB
@@ -119,7 +139,7 @@ class _Filling:
         """A filling whose staff is there."""
         of_a_secret = await club.services.passwords.hash(secrets.token_urlsafe(32))
         services = replace(club.services, passwords=_NoPassword(of_a_secret))
-        filling = cls(Bus(services), seed)
+        filling = cls(club, Bus(services), seed)
         filling.trainer, filling.staffer, filling.analyst = [
             await filling._employ(member) for member in staff(seed)
         ]
@@ -136,20 +156,48 @@ class _Filling:
     async def person(self, person: Person) -> None:
         """One person, and all that follows; somebody who was here before stays as they are."""
         try:
-            user = await self._once(
-                f"{person.number}", "user", RegisterUser(_account(person)), ANYBODY
-            )
+            user, client_id = await (self._walk_in if person.walks_in else self._join)(person)
             came = text_time(user["created_at"])
-            client_id, membership_id = await self._client(person, user["id"])
-            await self._payments(person, client_id, membership_id, came)
             training_ids = [
                 await self._training(f"{person.number}/training/{n}", trained, client_id, came)
                 for n, trained in enumerate(person.trainings)
             ]
             await self._plan(person, user["id"], client_id, training_ids)
             await self._end(person, client_id)
+            if person.granted is not None:
+                days, reason = person.granted
+                grant = GrantDays(client_id, GrantBody(days=days, reason=reason))
+                await self._once(f"{person.number}/grant", "grant", grant, self.staffer)
         except (UsernameTaken, KeyReused):
             return
+
+    async def _join(self, person: Person) -> tuple[dict[str, Any], int]:
+        """Register, become a client, and pay."""
+        name = f"{person.number}"
+        user = await self._once(name, "user", RegisterUser(_account(person)), ANYBODY)
+        client_id, membership_id = await self._client(person, user["id"])
+        await self._payments(person, client_id, membership_id, text_time(user["created_at"]))
+        return user, client_id
+
+    async def _walk_in(self, person: Person) -> tuple[dict[str, Any], int]:
+        """Be taken in at the front desk, on terms that go on being offered.
+
+        Raises UsernameTaken for somebody of whose coming no receipt is kept any more.
+        """
+        name = f"{person.number}/walk-in"
+        receipt = await self.club.ledger.receipt(self._key(name))
+        if receipt is None and await self.club.reads.find(Lookup.USER_NAMED, person.username):
+            raise UsernameTaken(holder=person.username)
+        offer = await self._membership(person)
+        body = WalkInBody(
+            **_facts(person),
+            username=person.username,
+            email=person.email,
+            membership_id=offer["id"],
+            paid=True,
+        )
+        taken = await self._once(name, "walk-in", RegisterWalkIn(body), self.staffer)
+        return taken["user"], taken["client"]["id"]
 
     async def _once(
         self, name: str, kind: str | None, command: Command, caller: Caller
@@ -158,11 +206,14 @@ class _Filling:
 
         What is new counts as one more of `kind`.
         """
-        key = ReceiptKey("demo", f"{self.seed}/{name}")
-        outcome = await self.bus.execute(command, Context(caller, f"demo-{self.seed}", key=key))
+        context = Context(caller, f"demo-{self.seed}", key=self._key(name))
+        outcome = await self.bus.execute(command, context)
         if outcome.position and kind:
             self.added[kind] += 1
         return dict(outcome.body or {})
+
+    def _key(self, name: str) -> ReceiptKey:
+        return ReceiptKey("demo", f"{self.seed}/{name}")
 
     async def _employ(self, member: Staff) -> Caller:
         body = NewUser(
@@ -189,31 +240,21 @@ class _Filling:
         self.added[kind] += 1
         return int((outcome.body or {})["id"])
 
-    async def _client(self, person: Person, user_id: int) -> tuple[int, int]:
+    async def _membership(self, person: Person) -> dict[str, Any]:
         offer = person.offer
-        membership = await self._once(
-            f"{person.number}/membership",
-            "membership",
-            AddMembership(
-                MembershipBody(
-                    access_level=offer.access_level,
-                    description=offer.description,
-                    price=offer.price,
-                )
-            ),
-            THE_CLUB,
+        body = MembershipBody(
+            access_level=offer.access_level, description=offer.description, price=offer.price
         )
+        name = f"{person.number}/membership"
+        return await self._once(name, "membership", AddMembership(body), THE_CLUB)
+
+    async def _client(self, person: Person, user_id: int) -> tuple[int, int]:
+        membership = await self._membership(person)
         upcoming = person.ends is ClientStatus.UPCOMING
         body = ClientBody(
+            **_facts(person),
             user_id=user_id,
             membership_id=membership["id"],
-            first_name=person.first_name,
-            last_name=person.last_name,
-            phone_number=person.phone_number,
-            gender=person.gender,
-            date_of_birth=person.date_of_birth,
-            weight_kg=person.weight_kg,
-            height_sm=person.height_sm,
             status=ClientStatus.UPCOMING if upcoming else ClientStatus.ACTIVE,
         )
         client = await self._once(
@@ -241,6 +282,12 @@ class _Filling:
                 )
                 refund = ChangePayment(payment["id"], step)
                 await self._once(f"{name}/refund", None, refund, self.staffer)
+            elif paid.twice:
+                report = PaymentReport(
+                    payment_id=payment["id"], payment_status=PaymentStatus.PAID, reference=name
+                )
+                news = ReportPayment(report, time_text(came))
+                await self._once(f"{name}/twice", "second collection", news, BANK)
 
     async def _training(self, name: str, trained: Trained, client_id: int, came: datetime) -> int:
         exercise_ids = [self.exercise_ids[place] for place in trained.exercises]
@@ -287,6 +334,19 @@ class _Filling:
             await self._once(name, None, LapseClient(client_id), THE_CLUB)
         except NotLapsed:
             return
+
+
+def _facts(person: Person) -> dict[str, Any]:
+    """What is known of the person, whoever writes it down."""
+    return {
+        "first_name": person.first_name,
+        "last_name": person.last_name,
+        "phone_number": person.phone_number,
+        "gender": person.gender,
+        "date_of_birth": person.date_of_birth,
+        "weight_kg": person.weight_kg,
+        "height_sm": person.height_sm,
+    }
 
 
 def _account(person: Person) -> NewUser:

@@ -11,7 +11,7 @@ import random
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from application.exercises import ExerciseBody
@@ -155,6 +155,12 @@ KINDS = (
 )
 """What trainings are called, and which exercises they may hold."""
 
+REASONS = ("The pool was closed.", "Brought a friend.", "Was ill, with a doctor's note.")
+"""Why days are granted."""
+
+WALKS_IN = 8
+"""Every so many-th person comes to the front desk."""
+
 PLANS = ("Stronger by summer", "First ten kilometres", "Back without pain", "Three days a week")
 
 
@@ -173,6 +179,8 @@ class Paid:
 
     status: PaymentStatus
     days: int
+    twice: bool = False
+    """Whether the money came a second time."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +217,13 @@ class Person:
     """Where the person stands in the end, where payments do not say it."""
     trainings: tuple[Trained, ...]
     plan: tuple[str, PlanStatus] | None
+    granted: tuple[int, str] | None
+    """Days that nobody paid for, and why."""
+
+    @property
+    def walks_in(self) -> bool:
+        """Whether the front desk takes this person in, with a first payment and no history."""
+        return self.number % WALKS_IN == 0
 
 
 def staff(seed: int) -> list[Staff]:
@@ -263,6 +278,7 @@ def people(seed: int) -> Iterator[Person]:
             ends=ends,
             trainings=_trainings(chance) if trains else (),
             plan=_plan(chance) if trains else None,
+            granted=_granted(chance),
         )
 
 
@@ -318,7 +334,8 @@ def _history(chance: random.Random) -> tuple[tuple[Paid, ...], ClientStatus | No
     cases: tuple[tuple[int, tuple[Paid, ...], ClientStatus | None], ...] = (
         (50, regular, None),
         (8, (*regular, Paid(PaymentStatus.PENDING, 0)), None),
-        (6, failed, None),
+        (3, failed, None),
+        (3, (*regular[:-1], replace(regular[-1], twice=True)), None),
         (10, stopped, None),
         (4, (*stopped, Paid(PaymentStatus.EXPIRED, 30)), None),
         (4, (Paid(PaymentStatus.REFUNDED, day),), None),
@@ -349,6 +366,12 @@ def _training(chance: random.Random) -> Trained:
         sets=chance.choice((2, 3, 4, 5)),
         extra_weight=f"{chance.randrange(4, 81) * 1.25:.2f}" if weighted else None,
     )
+
+
+def _granted(chance: random.Random) -> tuple[int, str] | None:
+    if _of_a_hundred(92, chance):
+        return None
+    return chance.choice((3, 7, 14)), chance.choice(REASONS)
 
 
 def _plan(chance: random.Random) -> tuple[str, PlanStatus] | None:
