@@ -36,6 +36,6 @@ def _told(shown: dict[str, Any]) -> str:
     if shown.get("age"):
         said.append(f"for {shown['age']:.0f} s")
     if shown.get("parked"):
-        said.append(f"{shown['parked']} messages to look at (`club queue list`)")
+        said.append(f"{shown['parked']} messages to look at (`club queue parked`)")
     sentence = ", ".join(said)
     return f"{sentence}: {shown['detail']}" if "detail" in shown else sentence
