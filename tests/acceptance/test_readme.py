@@ -23,8 +23,12 @@ from typer.core import TyperGroup
 
 from application.access import Level, level_of
 from application.catalogue import permission_for
+from infra import health, parts
+from infra.following import read_side
 from infra.settings import Settings
+from interfaces.amqp import intake
 from interfaces.cli.main import app
+from interfaces.rest import bodies, connections, places
 from interfaces.rest.door import asked_by
 from interfaces.rest.main import GROUPS
 from tests.acceptance.service import CHECKOUT, PATIENCE, Service, until
@@ -286,6 +290,40 @@ def test_the_logs_of_the_page_are_those_that_there_are() -> None:
     assert len(named) > 5
     code = "".join(path.read_text() for path in SOURCES)
     assert [name for name in named if f'"{name}"' not in code] == []
+
+
+KILO = 1000
+LIMITS = {
+    "docs/security.md": (
+        f"| {places.MOST_UNDER_WAY:,} a process, {places.MOST_OF_ONE} of them for one user",
+        f"| {places.MOST_OF_ONE} a caller, two seconds each |",
+        f"| {bodies.LARGEST_BODY // KILO**2} MB, {bodies.BODY_SECONDS:.0f} s and a second more for "
+        f"each {bodies.SLOWEST // KILO} kB that came",
+        f"| {bodies.MOST_HELD // KILO**2} MB beyond the first {bodies.SMALL_BODY // 1024} kB of "
+        "each",
+        f"| {connections.LARGEST_HEAD // 1024} kB, {connections.PATIENCE:.0f} s: 431, 408 |",
+        f"| {connections.READING_PATIENCE:.0f} s, and a second more for each 4 kB taken |",
+        f"| {connections.MOST_CONNECTIONS:,}, or what the system grants",
+        f"| {intake.LARGEST_BODY // KILO**2} MB; {intake.PREFETCH} in hand |",
+    ),
+    "docs/operations.md": (
+        f"more than {health.LATE:.0f} are `behind`",
+        f"has not been heard of for {parts.SILENT:.0f} seconds",
+    ),
+    "docs/routes.md": (
+        f"at most {bodies.LARGEST_BODY:,} bytes (413), and is there within "
+        f"{bodies.BODY_SECONDS:.0f} s, with a second more for each {bodies.SLOWEST:,} bytes (408",
+        f"at most {places.MOST_OF_ONE} requests under way in a process",
+    ),
+}
+"""What pages say of limits, with the numbers of the code."""
+
+
+@pytest.mark.parametrize("page", LIMITS)
+def test_the_limits_that_a_page_names_are_those_of_the_code(page: str) -> None:
+    assert read_side.LONGEST_WAIT == 2, "two seconds, say the pages"
+    text = " ".join((CHECKOUT / page).read_text().split())
+    assert [limit for limit in LIMITS[page] if limit not in text] == []
 
 
 def test_every_word_of_the_glossary_is_told_once() -> None:
