@@ -8,7 +8,7 @@ import typer
 
 from infra.bootstrap import Club
 from infra.health import Health
-from interfaces.cli.opening import with_club
+from interfaces.cli.opening import settings_beside, with_club
 
 
 def status() -> None:
@@ -17,7 +17,7 @@ def status() -> None:
     async def looked(club: Club) -> Health:
         return await club.health()
 
-    report = with_club(looked, projecting=False).report
+    report = with_club(looked, settings_beside(), projecting=False).report
     print(f"{report['status']}, the ledger is at position {report['ledger']['head']}")
     for name, shown in {**report["components"], **report["projectors"]}.items():
         print(f"  {name:<12}{_told(shown)}")
