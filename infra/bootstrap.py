@@ -234,11 +234,11 @@ async def _database(
         ),
     )
     async with await postgres.connect(autocommit=True) as connection:
-        if not await has_ledger(connection):
-            if founding is None:
-                raise LedgerMissing
-            founding(MAKING_TABLES)
         if building:
+            if not await has_ledger(connection):
+                if founding is None:
+                    raise LedgerMissing
+                founding(MAKING_TABLES)
             await advance_ledger(connection)
             await make_missing(postgres, GROUPS)
         opened = await open_ledger(connection)

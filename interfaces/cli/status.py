@@ -8,7 +8,7 @@ import typer
 
 from infra.bootstrap import Club
 from infra.health import Health
-from interfaces.cli.opening import with_club
+from interfaces.cli.opening import settings_beside, with_club
 
 
 def status() -> None:
@@ -17,7 +17,7 @@ def status() -> None:
     async def looked(club: Club) -> Health:
         return await club.health()
 
-    report = with_club(looked, projecting=False).report
+    report = with_club(looked, settings_beside(), projecting=False).report
     print(f"{report['status']}, the ledger is at position {report['ledger']['head']}")
     for name, shown in {**report["components"], **report["projectors"]}.items():
         print(f"  {name:<12}{_told(shown)}")
@@ -36,6 +36,6 @@ def _told(shown: dict[str, Any]) -> str:
     if shown.get("age"):
         said.append(f"for {shown['age']:.0f} s")
     if shown.get("parked"):
-        said.append(f"{shown['parked']} messages to look at (`club queue list`)")
+        said.append(f"{shown['parked']} messages to look at (`club queue parked`)")
     sentence = ", ".join(said)
     return f"{sentence}: {shown['detail']}" if "detail" in shown else sentence

@@ -17,14 +17,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import typer
 from fastapi.routing import APIRoute
+from typer.core import TyperGroup
 
 from application.access import Level, level_of
 from application.catalogue import permission_for
+from infra import health, parts
+from infra.following import read_side
 from infra.settings import Settings
+from interfaces.amqp import intake
+from interfaces.cli.main import app
+from interfaces.rest import bodies, connections, places
 from interfaces.rest.door import asked_by
 from interfaces.rest.main import GROUPS
 from tests.acceptance.service import CHECKOUT, PATIENCE, Service, until
+from tests.conftest import Rest
 
 README = (CHECKOUT / "README.md").read_text()
 PAGES = [
@@ -219,6 +227,110 @@ def _access(route: APIRoute) -> Level:
     """The documented access level, and who that is."""
     name = asked_by(route.dependant)
     return level_of(None if name is None else permission_for(name))
+
+
+# --- the command line ----------------------------------------------------------------------
+
+
+def commands(group: TyperGroup, *above: str) -> Iterator[str]:
+    """All commands and groups of them, by all of their words."""
+    for name, command in group.commands.items():
+        yield " ".join((*above, name))
+        if isinstance(command, TyperGroup):
+            yield from commands(command, *above, name)
+
+
+MAIN = typer.main.get_command(app)
+assert isinstance(MAIN, TyperGroup)
+COMMANDS = set(commands(MAIN))
+GROUPED = {name.split()[0] for name in COMMANDS if " " in name}
+SOURCES = [
+    path
+    for folder in ("domain", "application", "projections", "interfaces", "infra")
+    for path in sorted((CHECKOUT / folder).rglob("*.py"))
+]
+
+
+def test_every_command_that_anybody_is_told_of_is_there() -> None:
+    told = re.compile(r"(?:`|/bin/|exec club )club ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
+    named = {
+        f"{path.name}: club {first} {second}"
+        for path in (*PAGES, *SOURCES)
+        for first, second in told.findall(path.read_text())
+        # After a command that is no group, any word may follow.
+        if (f"{first} {second}".strip() if first in GROUPED else first) not in COMMANDS
+    }
+    assert named == set()
+
+
+def test_the_readme_has_every_command() -> None:
+    rows = [line for line in section("The command line").splitlines() if line.startswith("| `")]
+    for name in COMMANDS:
+        *above, last = name.split()
+        beside = [row for row in rows if above and f"`club {above[0]} " in row]
+        # A row may name the others of its group after the first.
+        assert f"`club {name}" in "".join(rows) or f"`{last}" in "".join(beside), name
+
+
+# --- what an operator looks at -------------------------------------------------------------
+
+OPERATIONS = (CHECKOUT / "docs/operations.md").read_text()
+
+
+async def test_the_metrics_of_the_page_are_those_that_there_are(rest: Rest) -> None:
+    assert (await rest.http.get("/health/")).status_code == 200
+    shown = (await rest.http.get("/metrics")).text
+    there = set(re.findall(r"^# TYPE (club_\w+(?<!_created)) ", shown, re.MULTILINE))
+    assert there == set(re.findall(r"`(club_\w+)`", OPERATIONS))
+
+
+def test_the_logs_of_the_page_are_those_that_there_are() -> None:
+    _, _, table = OPERATIONS.partition("\n## Logs\n")
+    named = re.findall(r"`([a-z]+(?:\.[a-z-]+)*)`(?=[,| ])", table.split("\n## ")[0])
+    named = [name for name in named if "." in name or name == "fault"]
+    assert len(named) > 5
+    code = "".join(path.read_text() for path in SOURCES)
+    assert [name for name in named if f'"{name}"' not in code] == []
+
+
+KILO = 1000
+LIMITS = {
+    "docs/security.md": (
+        f"| {places.MOST_UNDER_WAY:,} a process, {places.MOST_OF_ONE} of them for one user",
+        f"| {places.MOST_OF_ONE} a caller, two seconds each |",
+        f"| {bodies.LARGEST_BODY // KILO**2} MB, {bodies.BODY_SECONDS:.0f} s and a second more for "
+        f"each {bodies.SLOWEST // KILO} kB that came",
+        f"| {bodies.MOST_HELD // KILO**2} MB beyond the first {bodies.SMALL_BODY // 1024} kB of "
+        "each",
+        f"| {connections.LARGEST_HEAD // 1024} kB, {connections.PATIENCE:.0f} s: 431, 408 |",
+        f"| {connections.READING_PATIENCE:.0f} s, and a second more for each 4 kB taken |",
+        f"| {connections.MOST_CONNECTIONS:,}, or what the system grants",
+        f"| {intake.LARGEST_BODY // KILO**2} MB; {intake.PREFETCH} in hand |",
+    ),
+    "docs/operations.md": (
+        f"more than {health.LATE:.0f} are `behind`",
+        f"has not been heard of for {parts.SILENT:.0f} seconds",
+    ),
+    "docs/routes.md": (
+        f"at most {bodies.LARGEST_BODY:,} bytes (413), and is there within "
+        f"{bodies.BODY_SECONDS:.0f} s, with a second more for each {bodies.SLOWEST:,} bytes (408",
+        f"at most {places.MOST_OF_ONE} requests under way in a process",
+    ),
+}
+"""What pages say of limits, with the numbers of the code."""
+
+
+@pytest.mark.parametrize("page", LIMITS)
+def test_the_limits_that_a_page_names_are_those_of_the_code(page: str) -> None:
+    assert read_side.LONGEST_WAIT == 2, "two seconds, say the pages"
+    text = " ".join((CHECKOUT / page).read_text().split())
+    assert [limit for limit in LIMITS[page] if limit not in text] == []
+
+
+def test_every_word_of_the_glossary_is_told_once() -> None:
+    words = re.findall(r"^\| ([^|]+) \|", section("Glossary"), re.MULTILINE)
+    assert len(words) > 30
+    assert sorted(set(words)) == sorted(words)
 
 
 # --- what it points at ---------------------------------------------------------------------

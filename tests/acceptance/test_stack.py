@@ -104,6 +104,13 @@ def test_it_is_well_and_says_so(stack: Stack) -> None:
         assert psutil.pid_exists(stack.part(name))
 
 
+def test_status_in_its_folder_names_the_parts_over_rabbitmq_too(stack: Stack) -> None:
+    told = stack.service.club("status")
+    assert told.returncode == 0, told.stdout + told.stderr
+    working = {name for name, *_ in map(str.split, told.stdout.splitlines()[1:])}
+    assert working >= {"api", "projector", "commands", "payments", "relay", "rabbitmq", "worker"}
+
+
 def test_whoever_registers_can_log_in(stack: Stack) -> None:
     body = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
     with stack.service.http() as http:

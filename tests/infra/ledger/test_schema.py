@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra.bootstrap import open_club
+from infra.bootstrap import HomeMissing, open_club
 from infra.following.rebuilding import build_forward, make_missing
 from infra.ledger import schema
 from infra.ledger.postgres import Postgres
@@ -135,7 +135,7 @@ async def test_a_database_without_a_club_is_said_and_left_as_it_is(
 
 async def test_a_folder_without_a_club_is_said_and_left_as_it_is(tmp_path: Path) -> None:
     home = tmp_path / "nowhere"
-    with pytest.raises(LedgerMissing):
+    with pytest.raises(HomeMissing):
         async with open_club(Settings(home=home, database_url=None)):
             pytest.fail("there is no club")
     assert not home.exists()

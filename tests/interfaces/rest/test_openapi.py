@@ -194,6 +194,18 @@ async def test_every_operation_says_who_may_ask_as_the_catalogue_has_it(rest: Re
     assert said["register-user"] == "**Unauthenticated**: anybody."
 
 
+async def test_every_row_and_list_may_be_asked_for_if_it_is_another(rest: Rest) -> None:
+    document = (await rest.http.get("/openapi.json")).json()
+    reads = ROWS.keys() | LISTS.keys()
+    asked = [one for name, _, one in operations(document) if name in reads]
+    assert len(asked) > 20
+    for operation in asked:
+        parameters = {parameter["name"] for parameter in operation["parameters"]}
+        assert "If-None-Match" in parameters
+        assert "ETag" in operation["responses"]["200"]["headers"]
+        assert "ETag" in operation["responses"]["304"]["headers"]
+
+
 def test_every_route_asks_for_what_it_is_called() -> None:
     for group in GROUPS:
         for route in group.routes.routes:

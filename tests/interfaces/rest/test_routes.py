@@ -395,6 +395,7 @@ async def test_a_report_holds_who_registered_on_its_days(rest: Rest) -> None:
     assert empty.json() == {"id": empty.json()["id"], **past, "new_users": {"data": []}}
     listed = await rest.http.get("/reports/", headers=scene.admin)
     assert [row["id"] for row in listed.json()] == [scene.report, report["id"], empty.json()["id"]]
+    assert listed.json()[-1] == {"id": empty.json()["id"], **past}, "a list is without the users"
 
 
 async def test_a_report_on_today_takes_no_body(rest: Rest) -> None:
