@@ -297,6 +297,23 @@ async def test_the_reply_to_a_report_has_whom_it_shows(rest: Rest, desk: Desk) -
     assert [one["id"] for one in reply.body["new_users"]["data"]] == [user]
 
 
+async def test_a_code_is_replied_once_however_often_its_message_comes(
+    rest: Rest, desk: Desk
+) -> None:
+    _, signed_in = await rest.user(Role.STAFFER)
+    body = walk_in_body(await new_membership(rest))
+    first = await desk.ask("register-walk-in", body, signed_in, id="walk-in-1")
+    recorded = await head(rest)
+    again = await desk.ask("register-walk-in", body, signed_in, id="walk-in-1")
+    assert (first.status, again.status, await head(rest)) == (201, 201, recorded)
+    code = first.body["first_sign_in"].pop("code")
+    assert again.body["first_sign_in"].pop("code") is None
+    assert again.body == first.body
+    chosen = {"username": "ada.lovelace", "code": code, "password": "correct horse"}
+    answer = await rest.http.post("/jwt-auth/first-password/", json=chosen)
+    assert answer.status_code == 200
+
+
 async def test_direct_reply_to_of_rabbitmq_works_too(rest: Rest, desk: Desk) -> None:
     _, signed_in = await rest.user(Role.TRAINER)
     direct = await desk.channel.get_queue("amq.rabbitmq.reply-to", ensure=False)
