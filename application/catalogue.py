@@ -168,7 +168,9 @@ COMMANDS: Mapping[str, AskableCommand] = {
 
 ROWS: Mapping[str, AskableRow] = {
     "read-user": AskableRow(User, View.USERS, Permission.USERS_READ),
-    "read-me": AskableRow(User, View.USERS_THEMSELVES, Permission.USERS_READ, composed=True),
+    "read-me": AskableRow(
+        User, View.USERS_THEMSELVES, Permission.USERS_READ, numbers=0, composed=True
+    ),
     "read-membership": AskableRow(Membership, View.MEMBERSHIPS, Permission.MEMBERSHIPS_READ),
     "read-client": AskableRow(Client, View.CLIENTS, Permission.CLIENTS_READ),
     "read-admission": AskableRow(Client, View.ADMISSIONS, Permission.CLIENTS_READ),

@@ -121,9 +121,10 @@ def _numeric(digits: int, places: int, least: Decimal = Decimal(0)) -> Any:
                         "type": "number",
                         "minimum": float(least),
                         "maximum": float(most),
-                        "multipleOf": 0.01,
                     },
                 ],
+                # No `multipleOf`: 19.99 is none of 0.01 to those who reckon in binary fractions.
+                "description": f"at most {places} decimals",
                 "examples": ["72.50"],
             }
         ),

@@ -96,6 +96,20 @@ def errors_of(refusal: Refusal) -> list[dict[str, str]] | None:
     return [{"detail": refusal.detail, "pointer": f"#/{refusal.field}"}]
 
 
+IN_JSON = {
+    "model_type": "Input should be a JSON object",
+    "model_attributes_type": "Input should be a JSON object",
+    "dict_type": "Input should be a JSON object",
+    "list_type": "Input should be a JSON array",
+}
+"""What pydantic says in terms of Python, by the type of the error."""
+
+
+def said_of(error: Mapping[str, Any]) -> str:
+    """What is wrong with a value, in terms of what was sent."""
+    return IN_JSON.get(error["type"]) or str(error["msg"])
+
+
 def pointer(location: Sequence[int | str]) -> str:
     """Where something is in a body, as a JSON pointer (RFC 6901)."""
     return "#" + "".join("/" + str(p).replace("~", "~0").replace("/", "~1") for p in location)

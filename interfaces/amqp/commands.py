@@ -205,7 +205,8 @@ def _errors(unusable: Unusable) -> list[dict[str, str]] | None:
         return None
     found = wrong.errors(include_input=False, include_url=False)[:MOST_ERRORS]
     return [
-        {"detail": e["msg"], "pointer": problems.pointer(e["loc"])[:LONGEST_DETAIL]} for e in found
+        {"detail": problems.said_of(e), "pointer": problems.pointer(e["loc"])[:LONGEST_DETAIL]}
+        for e in found
     ]
 
 

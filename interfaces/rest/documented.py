@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from application.access import level_of
 from application.catalogue import COMMANDS, permission_for
 from interfaces.problems import MEDIA_TYPE
+from interfaces.rest import examples
 from interfaces.rest.door import Route, asked_by
 from interfaces.rest.problems import Problem
 
@@ -30,6 +31,7 @@ _IN_FLIGHT = {
     "description": "seconds, where a request with the same key is being worked on",
     "schema": {"type": "integer"},
 }
+_KNOWN_AS = {"description": "the one that was sent, or one of ours", "schema": {"type": "string"}}
 _LOCATION = {"description": "the path of the new thing", "schema": {"type": "string"}}
 
 RATE_LIMITS = {
@@ -179,6 +181,9 @@ SIGNING_IN = "Authentication"
 """The heading of routes that take no idempotency keys: each secret is good once by itself."""
 
 _BEARER: dict[str, list[str]] = {"bearer": []}
+_REQUEST_ID = _header(
+    "X-Request-Id", "what this request is known as in the logs, and its events", {"type": "string"}
+)
 _IF_NONE_MATCH = _header("If-None-Match", "304 where the caller has this", {"type": "string"})
 
 
@@ -200,11 +205,15 @@ def complete(document: dict[str, Any], routes: Sequence[BaseRoute]) -> dict[str,
                 parameters += _headers(method)
             if "304" in operation["responses"]:
                 parameters.append(_IF_NONE_MATCH)
+            parameters.append(_REQUEST_ID)
+            for answer in operation["responses"].values():
+                answer["headers"] = {**answer.get("headers", {}), "X-Request-Id": _KNOWN_AS}
     for route in routes:
         if isinstance(route, APIRoute) and route.include_in_schema:
             for method in route.methods or ():
                 operation = document["paths"][route.path][method.lower()]
                 _say_who_may(operation, asked_by(route.dependant))
+    examples.show(document)
     return document
 
 

@@ -39,7 +39,10 @@ KEYS_KEPT = 60
 """Seconds for which others may keep the public keys."""
 
 
-@routes.get("/.well-known/jwks.json", responses={200: {"model": KeySet}})
+_KEPT = {"Cache-Control": {"description": "`max-age`", "schema": {"type": "string"}}}
+
+
+@routes.get("/.well-known/jwks.json", responses={200: {"model": KeySet, "headers": _KEPT}})
 async def jwks(request: Request) -> Response:
     """Return the public keys that the club's tokens are checked with (RFC 7517)."""
     keys = _json(request.app.state.service.keys.jwks())

@@ -176,7 +176,7 @@ async def _login(request: Request) -> Login:
     try:
         found = orjson.loads(await request.body())
     except orjson.JSONDecodeError as broken:
-        what = {"error": broken.msg}
+        what = {"error": broken.msg.replace("str is", "This is")}
         raise RequestValidationError(
             [{"type": "json_invalid", "loc": ("body", broken.pos), "msg": broken.msg, "ctx": what}]
         ) from broken

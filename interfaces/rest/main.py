@@ -64,6 +64,10 @@ that the bot answers with in Telegram, or that `club run` shows on its console, 
 `POST /jwt-auth/verification/`; the refresh token from there to `POST /jwt-auth/get-access-token/`.
 The access token goes into *Authorize* above, or into `Authorization: Bearer …`. At the machine,
 `club tokens issue` gives one at once.
+
+**Headers.** Whoever has a `Ledger-Position` from an answer sends it with a GET, and is shown what
+holds at that position or later; 503 where that takes longer than two seconds. `X-Request-Id` is
+answered on everything.
 """
 
 

@@ -27,6 +27,7 @@ from interfaces.problems import (
     errors_of,
     kebab,
     pointer,
+    said_of,
     status_of,
 )
 from interfaces.rest.public import public
@@ -146,13 +147,24 @@ async def _invalid(request: Request, invalid: Exception) -> Response:
         return _broken(request, f"{found[0]['ctx']['error']}, at character {found[0]['loc'][1]}")
     if found[0]["type"] == "model_attributes_type" and not says_json(request):
         return problem(request, 415, "unsupported-media-type", f"A body has the type {JSON}.")
-    errors = [{"detail": e["msg"], "pointer": _pointer(e["loc"])} for e in found]
+    errors = [{"detail": said_of(e), "pointer": _pointer(e["loc"])} for e in found]
     return problem(request, 422, "invalid-request", _summary(errors), errors=errors)
 
 
 def _broken(request: Request, why: str) -> Response:
     errors = [{"detail": why, "pointer": "#"}]
     return problem(request, 422, "broken-json", "The body is not JSON.", errors=errors)
+
+
+def _unread(cause: BaseException | None) -> str:
+    """Why a body could not be read at all."""
+    match cause:
+        case UnicodeDecodeError():
+            return f"This is not UTF-8, at byte {cause.start}"
+        case RecursionError():
+            return "This is nested too deeply"
+        case _:
+            return "This has a number of too many digits"
 
 
 def says_json(request: Request) -> bool:
@@ -180,8 +192,7 @@ async def _http(request: Request, raised: Exception) -> Response:
 def refused_by_http(request: Request, raised: HTTPException) -> Response:
     """The problem of a no that HTTP itself has a number for."""
     if raised.status_code == HTTPStatus.BAD_REQUEST:
-        # All that FastAPI says of a body that is not UTF-8, or nested too deeply to be read.
-        return _broken(request, str(raised.__cause__ or raised.detail))
+        return _broken(request, _unread(raised.__cause__))
     code = CODE_OF.get(raised.status_code) or kebab(HTTPStatus(raised.status_code).phrase)
     headers = dict(raised.headers or {})
     if raised.status_code == HTTPStatus.METHOD_NOT_ALLOWED:

@@ -175,11 +175,11 @@ async def delete_user(
 )
 async def issue_first_code(
     user_id: PathNumber,
-    body: FirstCodeBody,
     asking: Annotated[Asking, asks("issue-first-code")],
+    body: FirstCodeBody | None = None,
 ) -> Response:
     """Give a user who has never chosen a password another code to choose one with."""
-    return await asking.create(body, user_id, location="/users/{user_id}/")
+    return await asking.create(body or FirstCodeBody(), user_id, location="/users/{user_id}/")
 
 
 @routes.delete("/{user_id}/telegram/", status_code=204, responses=deletes())

@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 import schemathesis
 from fastapi.routing import APIRoute
+from jsonschema import Draft202012Validator
 
 from application.access import THE_CLUB, Caller, level_of
 from application.catalogue import AT_THE_DOOR, COMMANDS, LISTS, ROWS, permission_for
+from domain.values import Role
 from infra.settings import Settings
 from interfaces.rest import documents, health, index
 from interfaces.rest.door import asked_by
+from interfaces.rest.headers import ANSWERED, READ
 from interfaces.rest.main import GROUPS
 from tests.conftest import Rest
 from tests.interfaces.rest.scenes import furnished
@@ -188,7 +191,8 @@ async def test_every_operation_says_who_may_ask_as_the_catalogue_has_it(rest: Re
         said[name] = operation["description"].rpartition("\n\n")[2]
         assert said[name] == f"**{level.name}**: {level.who}.", name
         assert (operation["security"] == [BEARER]) == (permission is not None), name
-    assert said["list-clients"] == "**Restricted**: ADMIN."
+    assert said["list-trainings"] == "**Restricted**: ADMIN."
+    assert said["list-clients"] == "**Authenticated**: STAFFER."
     assert said["read-client"] == "**Authenticated**: own, TRAINER, STAFFER."
     assert said["list-exercises"] == "**Authenticated**: whoever is signed in."
     assert said["register-user"] == "**Unauthenticated**: anybody."
@@ -229,7 +233,8 @@ async def test_the_document_says_what_a_sign_in_takes_and_answers(rest: Rest) ->
         assert body["required"] == ["username", "password"]
 
     headers = {
-        status: set(answer.get("headers", {})) for status, answer in login["responses"].items()
+        status: answer["headers"].keys() - {"X-Request-Id"}
+        for status, answer in login["responses"].items()
     }
     limits = {"RateLimit", "RateLimit-Policy"}
     assert headers["200"] == {"Cache-Control", *limits}
@@ -237,8 +242,67 @@ async def test_the_document_says_what_a_sign_in_takes_and_answers(rest: Rest) ->
     assert headers["503"] == {"Retry-After"}
     for step in ("verification", "get-access-token"):
         answers = document["paths"][f"/jwt-auth/{step}/"]["post"]["responses"]
-        assert answers["200"]["headers"].keys() == {"Cache-Control"}
-        assert answers["429"]["headers"].keys() == {"Retry-After", *limits}
+        assert answers["200"]["headers"].keys() == {"Cache-Control", "X-Request-Id"}
+        assert answers["429"]["headers"].keys() == {"Retry-After", "X-Request-Id", *limits}
+
+
+async def test_every_example_is_what_a_person_would_send_and_is_taken(rest: Rest) -> None:
+    document = (await rest.http.get("/openapi.json")).json()
+    for name, _, operation in operations(document):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            example = content["example"]
+            command = COMMANDS.get(TWINS.get(name, name))
+            if command is not None and command.body is not None:
+                command.body.model_validate(example)
+            valid = validator_of(document, content["schema"])
+            valid.validate(example)
+            assert example or name in {"draw-up-report", "issue-first-code"}, name
+    for name, schema in document["components"]["schemas"].items():
+        for member in schema.get("properties", {}).values():
+            for shown in member.get("examples", ()):
+                validator_of(document, member).validate(shown)
+        bodies = ("Body", "Changes", "NewUser", "SentBack", "WithExercises")
+        if name.endswith(bodies):
+            assert [
+                member
+                for member, said in schema["properties"].items()
+                if "examples" not in said and member != "status"
+            ] == [], name
+
+
+def validator_of(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
+    """A common validator of a part of the document."""
+    return Draft202012Validator({**schema, "components": document["components"]})
+
+
+@pytest.mark.parametrize("price", [19.99, 0.07, 49.9, 0, 1234567.89, "0.29"])
+async def test_a_common_validator_takes_a_price_that_the_service_takes(
+    rest: Rest, price: float | str
+) -> None:
+    _, admin = await rest.user(Role.ADMIN)
+    document = (await rest.http.get("/openapi.json")).json()
+    body = {"price": price}
+    operation = document["paths"]["/memberships/"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    validator_of(document, schema).validate(body)
+    made = await rest.http.post("/memberships/", json=body, headers=admin)
+    assert made.status_code == 201
+
+
+async def test_every_header_that_is_read_or_answered_is_named(rest: Rest) -> None:
+    document = (await rest.http.get("/openapi.json")).json()
+    answered: set[str] = set()
+    read = {"Authorization", "Content-Type"}  # as `security` and `requestBody` have it
+    for _, _, operation in operations(document):
+        read |= {p["name"] for p in operation["parameters"] if p["in"] == "header"}
+        for answer in operation["responses"].values():
+            assert "X-Request-Id" in answer["headers"]
+            answered |= answer["headers"].keys()
+    about = document["info"]["description"]
+    assert "`Ledger-Position`" in about  # of any position but those answered, it would be 503
+    assert {*read, "Ledger-Position"} == set(READ)
+    assert answered == {*ANSWERED, "Cache-Control"}
+    assert "Authorization: Bearer" in about
 
 
 async def test_only_the_documented_spelling_is_documented(rest: Rest) -> None:

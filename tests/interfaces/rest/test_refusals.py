@@ -91,6 +91,25 @@ async def test_what_is_taken_or_there_already_is_pointed_at(rest: Rest) -> None:
         assert [e["pointer"] for e in answer.json()["errors"]] == [f"#/{field}"], path
 
 
+PYTHON = re.compile(
+    r"dictionary|instance of|None\b|NoneType|codec|int_max|recursion|Body|datetime|\bstr\b"
+)
+
+
+async def test_no_refusal_speaks_of_what_the_service_is_made_of(rest: Rest) -> None:
+    _, admin = await rest.user(Role.ADMIN)
+    headers = admin | {"Content-Type": "application/json"}
+    for path in ("/clients/", "/trainings/exercice-ids/", "/reports/", "/jwt-auth/login/"):
+        for body in (
+            *(b"[]", b"17", b'"x"', b"{", b"\xff", b'{"title": "\xff"}', b"[" * 100_000),
+            *(b'{"title": ' + b"9" * 5000 + b"}", b'{"title": {}, "exercise_ids": {}}'),
+            *(b'{"date": "2026-13-01", "date_of_birth": null, "report_date_start": "x"}', b"\0"),
+        ):
+            answer = await rest.http.post(path, content=body, headers=headers)
+            assert answer.status_code == 422, (path, body[:20])
+            assert not PYTHON.search(answer.text), answer.text
+
+
 async def test_whoever_comes_while_it_is_worked_on_is_told_when_to_come_again(rest: Rest) -> None:
     _, admin = await rest.user(Role.ADMIN)
     keyed = admin | {"Idempotency-Key": "one"}
