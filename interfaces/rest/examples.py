@@ -76,7 +76,6 @@ EXAMPLES: Mapping[str, Any] = {
     "training_id": 1,
     "training_plan_id": 1,
     "training_type": "STRENGTH",
-    "trainings": [{"training_id": 1, "date": "2026-03-02"}],
     "until": "2026-04-01T09:00:00.000000Z",
     "user_id": 1,
     "username": "ada",
@@ -88,6 +87,7 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     "Exercise": {"title": "Squat"},
     "Membership": {"description": "The pool and the sauna, at any time."},
     "FirstPassword": {"code": "K7QD-3M9P-XT4W-0ZRA"},
+    "ScheduleBody": {"trainings": [{"training_id": 1, "date": "2026-03-02"}]},
     "TrainingPlan": {"title": "Spring, three times a week", "description": "Rest on Sundays."},
 }
 """Of the members of these kinds, by how the names of their models begin."""
@@ -118,25 +118,26 @@ def show(document: dict[str, Any]) -> None:
 
 
 def _show_members(model: str, schema: Mapping[str, Any]) -> None:
+    examples = _examples(model)
     for name, member in schema.get("properties", {}).items():
-        if name in EXAMPLES:
-            member["examples"] = [_example(model, name)]
+        if name in examples:
+            member["examples"] = [examples[name]]
 
 
-def _example(model: str, name: str) -> Any:
+def _examples(model: str) -> Mapping[str, Any]:
     own = next((own for kind, own in OWN.items() if model.startswith(kind)), {})
-    return own.get(name, EXAMPLES[name])
+    return {**EXAMPLES, **own}
 
 
 def _sent(method: str, body: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
     body = body.get("anyOf", [body])[0]  # that may also be left out
     of = body.get("$ref", "").rpartition("/")[2]
     model = schemas[of] if of else body
-    required = model.get("required", ())
+    required, examples = model.get("required", ()), _examples(of)
     sent = {
-        name: _example(of, name)
+        name: examples[name]
         for name, member in model["properties"].items()
-        if name in EXAMPLES
+        if name in examples
         and not member.get("readOnly")
         and (name in required or name not in LEFT_OUT)
     }
