@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
+
+from domain.text import folded, plain
 
 MOST_NAMESAKES = 9
 """How many of one name get a small number behind it."""
@@ -12,25 +13,8 @@ MOST_NAMESAKES = 9
 LONGEST = 38
 """Characters that leave room for a number behind them."""
 
-SPELLED = str.maketrans(
-    {
-        "ä": "ae",
-        "ö": "oe",
-        "ü": "ue",
-        "ß": "ss",
-        "æ": "ae",
-        "œ": "oe",
-        "ø": "o",
-        "å": "a",
-        "ł": "l",
-        "đ": "d",
-        "ð": "d",
-        "þ": "th",
-        "ħ": "h",
-        "ı": "i",
-    }
-)
-"""Letters that are more than a plain letter with a mark."""
+GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+"""Letters that are more than a plain letter with a mark, to those who have them."""
 
 
 def proposals(first_name: str, last_name: str, email: str, number: int) -> Iterator[str]:
@@ -51,9 +35,7 @@ def proposals(first_name: str, last_name: str, email: str, number: int) -> Itera
 
 def _spelled(name: str) -> str:
     """The name in the letters of usernames; nothing where it cannot be written in them."""
-    composed = unicodedata.normalize("NFC", name.lower()).translate(SPELLED)
-    parts = unicodedata.normalize("NFKD", composed)
-    plain = "".join(c for c in parts if not unicodedata.combining(c))
-    if any(c.isalpha() and not c.isascii() for c in plain):
+    spelled = plain(folded(name).translate(GERMAN))
+    if any(c.isalpha() and not c.isascii() for c in spelled):
         return ""
-    return "-".join(re.findall("[a-z0-9]+", plain.replace("'", "").replace("\u2019", "")))
+    return "-".join(re.findall("[a-z0-9]+", spelled.replace("'", "").replace("\u2019", "")))
