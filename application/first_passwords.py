@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from application.absent import missing
 from application.access import Permission
+from application.clients import client_of
 from application.command import Command
 from application.fields import Body
 from application.ports.services import Seal
 from application.work import Result, Work
 from domain.refusals import Forbidden
+from domain.reservations import Reservation
 from domain.users import FirstCodeVoid, User
 from domain.values import Role
 
@@ -58,14 +61,18 @@ class ChooseFirstPassword(Command):
 
 
 async def issue_first_code(command: IssueFirstCode, work: Work) -> Result:
-    """The codes before it are void. Only an ADMIN gives one to who has another role than USER.
+    """The codes before it are void. Only an ADMIN gives one to who is no client or not USER.
 
     Otherwise the front desk could become whoever was promoted before the first sign-in.
     """
     work.must_reach_all(Permission.USERS_FIRST_CODE)
     user = await work.get(User, command.user_id)
-    if user.role is not Role.USER and not work.reaches_all(Permission.USERS_SET_ROLE):
-        raise Forbidden
+    if not work.reaches_all(Permission.USERS_SET_ROLE):
+        client = await work.find(Reservation, client_of(user.number))
+        if client is None or client.holder is None:
+            raise missing(User, user.number)
+        if user.role is not Role.USER:
+            raise Forbidden
     code = issue(user, work)
     return Result(told(user, None), user.version, once=told(user, code))
 

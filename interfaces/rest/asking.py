@@ -13,8 +13,8 @@ import orjson
 from fastapi import Request, Response
 
 from application.absent import missing
-from application.access import ANYBODY, Caller, Origin
-from application.askable import AskableRow
+from application.access import ANYBODY, Caller, Origin, reaches_all
+from application.askable import AskableList, AskableRow
 from application.bus import Bus, Outcome
 from application.catalogue import COMMANDS, LISTS, ROWS
 from application.command import Command, Context
@@ -188,14 +188,14 @@ class Asking:
         entry = LISTS[self.name]
         within = entry.within.get(self.caller.role, {})
         filters = query.filters() | more
+        if entry.of:
+            await self._row_of(entry, *of)
+            filters[entry.by] = of[-1]
+        await self.wait_for_position()
         if any(filters.get(name, value) != value for name, value in within.items()):
             nothing = {"X-Total-Count": "0"} if query.total else {}
             return self._unless_known(b"[]", nothing | {"ETag": _digest(b"[]")})
         filters |= within
-        if entry.of:
-            await self._row(ROWS[entry.of], *of)
-            filters[entry.by] = of[-1]
-        await self.wait_for_position()
         wanted = PageRequest(
             filters=filters,
             sort=query.order(),
@@ -222,10 +222,17 @@ class Asking:
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type=JSON)
 
-    async def _row(self, entry: AskableRow, *key: int) -> ReadRow:
+    async def _row_of(self, entry: AskableList, *key: int) -> ReadRow:
+        """The row whose rows are asked for, which the caller may read as well as them."""
+        of = ROWS[entry.of]
+        may_read = of.permission is entry.permission or reaches_all(self.caller, of.permission)
+        return await self._row(of, *key, everybody=self.everybody and may_read)
+
+    async def _row(self, entry: AskableRow, *key: int, everybody: bool | None = None) -> ReadRow:
         await self.wait_for_position()
         row = await self.service.reads.one(entry.view, *key)
-        if row is None or not (self.everybody or row.owner == self.caller.user_id):
+        in_reach = self.everybody if everybody is None else everybody
+        if row is None or not (in_reach or row.owner == self.caller.user_id):
             raise missing(entry.kind, key[-1])
         return row
 

@@ -13,7 +13,7 @@ from application.limits import TooManyAttempts
 from application.ports.services import Bounds
 from application.sign_in import WrongCredentials
 from application.users import ChangeUser, DeleteUser
-from domain.refusals import Forbidden
+from domain.refusals import Forbidden, NotFound
 from domain.sign_ins import Failed
 from domain.users import FirstCodeVoid, HasPassword
 from domain.values import Role
@@ -169,9 +169,11 @@ async def test_what_was_typed_is_not_kept(door: FrontDoor) -> None:
 
 async def test_nobody_gets_a_code_who_has_a_password(door: FrontDoor) -> None:
     await door.user()
-    for caller in (DESK, ADMIN):
-        with pytest.raises(HasPassword):
-            await door.code_for(2, caller)
+    with pytest.raises(HasPassword):
+        await door.code_for(2, ADMIN)
+    for nobody in (2, 99):
+        with pytest.raises(NotFound):  # the desk is told of clients alone
+            await door.code_for(nobody)
     await door.choose(await door.code_for(1))
     with pytest.raises(HasPassword):
         await door.code_for(1)
