@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import psycopg
@@ -69,11 +71,10 @@ def with_club(
     projects. `signing` is for work with the club's keys: those of a new folder would be good for
     nothing.
     """
-    found = found or settings()
 
-    async def opened() -> T:
+    async def opened(having: Settings) -> T:
         async with open_club(
-            found, building=building, forward=False, founding=None, projecting=projecting
+            having, building=building, forward=False, founding=None, projecting=projecting
         ) as club:
             try:
                 return await work(club)
@@ -82,10 +83,24 @@ def with_club(
         # Out here, as the club's task group would wrap it.
         raise fault
 
-    with in_plain_words():
-        if signing and found.database_url is not None:
-            look_for_keys(found)
-        return uvloop.run(opened())
+    with in_plain_words(), _keys_at_hand(found or settings(), signing=signing) as having:
+        return uvloop.run(opened(having))
+
+
+@contextmanager
+def _keys_at_hand(found: Settings, *, signing: bool) -> Iterator[Settings]:
+    """The settings for work that may find no keys of the club in its home.
+
+    Keys that are made for work without them are thrown away after it: the next would take them for
+    the club's. Raises KeysMissing where the work is `signing`.
+    """
+    if found.database_url is None or has_keys(found.home):
+        yield found
+        return
+    if signing:
+        raise KeysMissing(home=found.home)
+    with TemporaryDirectory(prefix="club-") as home:
+        yield found.model_copy(update={"home": Path(home)})
 
 
 def look_for_keys(found: Settings) -> None:
