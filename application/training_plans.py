@@ -14,6 +14,7 @@ from application.fields import Body, Day, Id, Line200, Text
 from application.trainings import client_in_reach, in_reach, with_exercise_ids
 from application.work import Result, Work, result_of
 from domain.clients import Client
+from domain.refusals import Invalid
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from domain.users import User
@@ -54,6 +55,14 @@ class TrainingOnDay(Body):
 
 MOST_DAYS = 100
 """How many trainings of a plan are put onto days at once."""
+
+
+MOST_AT_ONCE = 2_000
+"""Trainings, and exercises in them, that one schedule gives."""
+
+
+class TooMuchAtOnce(Invalid):
+    """These trainings have too many exercises together: give some of them first."""
 
 
 class ScheduleBody(Body):
@@ -208,10 +217,14 @@ async def schedule_plan(command: SchedulePlan, work: Work) -> Result:
     await client_in_reach(body.client_id, work)
     await work.look(*{Training.stream(on_day.training_id) for on_day in body.trainings})
     given = []
+    many = 0
     for training_id, date in ((on_day.training_id, on_day.date) for on_day in body.trainings):
         training = await work.refer(Training, training_id, "trainings")
         if training_id not in plan.training_ids or not await in_reach(training, work):
             raise unknown(Training, training_id, "trainings")
+        many += 1 + len(training.exercises)
+        if many > MOST_AT_ONCE:
+            raise TooMuchAtOnce(field="trainings")
         number = await work.new_number(Training)
         given.append(work.add(training.copy(number, body.client_id, date, work.at)))
     shown = [with_exercise_ids(training).body for training in given]

@@ -167,7 +167,7 @@ class Work:
         if self._asked.sent_back:
             shown = aggregate.row() if row is None else row
             for name, fact in self._asked.sent_back.items():
-                if fact != shown[name]:
+                if fact != shown[name] and name not in MOVES_BY_ITSELF:
                     raise ReadOnly(field=name)
 
     async def new_number(self, kind: type[Aggregate]) -> int:
@@ -293,6 +293,10 @@ class Work:
     def stale(self) -> None:
         """Something here was not what the ledger holds."""
         self._repository.forget(list(self._loaded))
+
+
+MOVES_BY_ITSELF = frozenset({"last_login"})
+"""What changes though nobody changes the thing: who sends it back may know it from before."""
 
 
 def result_of(aggregate: Aggregate) -> Result:

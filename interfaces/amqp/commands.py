@@ -193,7 +193,9 @@ def _command(entry: AskableCommand, asked: CommandMessage) -> Command:
             raise Unusable("invalid-message", f"data: {asked.type} has none")
         return entry.made(numbers)
     try:
-        return entry.made(numbers, entry.body.model_validate(asked.data))
+        # A body of which nothing is required may be left out.
+        given = {} if asked.data is None else asked.data
+        return entry.made(numbers, entry.body.model_validate(given))
     except ValidationError as wrong:
         raise Unusable("invalid-message", said(wrong)) from wrong
 

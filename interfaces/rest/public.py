@@ -23,20 +23,29 @@ def public(scope: Scope, path: str) -> str:
 
 
 def by_the_slash(router: Router) -> ASGIApp:
-    """What answers on paths that are nowhere: one that is there but for its last slash leads on."""
+    """What answers on paths that are nowhere: one that is there but for its last slash leads on.
+
+    A method that it does not take is refused at once.
+    """
     nowhere = router.default
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         other = path.rstrip("/") if path.endswith("/") else f"{path}/"
         asked = {**scope, "path": other}
-        if any(route.matches(asked)[0] is not Match.NONE for route in router.routes):
+        matches = [(*route.matches(asked), route) for route in router.routes]
+        if any(match is Match.FULL for match, _, _ in matches):
             query = scope["query_string"].decode("latin-1")
             location = public(scope, quote(other)) + (f"?{query}" if query else "")
             found = Response(status_code=HTTPStatus.TEMPORARY_REDIRECT)
             found.headers["Location"] = location
             await found(scope, receive, send)
-        else:
-            await nowhere(scope, receive, send)
+            return
+        for match, found_there, route in matches:
+            if match is Match.PARTIAL:
+                scope.update(asked, **found_there)
+                await route.handle(scope, receive, send)
+                return
+        await nowhere(scope, receive, send)
 
     return answer

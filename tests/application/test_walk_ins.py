@@ -78,8 +78,8 @@ async def test_one_request_makes_a_user_a_client_a_membership_and_a_payment(
 
 
 TAKEN: Mapping[str, tuple[dict[str, Any], type[Refusal], str | None]] = {
-    "whose address is taken": ({"email": "USER1@example.com"}, EmailTaken, None),
-    "who wants a name that is taken": ({"username": "User1"}, UsernameTaken, None),
+    "whose address is taken": ({"email": "USER1@example.com"}, EmailTaken, "email"),
+    "who wants a name that is taken": ({"username": "User1"}, UsernameTaken, "username"),
     "who wants what is not sold": ({"membership_id": 99}, UnknownReference, "membership_id"),
 }
 

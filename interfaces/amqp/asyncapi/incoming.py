@@ -65,7 +65,8 @@ def command(name: str, entry: AskableCommand, schemas: Json) -> Json:
         del properties["data"]
     else:
         properties["data"] = _schema(entry.body, schemas)
-        required.append("data")
+        if any(field.is_required() for field in entry.body.model_fields.values()):
+            required.append("data")
         example["data"] = _example(entry.body)
     headers: Json = {
         "type": "object",

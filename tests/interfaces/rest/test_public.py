@@ -43,10 +43,14 @@ async def test_every_way_on_is_one_that_whoever_is_outside_can_go(outside: Rest)
     assert made.headers["Location"] == f"{OUTSIDE}/exercises/{made.json()['id']}/"
     first = await http.get("/exercises/?limit=1", headers=admin)
     assert first.headers["Link"].startswith(f"<{OUTSIDE}/exercises/?limit=1&after=")
-    for method in ("GET", "POST", "PUT", "HEAD"):
+    for method in ("GET", "PUT", "HEAD"):
         led = await http.request(method, f"/clients/{scene.client}?total=true", headers=admin)
         there = f"{OUTSIDE}/clients/{scene.client}/?total=true"
         assert (led.status_code, led.headers["Location"]) == (307, there)
+    for method in ("POST", "OPTIONS"):
+        refused = await http.request(method, f"/clients/{scene.client}", headers=admin)
+        assert refused.status_code == 405
+        assert refused.headers["Allow"] == "DELETE, GET, PATCH, PUT"
     led = await http.get("/metrics/", headers=admin)
     assert (led.status_code, led.headers["Location"]) == (307, f"{OUTSIDE}/metrics")
     refused = (await http.get("/clients/9999/", headers=admin)).json()
