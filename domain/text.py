@@ -125,7 +125,9 @@ def plain(text: str) -> str:
 
 
 def words(text: str, most: int) -> list[str]:
-    """What a name is found by: each of its words, with all that follows it; so many at most.
+    """What a name is found by: each of its words, with all that follows it.
+
+    At most so many, and as many once more in another spelling.
 
     `van der Berg` is found by `vanderberg`, `derberg` and `berg`; `Müller` by `muller` and
     `mueller`.
@@ -133,8 +135,9 @@ def words(text: str, most: int) -> list[str]:
     found: dict[str, None] = {}
     for spelling in (text, folded(text).translate(_TRANSCRIBED)):
         parts = _WORD.findall(plain(spelling))
-        found |= dict.fromkeys("".join(parts[begin:]) for begin in range(len(parts)))
-    return list(found)[:most]
+        starts = range(min(most, len(parts)))
+        found |= dict.fromkeys("".join(parts[begin:]) for begin in starts)
+    return list(found)
 
 
 _WORD = re.compile(r"[^\W_]+")

@@ -29,8 +29,11 @@ CLIENT_WORDS = Table(
 TABLES = (CLIENT_WORDS,)
 
 FIELDS = ("first_name", "last_name", "phone_number")
-MOST_WORDS = {"first_name": 6, "last_name": 8, "phone_number": 18}
-"""How many words there are of each field, at most; a phone number has up to 20 characters."""
+MOST_WORDS = {"first_name": 6, "last_name": 8}
+"""How many words there are of each field, at most, in each of two spellings."""
+
+MOST_NUMBERS = 18
+"""How many words a field has: as many as ends of a number of 20 digits."""
 
 FEWEST_DIGITS = 3
 """Of an end of a phone number that is a word: who types fewer means its beginning."""
@@ -62,12 +65,12 @@ def _put(client_id: int, facts: Mapping[str, str]) -> Operations:
 
 def _remove(client_id: int, fields: Iterable[str]) -> Operations:
     for field in fields:
-        for number in range(MOST_WORDS[field]):
+        for number in range(MOST_NUMBERS):
             yield Remove(CLIENT_WORDS, (client_id, FIELDS.index(field), number))
 
 
 def _words_of(field: str, text: str) -> Iterator[str]:
-    if field != "phone_number":
+    if field in MOST_WORDS:
         yield from words(text, MOST_WORDS[field])
         return
     digits = re.sub(r"[^0-9]", "", text)

@@ -190,7 +190,11 @@ LISTING = Listing(
         WHERE w.word ^@ %s ORDER BY w.word, w.client_id LIMIT %s)
         UNION ALL
         (SELECT o.id FROM users AS u JOIN clients AS o ON o.user_id = u.id
-        WHERE lower(u.username) ^@ lower(%s) OR lower(u.email) ^@ lower(%s) LIMIT %s)
+        WHERE lower(u.username) ^@ lower(%s)
+        ORDER BY lower(u.username) USING ~<~, u.id LIMIT %s)
+        UNION ALL
+        (SELECT o.id FROM users AS u JOIN clients AS o ON o.user_id = u.id
+        WHERE lower(u.email) ^@ lower(%s) ORDER BY lower(u.email) USING ~<~, u.id LIMIT %s)
     """,
 )
 

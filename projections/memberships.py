@@ -63,8 +63,8 @@ OFFERS = Listing(
     answer=ANSWER,
     columns=_COLUMNS,
     only="""
-        (NOT EXISTS (SELECT FROM clients AS c WHERE c.membership_id = m.id)
-        OR EXISTS (SELECT FROM club_rules WHERE shared_memberships))
+        NOT EXISTS (SELECT FROM clients AS c WHERE c.membership_id = m.id
+        AND NOT coalesce((SELECT shared_memberships FROM club_rules), FALSE))
     """,
 )
 """What can be had: memberships that nobody holds, or that several may hold."""

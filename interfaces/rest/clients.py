@@ -15,7 +15,7 @@ from domain.values import ClientStatus, Gender, PlanStatus
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import ListQuery, Number, PageQuery, PathNumber, sorting, words
+from interfaces.rest.lists import Digits, ListQuery, Number, PageQuery, PathNumber, sorting, words
 from interfaces.rest.memberships import MembershipShown
 from interfaces.rest.payments import PaymentShown, PaymentsOfClientQuery
 from interfaces.rest.trainings import TrainingShown, TrainingsOfClientQuery
@@ -91,7 +91,9 @@ class GrantShown(GrantBody):
 class SearchQuery(PageQuery):
     """Who is looked for."""
 
-    limit: int = Field(default=20, ge=1, le=500, description="the most rows to answer")
+    limit: Annotated[int, Digits] = Field(
+        default=20, ge=1, le=500, description="the most rows to answer"
+    )
     q: str = Field(
         min_length=1,
         max_length=LONGEST_SEARCH,
@@ -133,7 +135,10 @@ async def list_clients(
 async def search_clients(
     asking: Annotated[Asking, asks("search-clients")], query: Annotated[SearchQuery, Query()]
 ) -> Response:
-    """Find clients by the beginning of a name, digits of a phone number, username or address."""
+    """Find clients by the beginning of a name, digits of a phone number, username or address.
+
+    One word finds the 500 next names at most, usernames and addresses; `total` counts those.
+    """
     return await asking.page(query, terms=terms_of(query.q))
 
 

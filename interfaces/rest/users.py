@@ -16,7 +16,15 @@ from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
 from interfaces.rest.jwt_auth import SessionShown
-from interfaces.rest.lists import ListQuery, PageQuery, PathNumber, not_before, sorting, words
+from interfaces.rest.lists import (
+    ListQuery,
+    PageQuery,
+    PathNumber,
+    Truth,
+    not_before,
+    sorting,
+    words,
+)
 from interfaces.rest.training_plans import PlansOfUserQuery, TrainingPlanShown
 
 routes = group("/users", "Users")
@@ -64,7 +72,7 @@ class UsersQuery(ListQuery):
     username: str | None = words(50)
     email: str | None = words(100)
     role: Role | None = None
-    deleted: bool = Field(default=False, description="those who were deleted, instead of others")
+    deleted: Truth = Field(default=False, description="those who were deleted, instead of others")
     sort: str | None = sorting("list-users")
 
 
