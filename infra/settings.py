@@ -16,6 +16,7 @@ from application.ports.services import Bounds, Rules
 from domain.days import is_zone
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+_USUAL_PORT = re.compile(r"(?<=^http)(://[^:]*):80$|(?<=^https)(://[^:]*):443$")
 _BASE = re.compile(_ORIGIN.pattern + r"(/[A-Za-z0-9._~\-]+)*/?")
 
 
@@ -133,10 +134,14 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _known_origins(cls, origins: str) -> str:
-        for origin in filter(None, origins.replace(" ", "").split(",")):
+        # As browsers write them: in small letters, and without the port of the scheme.
+        known = [
+            _USUAL_PORT.sub(r"\1\2", o.lower()) for o in origins.replace(" ", "").split(",") if o
+        ]
+        for origin in known:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin} is not an origin: https://club.example")
-        return origins
+        return ",".join(known)
 
     @field_validator("database_url")
     @classmethod

@@ -118,9 +118,14 @@ def lists(model: type[BaseModel]) -> Responses:
     return found | _reading_fails()
 
 
-def creates(model: type[BaseModel], *, limited: bool = False) -> Responses:
-    """A POST, which may be tried only so often where it is `limited`."""
+def creates(model: type[BaseModel], *, limited: bool = False, secret: bool = False) -> Responses:
+    """A POST, which may be tried only so often where it is `limited`.
+
+    Where its answer has something `secret` in it, nobody on the way may keep that.
+    """
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION, "Location": _LOCATION}
+    if secret:
+        headers["Cache-Control"] = _NO_STORE
     failures = _failures(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
     return {201: {"model": model, "headers": headers}} | (
         _limited(failures) if limited else failures

@@ -94,7 +94,7 @@ def create_app(club: Club, asyncapi: Callable[[], Mapping[str, Any]] | None = No
     if origins := club.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=origins.replace(" ", "").split(","),
+            allow_origins=origins.split(","),
             allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=headers.READ,
             expose_headers=headers.ANSWERED,

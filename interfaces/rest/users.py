@@ -179,7 +179,9 @@ async def delete_user(
 
 
 @routes.post(
-    "/{user_id}/first-password-codes/", status_code=201, responses=creates(FirstSignInShown)
+    "/{user_id}/first-password-codes/",
+    status_code=201,
+    responses=creates(FirstSignInShown, secret=True),
 )
 async def issue_first_code(
     user_id: PathNumber,

@@ -29,7 +29,7 @@ class WalkInShown(BaseModel):
     first_sign_in: FirstSignInShown
 
 
-@routes.post("/", status_code=201, responses=creates(WalkInShown))
+@routes.post("/", status_code=201, responses=creates(WalkInShown, secret=True))
 async def register_walk_in(
     body: WalkInBody, asking: Annotated[Asking, asks("register-walk-in")]
 ) -> Response:

@@ -153,3 +153,9 @@ async def test_no_site_is_known_unless_it_is_set(rest: Rest) -> None:
 def test_what_leads_nowhere_is_refused_at_the_start(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_origins_are_kept_as_browsers_write_them() -> None:
+    told = "https://Club.example:443, http://desk.example:80,http://desk.example:8080"
+    kept = "https://club.example,http://desk.example,http://desk.example:8080"
+    assert Settings(cors_origins=told).cors_origins == kept
