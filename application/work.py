@@ -167,7 +167,7 @@ class Work:
         if self._asked.sent_back:
             shown = aggregate.row() if row is None else row
             for name, fact in self._asked.sent_back.items():
-                if fact != shown[name] and name not in MOVES_BY_ITSELF:
+                if fact != shown[name] and not _moved_on(name, fact, shown[name]):
                     raise ReadOnly(field=name)
 
     async def new_number(self, kind: type[Aggregate]) -> int:
@@ -296,7 +296,12 @@ class Work:
 
 
 MOVES_BY_ITSELF = frozenset({"last_login"})
-"""What changes though nobody changes the thing: who sends it back may know it from before."""
+"""Moments that move on though nobody changes the thing."""
+
+
+def _moved_on(name: str, sent: Any, shown: Any) -> bool:
+    """Whether what is sent back is what was shown before it moved on by itself."""
+    return name in MOVES_BY_ITSELF and shown is not None and (sent is None or sent < shown)
 
 
 def result_of(aggregate: Aggregate) -> Result:

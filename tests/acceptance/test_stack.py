@@ -359,6 +359,6 @@ def test_without_rabbitmq_on_the_machine_a_sentence_says_what_to_install(
     done = command("stack")
 
     assert done.exit_code == 1
-    assert done.stderr == (
-        "rabbitmq-server is not installed on this machine: install the package rabbitmq-server.\n"
+    assert done.stderr.endswith(
+        "\nrabbitmq-server is not installed on this machine: install the package rabbitmq-server.\n"
     )

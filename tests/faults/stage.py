@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -194,9 +195,29 @@ def opened(*, replicated: bool) -> Iterator[Stage]:
         rabbitmq.start()
         stage = Stage(home, cluster, url, rabbitmq)
         stack.callback(stage.close)
-        made = stage.service.club("projections", "rebuild")
-        assert made.returncode == 0, made.stderr
+        _found(stage.service)
         yield stage
+
+
+FOUND = """
+import asyncio
+from infra.bootstrap import make_club
+from infra.settings import Settings
+asyncio.run(make_club(Settings()))
+"""
+
+
+def _found(service: Service) -> None:
+    """Make the club, as its first part does that starts."""
+    made = subprocess.run(
+        [sys.executable, "-c", FOUND],
+        cwd=service.checkout,
+        env=service.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert made.returncode == 0, made.stderr
 
 
 async def seed(url: str, histories: Sequence[tuple[str, ...]], chance: random.Random) -> Seeded:

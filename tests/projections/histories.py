@@ -759,6 +759,7 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
         "pinned": sorted(
             (
                 {"client_id": number, "training_plan_id": plan.number, "pinned_at": at}
+                | {name: fact for name, fact in plan.row().items() if name != "id"}
                 for plan in history.living(TrainingPlan)
                 for number, at in plan.pinned.items()
             ),

@@ -135,7 +135,7 @@ async def test_a_rebuild_gives_the_rows_that_the_tail_gave(
 
 async def test_the_command_line_says_what_it_did(followed: str, settings: Settings) -> None:
     before = await rows_of(followed)
-    await ask(followed, "UPDATE users SET role = 'ADMIN' WHERE id = 2")
+    await ask(followed, "UPDATE users SET email = 'bent@example.com' WHERE id = 2")
     await ask(followed, "DELETE FROM payments WHERE id = (SELECT max(id) FROM payments)")
     tampered = await rows_of(followed)
     assert tampered != before

@@ -16,6 +16,7 @@ from tests.interfaces.rest.scenes import (
     new_client,
     new_exercise,
     new_membership,
+    new_session,
     new_training,
 )
 
@@ -209,6 +210,17 @@ async def test_what_no_request_changes_is_refused_by_name_where_it_is_another(re
         assert (put.status_code, put.json()["type"]) == (422, "/problems/read-only")
 
 
+async def test_who_signed_in_since_puts_back_what_was_there_before(rest: Rest) -> None:
+    user, admin = (await rest.user())[0], (await rest.user(Role.ADMIN))[1]
+    path = f"/users/{user}/"
+    before = (await rest.http.get(path, headers=admin)).json()
+    await new_session(rest, user)
+    assert (await rest.http.put(path, json=before, headers=admin)).status_code == 200
+    later = before | {"last_login": "2099-01-01T00:00:00.000000Z"}
+    put = await rest.http.put(path, json=later, headers=admin)
+    assert [error["pointer"] for error in put.json()["errors"]] == ["#/last_login"]
+
+
 async def test_an_old_answer_is_not_put_back_over_a_newer_one(rest: Rest) -> None:
     scene = await furnished(rest)
     for kind, changes in CHANGES.items():
@@ -329,13 +341,16 @@ async def test_a_client_follows_plans(rest: Rest) -> None:
     http, admin = rest.http, scene.admin
     path = f"/clients/{scene.client}/training-plans/"
     followed = (await http.get(path, headers=admin)).json()
-    assert [list(row) for row in followed] == [["client_id", "training_plan_id", "pinned_at"]]
+    assert [" ".join(row) for row in followed] == [
+        "client_id training_plan_id pinned_at user_id title description created_at status"
+    ]
     plan = {"user_id": scene.user, "title": "Autumn"}
     number = (await http.post("/training-plans/", json=plan, headers=admin)).json()["id"]
     pinned = await http.post(path, json={"training_plan_id": number}, headers=admin)
     assert pinned.status_code == 201
     assert pinned.headers["Location"] == f"{path}{number}/"
-    assert pinned.json() in (await http.get(path, headers=admin)).json()
+    listed = (await http.get(path, headers=admin)).json()
+    assert listed[-1] == listed[-1] | pinned.json() | {"title": "Autumn", "user_id": scene.user}
     again = await http.post(path, json={"training_plan_id": number}, headers=admin)
     assert again.status_code == 409
     assert (await http.delete(f"{path}{number}/", headers=admin)).status_code == 204
