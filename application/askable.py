@@ -45,6 +45,14 @@ class AskableCommand:
     view: View | None = None
     """Where the answer is read, if the row says more than the aggregate does."""
 
+    @property
+    def needs_body(self) -> bool:
+        """Whether it has to come with a body: all but a new thing of which nothing must be said."""
+        if self.body is None:
+            return False
+        fields = self.body.model_fields.values()
+        return self.answer is not Answer.CREATED or any(field.is_required() for field in fields)
+
     def made(self, numbers: Sequence[int], body: Body | None = None) -> Command:
         """The command, of what was asked."""
         return self.command(*numbers, *(() if body is None else (self.reading(body),)))

@@ -193,8 +193,7 @@ def _command(entry: AskableCommand, asked: CommandMessage) -> Command:
             raise Unusable("invalid-message", f"data: {asked.type} has none")
         return entry.made(numbers)
     try:
-        # A body of which nothing is required may be left out.
-        given = {} if asked.data is None else asked.data
+        given = {} if asked.data is None and not entry.needs_body else asked.data
         return entry.made(numbers, entry.body.model_validate(given))
     except ValidationError as wrong:
         raise Unusable("invalid-message", said(wrong)) from wrong

@@ -65,7 +65,7 @@ def command(name: str, entry: AskableCommand, schemas: Json) -> Json:
         del properties["data"]
     else:
         properties["data"] = _schema(entry.body, schemas)
-        if any(field.is_required() for field in entry.body.model_fields.values()):
+        if entry.needs_body:
             required.append("data")
         example["data"] = _example(entry.body)
     headers: Json = {
