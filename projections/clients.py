@@ -185,16 +185,23 @@ LISTING = Listing(
         "status": "c.status",
     },
     comparisons={"first_name": BEGINS, "last_name": BEGINS},
+    # Between two bounds, so that no plan made for any term reads an index from its beginning.
     found_by="""
-        (SELECT w.client_id FROM client_words AS w
-        WHERE w.word ^@ %s ORDER BY w.word, w.client_id LIMIT %s)
+        (SELECT w.client_id FROM (SELECT %s::text AS begins) AS t
+        JOIN client_words AS w ON w.word >= t.begins AND w.word < (t.begins || chr(1114111))
+        ORDER BY w.word, w.client_id LIMIT %s)
         UNION ALL
-        (SELECT o.id FROM users AS u JOIN clients AS o ON o.user_id = u.id
-        WHERE lower(u.username) ^@ lower(%s)
+        (SELECT o.id FROM (SELECT lower(%s::text) AS begins) AS t
+        JOIN users AS u ON lower(u.username) ~>=~ t.begins
+            AND lower(u.username) ~<~ (t.begins || chr(1114111))
+        JOIN clients AS o ON o.user_id = u.id
         ORDER BY lower(u.username) USING ~<~, u.id LIMIT %s)
         UNION ALL
-        (SELECT o.id FROM users AS u JOIN clients AS o ON o.user_id = u.id
-        WHERE lower(u.email) ^@ lower(%s) ORDER BY lower(u.email) USING ~<~, u.id LIMIT %s)
+        (SELECT o.id FROM (SELECT lower(%s::text) AS begins) AS t
+        JOIN users AS u ON lower(u.email) ~>=~ t.begins
+            AND lower(u.email) ~<~ (t.begins || chr(1114111))
+        JOIN clients AS o ON o.user_id = u.id
+        ORDER BY lower(u.email) USING ~<~, u.id LIMIT %s)
     """,
 )
 
