@@ -98,7 +98,7 @@ def _keys_at_hand(found: Settings, *, signing: bool) -> Iterator[Settings]:
         yield found
         return
     if signing:
-        raise KeysMissing(home=found.home)
+        look_for_keys(found)
     with TemporaryDirectory(prefix="club-") as home:
         yield found.model_copy(update={"home": Path(home)})
 

@@ -173,7 +173,7 @@ class Asking:
     async def one(self, *key: int) -> Response:
         """200 with the row, 304 where the caller has it; another's is not found."""
         entry = ROWS[self.name]
-        row = await self._row(entry, *key)
+        row = await self._row(entry, *key, everybody=self.everybody)
         etag = _digest(row.body) if entry.composed else f'"{row.version}"'
         return self._unless_known(row.body, {"ETag": etag})
 
@@ -189,7 +189,7 @@ class Asking:
         within = entry.within.get(self.caller.role, {})
         filters = query.filters() | more
         if entry.of:
-            await self._row_of(entry, *of)
+            await self._find_what_has(entry, *of)
             filters[entry.by] = of[-1]
         await self.wait_for_position()
         if any(filters.get(name, value) != value for name, value in within.items()):
@@ -222,17 +222,16 @@ class Asking:
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type=JSON)
 
-    async def _row_of(self, entry: AskableList, *key: int) -> ReadRow:
-        """The row whose rows are asked for, which the caller may read as well as them."""
+    async def _find_what_has(self, entry: AskableList, *key: int) -> None:
+        """Refuse where the thing whose rows are asked for is not there, or not theirs to read."""
         of = ROWS[entry.of]
         may_read = of.permission is entry.permission or reaches_all(self.caller, of.permission)
-        return await self._row(of, *key, everybody=self.everybody and may_read)
+        await self._row(of, *key, everybody=self.everybody and may_read)
 
-    async def _row(self, entry: AskableRow, *key: int, everybody: bool | None = None) -> ReadRow:
+    async def _row(self, entry: AskableRow, *key: int, everybody: bool) -> ReadRow:
         await self.wait_for_position()
         row = await self.service.reads.one(entry.view, *key)
-        in_reach = self.everybody if everybody is None else everybody
-        if row is None or not (in_reach or row.owner == self.caller.user_id):
+        if row is None or not (everybody or row.owner == self.caller.user_id):
             raise missing(entry.kind, key[-1])
         return row
 
