@@ -1,0 +1,144 @@
+"""Figures: what a report says, whatever form it takes: JSON, CSV, a chart, a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+Value = int | Decimal | str | None
+"""One figure; None where there is none, as a share of nothing."""
+
+
+class Unit(StrEnum):
+    """What the values of a column are."""
+
+    COUNT = "count"
+    MONEY = "money"
+    SHARE = "share"
+    """Of 1, with four decimals: 0.0312 is 3.12 %."""
+    HOURS = "hours"
+    RATIO = "ratio"
+    """So many for each one, with two decimals."""
+    DAY = "day"
+    TEXT = "text"
+
+
+class By(StrEnum):
+    """How long the periods of a report are; weeks begin on Monday."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class Period(NamedTuple):
+    """Days of the club's time zone, both included."""
+
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a report covers: days, cut into periods."""
+
+    whole: Period
+    by: By
+    timezone: str
+    periods: Sequence[Period]
+    """In order; the first and the last are cut where the whole is."""
+
+
+class Column(NamedTuple):
+    """A column of figures: its name in JSON, its heading for people, and what its values are."""
+
+    name: str
+    title: str
+    unit: Unit
+
+
+class Draw(StrEnum):
+    """How a section is drawn."""
+
+    LINES = "lines"
+    BARS = "bars"
+    STACKED = "stacked"
+
+
+class Chart(NamedTuple):
+    """How a section is drawn: which column names the points, and which are drawn."""
+
+    draw: Draw
+    by: str
+    shows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Rows of figures of one form."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: Sequence[tuple[Value, ...]]
+    chart: Chart | None = None
+
+    def named(self) -> Iterator[dict[str, Value]]:
+        """The rows, each by the names of its columns."""
+        names = [column.name for column in self.columns]
+        return (dict(zip(names, row, strict=True)) for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A report: sections of figures, and up to where in the ledger they hold."""
+
+    name: str
+    title: str
+    span: Span
+    position: int
+    """Of the last event that is in them."""
+    as_of: str
+    """Up to this moment nothing that was recorded is missing."""
+    sections: Sequence[Section]
+    empty: bool
+    """Whether nothing at all happened by the end of the span."""
+
+    def body(self) -> Mapping[str, Any]:
+        """As JSON shows them."""
+        return {
+            "report": self.name,
+            "from_date": self.span.whole.first.isoformat(),
+            "to_date": self.span.whole.last.isoformat(),
+            "by": self.span.by.value,
+            "timezone": self.span.timezone,
+            "position": self.position,
+            "as_of": self.as_of,
+            "empty": self.empty,
+            **{section.name: list(section.named()) for section in self.sections},
+        }
+
+
+class Headline(NamedTuple):
+    """One figure that matters, and what it was in the period before."""
+
+    name: str
+    title: str
+    unit: Unit
+    now: Value
+    before: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The figures that matter first, and the reports from which they come."""
+
+    headlines: Sequence[Headline]
+    before: Period
+    """The period before, which is as long."""
+    reports: Sequence[Figures]
+    """Clients, cohorts, money, trainings and plans, of the same span."""
