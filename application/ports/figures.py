@@ -1,0 +1,31 @@
+"""The figures that a club is run by, as channels ask for them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import NamedTuple, Protocol
+
+from application.figures import By, Figures, Overview
+
+
+class Wanted(NamedTuple):
+    """Which days, of the club's time zone, in which periods; each may be left open."""
+
+    first: date | None = None
+    last: date | None = None
+    by: By | None = None
+
+
+class FiguresOfClub(Protocol):
+    """Answers from the report tables; each says up to where in the ledger it holds."""
+
+    async def figures(self, name: str, wanted: Wanted) -> Figures:
+        """One report: `clients`, `cohorts`, `money`, `trainings` or `plans`.
+
+        Raises Invalid for a span that ends before it starts, or has more periods than are shown.
+        """
+        ...
+
+    async def overview(self, wanted: Wanted) -> Overview:
+        """All of them, and the figures that matter first; raises Invalid as `figures` does."""
+        ...
