@@ -52,7 +52,7 @@ _MODELS = (
 
 DOCUMENTED = Group(
     NAME,
-    generation=2,
+    generation=3,
     models=(*_MODELS, versions_of(*(kind for model in _MODELS for kind in model.listens_to))),
     types=ENUMS,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Query, Response
+from pydantic import Field
 
-from application.fields import Body, Day
+from application.fields import Body, Day, Moment
 from application.reports import ReportBody
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import creates, group, lists, shows
@@ -17,11 +18,13 @@ routes = group("/reports", "Reports")
 
 
 class ReportSummary(Body):
-    """Which days a report is on."""
+    """Which days a report is on, and as of when."""
 
     id: int
     report_date_start: Day
     report_date_end: Day
+    drawn_at: Moment = Field(description="the moment as of which it shows its users")
+    position: int = Field(description="where in the ledger that is")
 
 
 class ReportShown(ReportSummary):

@@ -24,7 +24,7 @@ from domain.memberships import Membership
 from domain.money import AT_THE_CLUB, Source
 from domain.payments import ACCOUNTED, STEPS, Payment, PaymentSettled, RefundKnown
 from domain.recorded import Recorded
-from domain.reports import Report
+from domain.reports import DrawnUp, Report
 from domain.rules import ClubRules
 from domain.sessions import Ended, Ending, Session
 from domain.training_plans import TrainingPlan
@@ -700,6 +700,7 @@ async def shown_by_tables(connection: psycopg.AsyncConnection[Any]) -> dict[str,
         "passwords": "SELECT id, password_hash FROM users",
         "sessions that ended": "SELECT id, ended_because FROM sessions WHERE ended_at IS NOT NULL",
         "reports": "SELECT id, new_users -> 'data' FROM simple_report",
+        "drawn up at": "SELECT report_id, position FROM reports_drawn_up",
     }.items():
         found[name] = dict(await (await connection.execute(sql)).fetchall())
     return found
@@ -783,4 +784,9 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
             event.number: event.why for event in history.events if isinstance(event, Ended)
         },
         "reports": history.reported,
+        "drawn up at": {
+            event.number: position
+            for position, event in enumerate(history.events, 1)
+            if isinstance(event, DrawnUp)
+        },
     }
