@@ -95,8 +95,9 @@ AT_THE_START: Mapping[type[Command], Handler] = {
 IN_TIME: Mapping[type[Command], Handler] = {
     payments.ExpirePayment: payments.expire_payment,
     clients.LapseClient: clients.lapse_client,
+    reports.DrawUpDailyReport: reports.draw_up_daily_report,
 }
-"""What is due when time has passed: `application.housekeeping`."""
+"""What is due when time has passed: `application.housekeeping`, `application.daily_reports`."""
 
 FOLLOWING: Mapping[type[Command], Handler] = {
     sessions.EndSessionsOf: sessions.end_sessions_of,

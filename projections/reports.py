@@ -24,11 +24,14 @@ REPORTS_DRAWN_UP = Table(
     "reports_drawn_up",
     key=("report_id",),
     columns="""
-        report_id integer NOT NULL, drawn_at timestamptz NOT NULL, position bigint NOT NULL
+        report_id integer NOT NULL, drawn_at timestamptz NOT NULL, position bigint NOT NULL,
+        daily boolean NOT NULL
     """,
     constraints=(deferred("FOREIGN KEY (report_id) REFERENCES simple_report (id)"),),
 )
-"""Not documented: as of which moment, and which place in the ledger, a report shows its users."""
+"""Not documented: as of which moment, and which place in the ledger, a report shows its users.
+
+And whether it is the one that is made daily."""
 
 TABLES = (SIMPLE_REPORT, REPORTS_DRAWN_UP)
 
@@ -58,6 +61,7 @@ def project(recorded: Recorded) -> Operations:
                 "report_id": event.number,
                 "drawn_at": time_text(event.timestamp),
                 "position": recorded.position,
+                "daily": event.daily,
             }
             yield Put(REPORTS_DRAWN_UP, drawn_up)
         case _:
@@ -68,7 +72,7 @@ MODEL = ReadModel("reports", ("report",), TABLES, project)
 
 
 DAYS = "r.id, r.report_date_start, r.report_date_end"
-DRAWN_UP = f"{utc('d.drawn_at')}, d.position"
+DRAWN_UP = f"{utc('d.drawn_at')}, d.position, d.daily"
 
 LISTING = Listing(
     kind="report",
@@ -78,6 +82,7 @@ LISTING = Listing(
         "id": "r.id",
         "report_date_start": "r.report_date_start",
         "report_date_end": "r.report_date_end",
+        "daily": "d.daily",
     },
     summary=f"{DAYS}, {DRAWN_UP}",
 )

@@ -17,6 +17,8 @@ EXAMPLES: Mapping[str, Any] = {
     "collector": "provider-acme",
     "complexity_lvl": "BEGINNER",
     "created_at": AT,
+    "daily": True,
+    "daily_report_at": "08:00",
     "date": "2026-03-02",
     "date_of_birth": "1990-12-10",
     "days": 10,

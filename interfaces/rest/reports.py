@@ -12,7 +12,7 @@ from application.reports import ReportBody
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import creates, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import ListQuery, PathNumber, not_before, sorting
+from interfaces.rest.lists import ListQuery, PathNumber, Truth, not_before, sorting
 
 routes = group("/reports", "Reports")
 
@@ -25,6 +25,7 @@ class ReportSummary(Body):
     report_date_end: Day
     drawn_at: Moment = Field(description="the moment as of which it shows its users")
     position: int = Field(description="where in the ledger that is")
+    daily: bool = Field(description="whether it is the one that is made daily")
 
 
 class ReportShown(ReportSummary):
@@ -38,6 +39,7 @@ class ReportsQuery(ListQuery):
 
     report_date_start: Day | None = None
     report_date_end: Annotated[Day | None, not_before("report_date_start")] = None
+    daily: Truth | None = None
     sort: str | None = sorting("list-reports")
 
 

@@ -15,6 +15,8 @@ EXAMPLES: Mapping[str, Any] = {
     "client_id": 7,
     "collector": "provider-acme",
     "complexity_lvl": "BEGINNER",
+    "daily": True,
+    "daily_report_at": "08:00",
     "date": "2026-03-02",
     "date_of_birth": "1990-12-10",
     "days": 30,

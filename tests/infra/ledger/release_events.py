@@ -37,6 +37,8 @@ EXAMPLES: dict[str, Any] = {
     "client_id": 5,
     "collector": "provider-acme",
     "complexity_lvl": "BEGINNER",
+    "daily": True,
+    "daily_report_at": "08:00",
     "date": "2026-05-04",
     "date_of_birth": "1990-12-10",
     "days": 30,

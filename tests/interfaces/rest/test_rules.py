@@ -21,6 +21,7 @@ FIRST = {
     "payment_patience_hours": 24,
     "shared_memberships": False,
     "timezone": "UTC",
+    "daily_report_at": "08:00",
 }
 UNIQUE = """
 SELECT conname FROM pg_constraint
@@ -57,6 +58,14 @@ async def test_an_admin_reads_them_and_changes_some(rest: Rest) -> None:
         {"paid_days": 0},
         {"paid_days": 3661},
         {"paid_days": "30"},
+        {"daily_report_at": "8:00"},
+        {"daily_report_at": "24:00"},
+        {"daily_report_at": "08:60"},
+        {"daily_report_at": "08:00:00"},
+        {"daily_report_at": "08:00\n"},
+        {"daily_report_at": "٠٨:٠٠"},
+        {"daily_report_at": 8},
+        {"daily_report_at": None},
         {"paid_days": None},
         {"payment_patience_hours": 1.5},
         {"shared_memberships": "yes"},
