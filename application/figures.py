@@ -24,6 +24,8 @@ class Unit(StrEnum):
     RATIO = "ratio"
     """So many for each one, with two decimals."""
     DAY = "day"
+    NAME = "name"
+    """A value of the club's, like `DAY_PASS`; `words` says it to people."""
     TEXT = "text"
 
 
@@ -142,3 +144,8 @@ class Overview:
     """The period before, which is as long."""
     reports: Sequence[Figures]
     """Clients, cohorts, money, trainings and plans, of the same span."""
+
+
+def words(name: str) -> str:
+    """A value of the club's as people read it: `DAY_PASS` is `Day pass`."""
+    return name if name == "VIP" else name.replace("_", " ").capitalize()
