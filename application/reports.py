@@ -43,6 +43,11 @@ class DrawUpDailyReport(Command):
     """Report on the new users of the three days up to now, once a day."""
 
 
+def daily_report_of(day: str) -> Value:
+    """What is reserved by the daily report of a day."""
+    return Value("daily-report", day)
+
+
 async def draw_up_report(command: DrawUpReport, work: Work) -> Result:
     """What it shows is computed by its projector, from the log."""
     work.must_reach_all(Permission.REPORTS_DRAW_UP)
@@ -65,7 +70,7 @@ async def draw_up_daily_report(_: DrawUpDailyReport, work: Work) -> Result:
     today = day_of(work.at, rules.timezone)
     if work.at < text_time(moment_of(today, rules.daily_report_at, rules.timezone)):
         raise NotDueYet(at=rules.daily_report_at)
-    the_one = Value("daily-report", today)
+    the_one = daily_report_of(today)
     await work.must_be_free(the_one, DailyReportMade)
     start = (date.fromisoformat(today) - timedelta(days=DAYS_BEFORE)).isoformat()
     number = await work.new_number(Report)

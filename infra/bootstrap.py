@@ -18,11 +18,13 @@ from application.bus import Bus
 from application.command import Context
 from application.daily_reports import draw_up_what_is_due
 from application.housekeeping import expire_what_is_due
+from application.morning import Mornings
 from application.ports.read_side import ReadSide
 from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
 from application.reporting.reports import Reports
 from application.rules import AdoptRules
+from application.sending import send_what_is_due
 from application.sign_in import SignIn
 from infra.faults import Fault
 from infra.following.builder import Progress
@@ -141,6 +143,15 @@ class Club:
         Raises RefreshStopped where that cannot be.
         """
         return await refresh(self.postgres, FIGURES, progress)
+
+    async def send_reports(self) -> int:
+        """Send the figures of the morning to who wants them; to how many they were sent."""
+        # Importing aiogram takes seconds.
+        from infra.telegram import TelegramChats  # noqa: PLC0415
+
+        chats = None if self.bot is None else TelegramChats(self.bot)
+        mornings = Mornings(self.figures, self.reads, self.bus.rules, self.refresh_reports)
+        return await send_what_is_due(self.bus, self.services, chats, mornings.write)
 
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""
@@ -394,6 +405,7 @@ def _timers(club: Club) -> Timers:
         Timer("housekeeping", partial(_keep_house, club), club.settings.housekeeping_seconds),
         Timer("refreshing reports", club.refresh_reports, every),
         Timer("the daily report", partial(draw_up_what_is_due, club.bus), every),
+        Timer("sending reports", club.send_reports, every),
     )
 
 

@@ -9,6 +9,7 @@ AT = "2026-03-02T09:00:00.000000Z"
 
 EXAMPLES: Mapping[str, Any] = {
     "access_level": "PREMIUM",
+    "again_at": None,
     "agent": "Mozilla/5.0",
     "amount": "49.90",
     "client_id": 1,
@@ -21,6 +22,7 @@ EXAMPLES: Mapping[str, Any] = {
     "daily_report_at": "08:00",
     "date": "2026-03-02",
     "date_of_birth": "1990-12-10",
+    "day": "2026-03-02",
     "days": 10,
     "deleted_at": None,
     "description": "Slowly down, and up again.",

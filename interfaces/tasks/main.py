@@ -17,6 +17,7 @@ from celery import Celery
 from celery.exceptions import SecurityWarning, SoftTimeLimitExceeded
 from celery.signals import (
     beat_init,
+    celeryd_after_setup,
     setup_logging,
     worker_process_shutdown,
     worker_ready,
@@ -92,6 +93,11 @@ app.conf.update(
         # When it is due is a rule in the ledger, so it is looked at over and over.
         "draw-up-daily-report": {
             "task": "club.draw_up_daily_report",
+            "schedule": settings.reports_seconds,
+            "options": {"expires": settings.reports_seconds * 2},
+        },
+        "send-reports": {
+            "task": "club.send_reports",
             "schedule": settings.reports_seconds,
             "options": {"expires": settings.reports_seconds * 2},
         },
@@ -174,6 +180,31 @@ def draw_up_daily_report() -> None:
 
     if _open_club.do(drawn_up):
         logger.info("reports.daily")
+
+
+@app.task(name="club.send_reports", **OF_REPORTS)  # type: ignore[untyped-decorator]
+def send_reports() -> None:
+    """Send the figures of the morning to who wants them."""
+
+    async def sent(club: Club) -> int:
+        return await club.send_reports()
+
+    try:
+        number = _open_club.do(sent)
+    except RefreshStopped as why:
+        logger.warning("reports.unsent", reason=str(why))
+        return
+    if number:
+        logger.info("reports.sent", number=number)
+
+
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _declare_queues(**_: Any) -> None:
+    """See to it that all queues are there: each worker binds those of the others, too."""
+    with app.connection_for_write() as connection:
+        connection.ensure_connection()
+        for queue in app.amqp.queues.values():
+            queue.bind(connection.default_channel).declare()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

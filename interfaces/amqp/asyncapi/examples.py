@@ -11,7 +11,9 @@ AT = "2026-03-02T09:00:00.000000Z"
 
 EXAMPLES: Mapping[str, Any] = {
     "access_level": "PREMIUM",
+    "again_at": AT,
     "amount": "49.90",
+    "attempt": 1,
     "client_id": 7,
     "collector": "provider-acme",
     "complexity_lvl": "BEGINNER",
@@ -19,6 +21,7 @@ EXAMPLES: Mapping[str, Any] = {
     "daily_report_at": "08:00",
     "date": "2026-03-02",
     "date_of_birth": "1990-12-10",
+    "day": "2026-03-02",
     "days": 30,
     "description": "Slowly down, and up again.",
     "duration_min": 45,
@@ -62,6 +65,7 @@ EXAMPLES: Mapping[str, Any] = {
     "role": "USER",
     "session_id": 8,
     "sets": 3,
+    "state": "failed",
     "status": "ACTIVE",
     "timestamp": AT,
     "timezone": "Europe/Madrid",

@@ -107,6 +107,10 @@ GOES_OUT: Mapping[str, tuple[str, ...]] = {
     "session.refreshed": ("generation",),
     "session.token-reused": ("generation",),
     "session.ended": ("why",),
+    "subscription.delivery-begun": ("day", "attempt", "until"),
+    "subscription.delivered": ("day",),
+    "subscription.delivery-failed": ("day", "state", "again_at"),
+    "subscription.delivery-unknown": ("day",),
 }
 """What goes out of each event, told a second time, so that no fact leaves by a slip of one word."""
 
@@ -123,6 +127,8 @@ STAYS: Mapping[str, set[str]] = {
     "session.opened": {"origin", "agent"},
     "session.refreshed": {"origin"},
     "session.token-reused": {"origin"},
+    "subscription.delivery-failed": {"reason"},
+    "subscription.delivery-unknown": {"reason"},
     "sign-in.failed": {"user_id", "why", "origin", "agent"},
     "training.exercise-added": {"extra_weight"},
     "training.planned": {"training_type", "title", "description"},

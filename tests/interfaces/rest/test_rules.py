@@ -163,7 +163,7 @@ async def test_a_list_of_reports_is_without_the_users_in_them(rest: Rest) -> Non
         await rest.http.post("/reports/", json={}, headers=admin)
     listed = (await rest.http.get("/reports/", headers=admin)).json()
     assert [set(report) for report in listed] == [
-        {"id", "report_date_start", "report_date_end", "drawn_at", "position"}
+        {"id", "report_date_start", "report_date_end", "drawn_at", "position", "daily"}
     ] * 3
     whole = (await rest.http.get("/reports/2/", headers=admin)).json()
     assert [user["id"] for user in whole["new_users"]["data"]] == [1]
