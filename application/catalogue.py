@@ -17,6 +17,7 @@ from application import (
     reports,
     rules,
     sessions,
+    subscriptions,
     trainings,
     users,
     walk_ins,
@@ -159,6 +160,12 @@ COMMANDS: Mapping[str, AskableCommand] = {
     "draw-up-report": creates(
         reports.DrawUpReport, reports.ReportBody, Permission.REPORTS_DRAW_UP, view=View.REPORTS
     ),
+    "subscribe": replaces(
+        subscriptions.Subscribe,
+        subscriptions.SubscriptionBody,
+        Permission.REPORTS_READ,
+        numbers=0,
+    ),
     # --- the rules of the club
     "change-rules": changes(
         rules.ChangeRules, rules.RulesChanges, Permission.RULES_CHANGE, numbers=0
@@ -193,6 +200,9 @@ ROWS: Mapping[str, AskableRow] = {
     ),
     "read-payment": AskableRow(Payment, View.PAYMENTS, Permission.PAYMENTS_READ),
     "read-report": AskableRow(Report, View.REPORTS, Permission.REPORTS_READ),
+    "read-subscriptions": AskableRow(
+        User, View.SUBSCRIPTIONS, Permission.REPORTS_READ, numbers=0, composed=True
+    ),
     "read-rules": AskableRow(ClubRules, View.RULES, Permission.RULES_READ, numbers=0),
 }
 """What the club is asked for by number; the port `application.ports.queries` answers it."""

@@ -239,6 +239,8 @@ Day = Annotated[
     AfterValidator(_day),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["1990-04-01"]}),
 ]
+TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+"""What clocks show, to the minute."""
 Moment = Rfc3339
 Weight = _numeric(5, 2)
 """NUMERIC(5, 2): kilograms, 0 to 999.99."""

@@ -15,6 +15,7 @@ from application import (
     reports,
     rules,
     sessions,
+    subscriptions,
     training_plans,
     trainings,
     users,
@@ -61,6 +62,7 @@ ASKED: Mapping[type[Command], Handler] = {
     payments.ChangePayment: payments.change_payment,
     payments.DeletePayment: payments.delete_payment,
     reports.DrawUpReport: reports.draw_up_report,
+    subscriptions.Subscribe: subscriptions.subscribe,
     rules.ChangeRules: rules.change_rules,
 }
 """What can be asked from outside, under the names of `application.catalogue`."""
@@ -95,8 +97,13 @@ AT_THE_START: Mapping[type[Command], Handler] = {
 IN_TIME: Mapping[type[Command], Handler] = {
     payments.ExpirePayment: payments.expire_payment,
     clients.LapseClient: clients.lapse_client,
+    reports.DrawUpDailyReport: reports.draw_up_daily_report,
+    subscriptions.BeginDelivery: subscriptions.begin_delivery,
+    subscriptions.EndDelivery: subscriptions.end_delivery,
+    subscriptions.LoseDelivery: subscriptions.lose_delivery,
 }
-"""What is due when time has passed: `application.housekeeping`."""
+"""What is due when time has passed: `application.housekeeping`, `application.daily_reports`,
+`application.subscriptions`."""
 
 FOLLOWING: Mapping[type[Command], Handler] = {
     sessions.EndSessionsOf: sessions.end_sessions_of,

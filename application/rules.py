@@ -9,7 +9,7 @@ from pydantic import Field, Strict, StringConstraints
 
 from application.access import Permission
 from application.command import Command
-from application.fields import Body, Flag
+from application.fields import Body, Flag, TimeOfDay
 from application.work import Result, Work, result_of
 from domain.clients import Client
 from domain.rules import THE_ONE, ClubRules
@@ -28,6 +28,7 @@ class RulesBody(Body):
     timezone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
         description='what "a day" is in reports: `Europe/Berlin`'
     )
+    daily_report_at: TimeOfDay = Field(description="when the daily report is made: `08:00`")
 
 
 class RulesChanges(RulesBody, partial=True):

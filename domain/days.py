@@ -6,6 +6,7 @@ process of a release gives one answer.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from importlib.resources import files
@@ -17,6 +18,10 @@ from domain.refusals import Invalid
 
 class UnknownZone(Invalid):
     """There is no time zone {name!r}."""
+
+
+class NoTimeOfDay(Invalid):
+    """{text!r} is not a time of day: 00:00 is the first, and 23:59 the last."""
 
 
 @lru_cache(maxsize=64)
@@ -48,18 +53,34 @@ def day_of(moment: datetime, zone_name: str) -> str:
     return moment.astimezone(zone(zone_name)).date().isoformat()
 
 
+def time_of_day(text: str) -> time:
+    """What clocks show, as `08:00`; refused where it is something else."""
+    if not re.fullmatch("([01][0-9]|2[0-3]):[0-5][0-9]", text, re.ASCII):
+        raise NoTimeOfDay(text=text, field="daily_report_at")
+    return time.fromisoformat(text)
+
+
 def start_of(day: str, zone_name: str) -> str:
     """The moment at which a day begins, as facts carry it.
 
     Where midnight comes twice it is the first one; where clocks jump over it, the moment of the
     jump. A day that a zone left out begins where the next one does.
     """
+    return moment_of(day, "00:00", zone_name)
+
+
+def moment_of(day: str, at: str, zone_name: str) -> str:
+    """The first moment at which clocks show this time of this day, or a later one.
+
+    It is the first of two where clocks are put back, and the moment of the jump where they are
+    put forward over it.
+    """
     there = zone(zone_name)
-    midnight = datetime.combine(date.fromisoformat(day), time.min, there)
-    begins = midnight.astimezone(UTC)
-    if begins.astimezone(there).replace(tzinfo=None) != midnight.replace(tzinfo=None):
-        begins = _first_moment_of(date.fromisoformat(day), begins, there)
-    return time_text(begins)
+    wanted = datetime.combine(date.fromisoformat(day), time_of_day(at))
+    comes = wanted.replace(tzinfo=there).astimezone(UTC)
+    if _shown(comes, there) != wanted:
+        comes = _first_moment_of(wanted, comes, there)
+    return time_text(comes)
 
 
 def end_of(day: str, zone_name: str) -> str:
@@ -67,15 +88,20 @@ def end_of(day: str, zone_name: str) -> str:
     return start_of((date.fromisoformat(day) + timedelta(days=1)).isoformat(), zone_name)
 
 
-def _first_moment_of(day: date, by: datetime, there: ZoneInfo) -> datetime:
-    """The first second at which clocks show the day or a later one, found by halving."""
+def _shown(moment: datetime, there: ZoneInfo) -> datetime:
+    """What calendar and clock show."""
+    return moment.astimezone(there).replace(tzinfo=None)
+
+
+def _first_moment_of(wanted: datetime, by: datetime, there: ZoneInfo) -> datetime:
+    """The first second at which clocks show this or something later, found by halving."""
     early, late = by - timedelta(days=2), by
     while late - early > timedelta(seconds=1):
         middle = early + (late - early) // 2
         middle = middle.replace(microsecond=0)
         if middle <= early:
             break
-        if middle.astimezone(there).date() >= day:
+        if _shown(middle, there) >= wanted:
             late = middle
         else:
             early = middle

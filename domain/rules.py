@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts
-from domain.days import zone
+from domain.days import time_of_day, zone
 from domain.privacy import DeclaredIn, Plain
 from domain.refusals import Conflict
 
@@ -29,7 +29,7 @@ class ClubRules(Aggregate):
     @classmethod
     def adopt(cls, facts: Facts, at: datetime) -> Self:
         """The first rules of a club."""
-        _refuse_unknown_zone(facts)
+        _refuse_what_no_clock_shows(facts)
         return cls.begin(THE_ONE, Adopted, at=at, **facts)
 
     def row(self) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class ClubRules(Aggregate):
     def change(self, facts: Facts, shared: Collection[int], at: datetime) -> None:
         """Set some of them anew; `shared` are memberships with several holders."""
         changes = self.changed(facts)
-        _refuse_unknown_zone(changes)
+        _refuse_what_no_clock_shows(changes)
         if changes.get("shared_memberships") is False and shared:
             raise StillShared(number=min(shared), field="shared_memberships")
         if changes:
@@ -47,13 +47,23 @@ class ClubRules(Aggregate):
 
 
 class Adopted(CreatedEvent):
-    """The club has rules from here on."""
+    """The club has rules from here on.
+
+    Since version 2 they say when the daily report is made.
+    """
 
     TOPIC = "rules.adopted"
+    class_version = 2
     paid_days: Plain[int]
     payment_patience_hours: Plain[int]
     shared_memberships: Plain[bool]
     timezone: Plain[str]
+    daily_report_at: Plain[str]
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """There was none before; it is made at eight unless the club says something else."""
+        state["daily_report_at"] = "08:00"
 
     def apply(self, aggregate: ClubRules) -> None:
         """All of them have a value."""
@@ -62,6 +72,7 @@ class Adopted(CreatedEvent):
             "payment_patience_hours": self.payment_patience_hours,
             "shared_memberships": self.shared_memberships,
             "timezone": self.timezone,
+            "daily_report_at": self.daily_report_at,
         }
 
 
@@ -72,7 +83,12 @@ class Changed(Event):
     changes: Annotated[
         dict[str, Any],
         DeclaredIn(
-            Adopted, "paid_days", "payment_patience_hours", "shared_memberships", "timezone"
+            Adopted,
+            "paid_days",
+            "payment_patience_hours",
+            "shared_memberships",
+            "timezone",
+            "daily_report_at",
         ),
     ]
 
@@ -81,6 +97,8 @@ class Changed(Event):
         aggregate.amend(**self.changes)
 
 
-def _refuse_unknown_zone(facts: Facts) -> None:
+def _refuse_what_no_clock_shows(facts: Facts) -> None:
     if "timezone" in facts:
         zone(str(facts["timezone"]))
+    if "daily_report_at" in facts:
+        time_of_day(str(facts["daily_report_at"]))

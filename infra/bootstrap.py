@@ -16,12 +16,15 @@ import structlog
 from application.access import THE_CLUB
 from application.bus import Bus
 from application.command import Context
+from application.daily_reports import draw_up_what_is_due
 from application.housekeeping import expire_what_is_due
+from application.morning import Mornings
 from application.ports.read_side import ReadSide
 from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
 from application.reporting.reports import Reports
 from application.rules import AdoptRules
+from application.sending import send_what_is_due
 from application.sign_in import SignIn
 from infra.faults import Fault
 from infra.following.builder import Progress
@@ -62,7 +65,7 @@ from infra.servers.embedded_postgres import embedded_postgres, has_database, sta
 from infra.servers.postgres_server import EmbeddedPostgresError
 from infra.settings import Settings
 from infra.short_lived import Marks, Store, open_store
-from infra.timers import Timers
+from infra.timers import Timer, Timers
 from projections.catalogue import DOCUMENTED, FIGURES, GROUPS
 from projections.engine.model import Group
 from projections.engine.reads import Reads
@@ -141,6 +144,15 @@ class Club:
         """
         return await refresh(self.postgres, FIGURES, progress)
 
+    async def send_reports(self) -> int:
+        """Send the figures of the morning to who wants them; to how many they were sent."""
+        # Importing aiogram takes seconds.
+        from infra.telegram import TelegramChats  # noqa: PLC0415
+
+        chats = None if self.bot is None else TelegramChats(self.bot)
+        mornings = Mornings(self.figures, self.reads, self.bus.rules, self.refresh_reports)
+        return await send_what_is_due(self.bus, self.services, chats, mornings.write)
+
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""
         done = [await rebuild(self.postgres, group, progress) for group in GROUPS]
@@ -183,7 +195,7 @@ async def open_club(
         club = _wire(settings, postgres, store, codes, rabbitmq, building=building and forward)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
-            timers = Timers(partial(_keep_house, club), settings.housekeeping_seconds)
+            timers = _timers(club)
             parts = _parts(club, projecting, timers if housekeeping else None)
             running = [tasks.create_task(part, name=name) for name, part in parts]
             working = [p.follower for p in club.projecting.projectors] if projecting else []
@@ -384,6 +396,17 @@ async def _keep_up(club: Club) -> None:
         except (EmbeddedPostgresError, psycopg.Error, OSError) as fault:
             logger.warning("postgres.down", reason=str(fault).strip())
             await asyncio.sleep(RETRY)
+
+
+def _timers(club: Club) -> Timers:
+    """What time does, where no Celery does it."""
+    every = club.settings.reports_seconds
+    return Timers(
+        Timer("housekeeping", partial(_keep_house, club), club.settings.housekeeping_seconds),
+        Timer("refreshing reports", club.refresh_reports, every),
+        Timer("the daily report", partial(draw_up_what_is_due, club.bus), every),
+        Timer("sending reports", club.send_reports, every),
+    )
 
 
 async def _keep_house(club: Club) -> int:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from celery.beat import PersistentScheduler
 from celery.worker import state
 
-from infra.parts import BEAT, WORKER
+from infra.parts import BEAT, REPORT_WORKER, REPORTS, TASKS, WORKER
 from infra.standstill import Standstill
 
 LONGEST_PAUSE = 5
@@ -27,8 +27,25 @@ AHEAD = timedelta(seconds=10)
 
 LONG_AGO = timedelta(days=1)
 
-LONGEST_TASK = 30.0
-"""Seconds for which a task may be at work: what time does comes in portions that take less."""
+SOFT_LIMIT = 240
+"""Seconds after which a task of reports is told to end; what it has taken in stays."""
+
+HARD_LIMIT = 300
+"""Seconds after which its process is ended."""
+
+
+class Kind(NamedTuple):
+    """What a worker of a queue is called, and for how many seconds a task of it may be at work."""
+
+    name: str
+    longest: float
+
+
+KINDS = {
+    # What time does comes in portions that take less.
+    TASKS: Kind(WORKER, 30.0),
+    REPORTS: Kind(REPORT_WORKER, HARD_LIMIT + 30.0),
+}
 
 logger = structlog.get_logger("tasks")
 
@@ -114,12 +131,12 @@ def _aware(at: datetime) -> datetime:
 
 
 class WorkerWorking:
-    """Whether a worker is connected, and whether its tasks come to an end."""
+    """Whether a worker is connected, and whether its tasks of a queue come to an end."""
 
-    name = WORKER
-
-    def __init__(self, consumer: Any) -> None:
+    def __init__(self, consumer: Any, queue: str) -> None:
         """`consumer` is what Celery's worker takes its tasks with."""
+        self.name, self._longest = KINDS[queue]
+        self._queue = queue
         self._consumer = consumer
         self._away: Standstill | None = None
 
@@ -127,7 +144,20 @@ class WorkerWorking:
     def standstill(self) -> Standstill | None:
         """Why no task is done."""
         self._away = None if self._is_connected() else self._away or Standstill(_AWAY)
-        return self._away or _stuck()
+        return self._away or self._stuck()
+
+    def _stuck(self) -> Standstill | None:
+        """A task that does not come to its end, in this process or in one of its pool's."""
+        begun = [
+            one.time_start
+            for one in list(state.active_requests)
+            # What was tried again comes with the time that it waited before the name.
+            if one.time_start and one.delivery_info["routing_key"].endswith(self._queue)
+        ]
+        if not begun or time.time() - min(begun) < self._longest:
+            return None
+        since = datetime.fromtimestamp(min(begun), UTC)
+        return Standstill("a task does not come to its end", since=since)
 
     def _is_connected(self) -> bool:
         connection = self._consumer.connection
@@ -135,12 +165,3 @@ class WorkerWorking:
 
 
 _AWAY = "it takes no tasks: RabbitMQ is away"
-
-
-def _stuck() -> Standstill | None:
-    """A task that does not come to its end, in this process or in one of its pool's."""
-    begun = [one.time_start for one in list(state.active_requests) if one.time_start]
-    if not begun or time.time() - min(begun) < LONGEST_TASK:
-        return None
-    since = datetime.fromtimestamp(min(begun), UTC)
-    return Standstill("a task does not come to its end", since=since)

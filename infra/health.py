@@ -220,9 +220,10 @@ class Lookout:
             yield known.RELAY, _following(publishing, head, *relay, doing="publishes events")
             for name in (known.COMMANDS, known.PAYMENTS):
                 wanted[name] = f"takes {name} from RabbitMQ"
-        celery = {known.BEAT, known.WORKER} & {part.name for part in parts}
+        of_celery = (known.BEAT, known.WORKER, known.REPORT_WORKER)
+        celery = {*of_celery} & {part.name for part in parts}
         if celery:
-            wanted |= {name: f"runs as Celery's {name}" for name in (known.BEAT, known.WORKER)}
+            wanted |= {name: f"runs as Celery's {name}" for name in of_celery}
         if not celery or _named(parts, known.TIMERS):
             wanted[known.TIMERS] = "does what time does"
         for name, doing in wanted.items():

@@ -47,7 +47,12 @@ class KeptOpen:
         async def done() -> T:
             return await work(club)
 
-        return asyncio.run_coroutine_threadsafe(done(), loop).result()
+        at_work = asyncio.run_coroutine_threadsafe(done(), loop)
+        try:
+            return at_work.result()
+        finally:
+            # Whoever is told to end by a time limit does not leave the work behind.
+            at_work.cancel()
 
     def close(self) -> None:
         """Close the club, where it is open."""

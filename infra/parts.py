@@ -31,9 +31,16 @@ COMMANDS = "commands"
 PAYMENTS = "payments"
 TIMERS = "timers"
 WORKER = "worker"
+REPORT_WORKER = "report-worker"
 BEAT = "beat"
 BOT = "bot"
 """The names of parts; a projector has that of its group."""
+
+TASKS = "club.tasks"
+"""The queue of Celery's worker, for what time does."""
+
+REPORTS = "club.reports"
+"""That of its worker for reports, so that no long refresh holds up the other."""
 
 EVERY = 5.0
 """Seconds between two signs of life."""

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from application.ports.services import Bounds, Rules
-from domain.days import is_zone
+from domain.days import NoTimeOfDay, is_zone, time_of_day
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 _USUAL_PORT = re.compile(r"(?<=^http)(://[^:]*):80$|(?<=^https)(://[^:]*):443$")
@@ -69,6 +69,7 @@ class Settings(BaseSettings):
         default="", description="sites whose pages may ask (CORS): `https://club.example`, … or `*`"
     )
     timezone: str = Field(default="UTC", description='what "a day" is in reports')
+    daily_report_at: str = Field(default="08:00", description="when the daily report is made")
     shared_memberships: bool = Field(
         default=False, description="several clients may hold one membership"
     )
@@ -124,6 +125,15 @@ class Settings(BaseSettings):
         if not is_zone(name):
             raise ValueError(f"there is no time zone {name!r}")
         return name
+
+    @field_validator("daily_report_at")
+    @classmethod
+    def _a_time_of_day(cls, text: str) -> str:
+        try:
+            time_of_day(text)
+        except NoTimeOfDay as why:
+            raise ValueError(why.detail) from None
+        return text
 
     @field_validator("public_url")
     @classmethod
@@ -211,6 +221,7 @@ class Settings(BaseSettings):
             paid_days=self.paid_days,
             payment_patience_hours=self.payment_patience_hours,
             timezone=self.timezone,
+            daily_report_at=self.daily_report_at,
         )
 
     @property

@@ -9,11 +9,20 @@ import structlog
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import AiogramError, TelegramAPIError, TelegramNetworkError
+from aiogram.exceptions import (
+    AiogramError,
+    TelegramAPIError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
+from aiogram.types import LinkPreviewOptions
 from aiogram.utils.token import TokenValidationError
+from aiohttp import ClientConnectorError
 
+from application.ports.chats import MaybeSent, NotSent
 from application.ports.signing_in import ChannelUnavailable
 from infra.faults import Fault
 
@@ -71,6 +80,37 @@ class TelegramLinks:
                 logger.warning("telegram.unavailable", reason=str(lost))
                 raise ChannelUnavailable from lost
         return f"https://t.me/{self._name}?start={payload}"
+
+
+class TelegramChats:
+    """Chats of the club's bot, in which it says something by itself."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+
+    async def send(self, chat_id: int, text: str) -> None:
+        """Send it, once; raises NotSent where Telegram refused it or was not reached.
+
+        Else, where anything goes wrong, MaybeSent: it may have been taken before.
+        """
+        try:
+            await self._bot.send_message(
+                chat_id,
+                text,
+                # Who follows a link for a preview of it must not be told what is there.
+                link_preview_options=LinkPreviewOptions(is_disabled=True),
+                protect_content=True,
+            )
+        except TelegramRetryAfter as busy:
+            raise NotSent(str(busy), busy.retry_after) from busy
+        except (TelegramServerError, TelegramNetworkError) as lost:
+            if isinstance(lost.__context__, ClientConnectorError):
+                raise NotSent("Telegram cannot be reached.") from lost
+            raise MaybeSent(str(lost)) from lost
+        except TelegramAPIError as refused:
+            raise NotSent(str(refused)) from refused
+        except AiogramError as lost:
+            raise MaybeSent(str(lost)) from lost
 
 
 @asynccontextmanager

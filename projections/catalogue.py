@@ -15,6 +15,7 @@ from projections import (
     reports,
     rules,
     sessions,
+    subscriptions,
     training_plans,
     trainings,
     users,
@@ -51,6 +52,7 @@ _MODELS = (
     reports.MODEL,
     rules.MODEL,
     sessions.MODEL,
+    subscriptions.MODEL,
 )
 
 DOCUMENTED = Group(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from domain.aggregate import time_text
 from domain.recorded import Recorded
 from domain.reports import DrawnUp
 from projections.engine.lists import Listing
 from projections.engine.model import ReadModel
-from projections.engine.table import Gather, Operations, Table
+from projections.engine.table import Gather, Operations, Put, Table, deferred, utc
 from projections.users import ANSWER, USERS
 
 SIMPLE_REPORT = Table(
@@ -19,7 +20,20 @@ SIMPLE_REPORT = Table(
         new_users jsonb NOT NULL
     """,
 )
-TABLES = (SIMPLE_REPORT,)
+REPORTS_DRAWN_UP = Table(
+    "reports_drawn_up",
+    key=("report_id",),
+    columns="""
+        report_id integer NOT NULL, drawn_at timestamptz NOT NULL, position bigint NOT NULL,
+        daily boolean NOT NULL
+    """,
+    constraints=(deferred("FOREIGN KEY (report_id) REFERENCES simple_report (id)"),),
+)
+"""Not documented: as of which moment, and which place in the ledger, a report shows its users.
+
+And whether it is the one that is made daily."""
+
+TABLES = (SIMPLE_REPORT, REPORTS_DRAWN_UP)
 
 
 def project(recorded: Recorded) -> Operations:
@@ -43,6 +57,13 @@ def project(recorded: Recorded) -> Operations:
                 beyond=event.ends_before,
                 shown=ANSWER,
             )
+            drawn_up = {
+                "report_id": event.number,
+                "drawn_at": time_text(event.timestamp),
+                "position": recorded.position,
+                "daily": event.daily,
+            }
+            yield Put(REPORTS_DRAWN_UP, drawn_up)
         case _:
             return
 
@@ -50,14 +71,18 @@ def project(recorded: Recorded) -> Operations:
 MODEL = ReadModel("reports", ("report",), TABLES, project)
 
 
+DAYS = "r.id, r.report_date_start, r.report_date_end"
+DRAWN_UP = f"{utc('d.drawn_at')}, d.position, d.daily"
+
 LISTING = Listing(
     kind="report",
-    table="simple_report AS r",
-    answer="r.id, r.report_date_start, r.report_date_end, r.new_users",
+    table="simple_report AS r JOIN reports_drawn_up AS d ON d.report_id = r.id",
+    answer=f"{DAYS}, r.new_users, {DRAWN_UP}",
     columns={
         "id": "r.id",
         "report_date_start": "r.report_date_start",
         "report_date_end": "r.report_date_end",
+        "daily": "d.daily",
     },
-    summary="r.id, r.report_date_start, r.report_date_end",
+    summary=f"{DAYS}, {DRAWN_UP}",
 )

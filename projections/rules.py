@@ -17,7 +17,8 @@ CLUB_RULES = Table(
         paid_days integer NOT NULL,
         payment_patience_hours integer NOT NULL,
         shared_memberships boolean NOT NULL,
-        timezone text NOT NULL
+        timezone text NOT NULL,
+        daily_report_at text NOT NULL
     """,
 )
 """Not documented: one row."""
@@ -36,6 +37,7 @@ def project(recorded: Recorded) -> Operations:
                 "payment_patience_hours": event.payment_patience_hours,
                 "shared_memberships": event.shared_memberships,
                 "timezone": event.timezone,
+                "daily_report_at": event.daily_report_at,
             }
             yield Put(CLUB_RULES, row)
             yield Switch(CLIENTS, ONE_HOLDER, on=not event.shared_memberships)
@@ -53,6 +55,8 @@ MODEL = ReadModel("rules", ("rules",), TABLES, project)
 LISTING = Listing(
     kind="rules",
     table="club_rules AS r",
-    answer="r.paid_days, r.payment_patience_hours, r.shared_memberships, r.timezone",
+    answer="""
+        r.paid_days, r.payment_patience_hours, r.shared_memberships, r.timezone, r.daily_report_at
+    """,
     columns={"id": "r.id"},
 )

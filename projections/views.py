@@ -13,6 +13,7 @@ from projections import (
     reports,
     rules,
     sessions,
+    subscriptions,
     training_plans,
     trainings,
     users,
@@ -43,6 +44,7 @@ LISTINGS: Mapping[View, Listing] = {
     View.PAYMENTS: payments.LISTING,
     View.SECOND_COLLECTIONS: payments.SECOND_COLLECTIONS_LISTING,
     View.REPORTS: reports.LISTING,
+    View.SUBSCRIPTIONS: subscriptions.LISTING,
     View.RULES: rules.LISTING,
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.parts import REPORTS, TASKS
 from infra.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +70,9 @@ def test_every_part_of_the_stack_has_a_container(services: dict[str, Any]) -> No
     commands = {" ".join(s["command"]) for s in services.values() if s.get("image") == "club"}
     parts = {"run", "projector", "consumer", "relay", "bot"}
     assert parts == {command.split()[1] for command in commands if command.startswith("club ")}
-    assert sum(command.startswith("celery ") for command in commands) == 2
+    assert sum(command.startswith("celery ") for command in commands) == 3
+    for queue in (TASKS, REPORTS):
+        assert sum(f"--queues {queue} " in command for command in commands) == 1, queue
     for option in ("--no-projector", "--no-amqp", "--no-bot", "--no-timers"):
         assert any(option in command for command in commands)
 
@@ -99,7 +102,7 @@ def test_every_setting_reaches_every_part(services: dict[str, Any]) -> None:
     settings = {f"CLUB_{name.upper()}" for name in Settings.model_fields}
     passed = {name: f"${{{name}:-}}" for name in settings - OF_THE_CONTAINERS - PORTS.keys()}
     parts = {name: part for name, part in services.items() if part.get("image") == "club"}
-    assert len(parts) == 7
+    assert len(parts) == 8
     for name, part in parts.items():
         given = {k: v for k, v in part["environment"].items() if k not in OF_THE_CONTAINERS}
         assert given == passed | {"PGPASSWORD": given["PGPASSWORD"]}, name

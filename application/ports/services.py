@@ -34,6 +34,8 @@ class Rules:
     """The hours after which a PENDING payment expires."""
     timezone: str = "UTC"
     """What "a day" means in reports."""
+    daily_report_at: str = "08:00"
+    """When the daily report is made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from interfaces.cli import (
     projections,
     providers,
     queue,
+    reports,
     rules,
     run,
     stack,
@@ -43,6 +44,7 @@ app.add_typer(tokens.app, name="tokens")
 app.add_typer(keys.app, name="keys")
 app.add_typer(providers.app, name="providers")
 app.add_typer(queue.app, name="queue")
+app.add_typer(reports.app, name="reports")
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
 

@@ -27,6 +27,9 @@ def rules(
     timezone: Annotated[
         str | None, typer.Option(help='what "a day" is in reports: Europe/Berlin')
     ] = None,
+    daily_report_at: Annotated[
+        str | None, typer.Option(help="when the daily report is made: 08:00")
+    ] = None,
 ) -> None:
     """Show the rules of the club, and set those that are named."""
     named: dict[str, Any] = {
@@ -34,6 +37,7 @@ def rules(
         "payment_patience_hours": payment_patience_hours,
         "shared_memberships": shared_memberships,
         "timezone": timezone,
+        "daily_report_at": daily_report_at,
     }
     try:
         changes = RulesChanges(**{k: v for k, v in named.items() if v is not None}).named()

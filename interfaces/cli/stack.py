@@ -16,6 +16,7 @@ from typing import NoReturn, Protocol
 
 from infra.bootstrap import MAKING_POSTGRES, make_club
 from infra.faults import Fault
+from infra.parts import REPORTS, TASKS
 from infra.servers.embedded_postgres import (
     embedded_postgres,
     has_database,
@@ -220,7 +221,11 @@ def _commands(found: Settings) -> Iterator[tuple[str, Sequence[str]]]:
     schedule = str(found.home.resolve() / "celery-beat")
     # Gossip and mingling need queues of a kind that RabbitMQ is about to give up.
     alone = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    yield "worker", (sys.executable, *CELERY, "worker", "--pool", "solo", *alone)
+    working = (sys.executable, *CELERY, "worker", *alone)
+    yield "worker", (*working, "--queues", TASKS, "--pool", "solo")
+    # In processes of their own: what takes too long can be ended.
+    of_reports = ("--queues", REPORTS, "--concurrency", "2", "--hostname", "reports@%h")
+    yield "report-worker", (*working, *of_reports)
     yield "beat", (sys.executable, *CELERY, "beat", "--schedule", schedule)
 
 
@@ -243,7 +248,7 @@ def _banner(found: Settings, parts: Sequence[Part], environment: Mapping[str, st
     url = f"http://{found.http_host}:{found.http_port}"
     print(f"\n  The club opens: {url}  (documentation: {url}/docs)\n", file=sys.stderr)
     for part in parts:
-        print(f"  {part.name:<10} {part.process.pid}", file=sys.stderr)
+        print(f"  {part.name:<14} {part.process.pid}", file=sys.stderr)
     if rabbitmq := environment.get("CLUB_AMQP_URL"):
         print(f"\n  RabbitMQ: {rabbitmq}", file=sys.stderr)
     print("\n  Ctrl-C closes the club.\n", file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ def status() -> None:
     report = with_club(looked, settings_beside(), projecting=False).report
     print(f"{report['status']}, the ledger is at position {report['ledger']['head']}")
     for name, shown in {**report["components"], **report["projectors"]}.items():
-        print(f"  {name:<12}{_told(shown)}")
+        print(f"  {name:<15}{_told(shown)}")
     if report["status"] != "running":
         raise typer.Exit(1)
 

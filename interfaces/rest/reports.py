@@ -5,23 +5,29 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Query, Response
+from pydantic import Field
 
-from application.fields import Body, Day
+from application.fields import Body, Day, Moment, SentBack
 from application.reports import ReportBody
+from application.subscriptions import SubscriptionBody
+from domain.subscriptions import State
 from interfaces.rest.asking import Asking
-from interfaces.rest.documented import creates, group, lists, shows
+from interfaces.rest.documented import changes, creates, group, lists, shows
 from interfaces.rest.door import asks
-from interfaces.rest.lists import ListQuery, PathNumber, not_before, sorting
+from interfaces.rest.lists import ListQuery, PathNumber, Truth, not_before, sorting
 
 routes = group("/reports", "Reports")
 
 
 class ReportSummary(Body):
-    """Which days a report is on."""
+    """Which days a report is on, and as of when."""
 
     id: int
     report_date_start: Day
     report_date_end: Day
+    drawn_at: Moment = Field(description="the moment as of which it shows its users")
+    position: int = Field(description="where in the ledger that is")
+    daily: bool = Field(description="whether it is the one that is made daily")
 
 
 class ReportShown(ReportSummary):
@@ -30,11 +36,38 @@ class ReportShown(ReportSummary):
     new_users: dict[str, list[dict[str, Any]]]
 
 
+class DeliveryShown(Body):
+    """What became of a delivery, up to then."""
+
+    day: Day
+    state: State
+    at: Moment
+    reason: str | None
+    again_at: Moment | None = Field(description="when it is tried again, if at all")
+
+
+class Subscribed(SubscriptionBody):
+    """What somebody wants sent."""
+
+
+class SubscriptionShown(Subscribed):
+    """What somebody wants sent, and what became of it lately, the newest first."""
+
+    deliveries: list[DeliveryShown]
+
+
+class SubscriptionSentBack(SubscriptionBody):
+    """What somebody wants sent; what became of it may be sent back."""
+
+    deliveries: SentBack[list[DeliveryShown]] = None
+
+
 class ReportsQuery(ListQuery):
     """Which reports."""
 
     report_date_start: Day | None = None
     report_date_end: Annotated[Day | None, not_before("report_date_start")] = None
+    daily: Truth | None = None
     sort: str | None = sorting("list-reports")
 
 
@@ -44,6 +77,20 @@ async def list_reports(
 ) -> Response:
     """Retrieve the list of reports, without the users in them."""
     return await asking.page(query)
+
+
+@routes.get("/subscriptions/", responses=shows(SubscriptionShown))
+async def read_subscriptions(asking: Annotated[Asking, asks("read-subscriptions")]) -> Response:
+    """Retrieve what whoever asks wants sent, and what became of it lately."""
+    return await asking.one(asking.caller.user_id or 0)
+
+
+@routes.put("/subscriptions/", responses=changes(Subscribed))
+async def subscribe(
+    body: SubscriptionSentBack, asking: Annotated[Asking, asks("subscribe")]
+) -> Response:
+    """Have the figures of the morning sent to one's Telegram chat, or no longer."""
+    return await asking.change(body)
 
 
 @routes.get("/{report_id}/", responses=shows(ReportShown))

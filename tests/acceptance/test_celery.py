@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -17,12 +18,15 @@ from pathlib import Path
 import aio_pika
 import psycopg
 import pytest
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from application.clients import ClientBody, RegisterClient
 from application.memberships import AddMembership, MembershipBody
 from application.payments import PaymentBody, RequestPayment
+from application.rules import ChangeRules
 from domain.aggregate import time_text
 from domain.values import PaymentStatus
+from infra.parts import REPORTS, TASKS
 from infra.settings import Settings
 from tests.acceptance.service import CHECKOUT, PATIENCE, Service, launched, until
 from tests.conftest import Rest
@@ -31,8 +35,8 @@ from tests.waiting import until as eventually
 
 CELERY = (sys.executable, "-m", "celery", "--app", "interfaces.tasks.main", "--quiet")
 ALONE = ("--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
-ASK = "from interfaces.tasks.main import expire\nfor _ in range({times}): expire.delay()"
-QUEUE = "club.tasks"
+REPORTING = ("--queues", REPORTS, "--concurrency", "2", *ALONE[2:])
+ASK = "from interfaces.tasks import main\nfor _ in range({times}): main.{task}.delay()"
 
 
 @dataclass
@@ -51,14 +55,21 @@ class Celery:
             CLUB_DATABASE_URL=self.database,
             CLUB_AMQP_URL=self.amqp_url,
             CLUB_HOUSEKEEPING_SECONDS="1",
+            CLUB_REPORTS_SECONDS="1",
         )
         return dict(service.environment)
 
     def worker(self) -> subprocess.Popen[bytes]:
-        return self._start("worker", *ALONE, "--hostname", f"{len(self.started)}@%h")
+        return self._work("--queues", TASKS, *ALONE)
 
-    def beat(self) -> subprocess.Popen[bytes]:
-        return self._start("beat", "--schedule", str(self.schedule))
+    def report_worker(self) -> subprocess.Popen[bytes]:
+        return self._work(*REPORTING)
+
+    def _work(self, *options: str) -> subprocess.Popen[bytes]:
+        return self._start("worker", *options, "--hostname", f"{len(self.started)}@%h")
+
+    def beat(self, schedule: str = "schedule") -> subprocess.Popen[bytes]:
+        return self._start("beat", "--schedule", str(self.schedule.with_name(schedule)))
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         process = launched([*CELERY, *command], self.environment, self.log)
@@ -73,9 +84,9 @@ class Celery:
     def log(self) -> Path:
         return self.home.with_name("celery.log")
 
-    def ask(self, times: int) -> None:
-        """Put the task in the queue so many times."""
-        asking = [sys.executable, "-c", ASK.format(times=times)]
+    def ask(self, times: int, task: str = "expire") -> None:
+        """Put the task in its queue so many times."""
+        asking = [sys.executable, "-c", ASK.format(times=times, task=task)]
         subprocess.run(asking, cwd=CHECKOUT, env=self.environment, check=True, timeout=PATIENCE)
 
     def end(self) -> list[int]:
@@ -102,9 +113,35 @@ class Celery:
             ).fetchall()
         return Counter(dict(found))
 
-    def asked_for(self) -> int:
+    def daily(self) -> list[str]:
+        """The last day of each report that was made daily, in order."""
+        with psycopg.connect(self.database) as connection:
+            found = connection.execute(
+                "SELECT convert_from(state, 'UTF8')::json ->> 'report_date_end' "
+                "FROM ledger_events WHERE topic = 'report.drawn-up' ORDER BY notification_id"
+            ).fetchall()
+        return [day for (day,) in found]
+
+    @contextmanager
+    def held_up(self, lock: str) -> Iterator[Callable[[], bool]]:
+        """Nobody gets past this lock; gives whether somebody waits for it."""
+        with psycopg.connect(self.database) as holder, psycopg.connect(self.database) as watcher:
+            holder.execute(lock.encode())
+            watcher.autocommit = True
+
+            def waits() -> bool:
+                row = watcher.execute(
+                    "SELECT count(*) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                ).fetchone()
+                return row is not None and row[0] > 0
+
+            yield waits
+            holder.rollback()
+
+    def asked_for(self, queue: str = TASKS) -> int:
         """How many tasks are in the queue, and in nobody's hand."""
-        return asyncio.run(_messages(self.amqp_url))
+        return asyncio.run(_messages(self.amqp_url, queue))
 
     def taking(self) -> int:
         """How many workers take tasks."""
@@ -114,13 +151,16 @@ class Celery:
 async def _consumers(url: str) -> int:
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        declared = await channel.declare_queue(QUEUE, passive=True)
+        declared = await channel.declare_queue(TASKS, passive=True)
         return declared.declaration_result.consumer_count or 0
 
 
-async def _messages(url: str) -> int:
+async def _messages(url: str, queue: str) -> int:
     async with await aio_pika.connect(url) as connection:
-        return await waiting_in(await connection.channel(), QUEUE)
+        try:
+            return await waiting_in(await connection.channel(), queue)
+        except ChannelNotFoundEntity:
+            return 0  # Nobody has asked for anything yet.
 
 
 @pytest.fixture
@@ -128,7 +168,8 @@ async def celery(tmp_path: Path, amqp_url: str, settings: Settings) -> AsyncIter
     assert settings.database_url is not None
     made = Celery(tmp_path / "celery-home", amqp_url, settings.database_url)
     async with await aio_pika.connect(amqp_url) as connection:
-        await (await connection.channel()).queue_delete(QUEUE)
+        for queue in (TASKS, REPORTS):
+            await (await connection.channel()).queue_delete(queue)
     yield made
     await asyncio.to_thread(made.close)
 
@@ -273,3 +314,96 @@ async def test_beat_and_worker_say_how_they_are_and_are_missed_when_they_are_fro
     assert await asyncio.to_thread(celery.end) == [0, 0]
     found = (await rest.club.health()).report["components"]
     assert not parts.keys() & found.keys(), "who ends as they should is not missed"
+
+
+# --- reports -----------------------------------------------------------------------------------
+
+NO_WRITING = "LOCK TABLE ledger_events IN EXCLUSIVE MODE"
+NO_REFRESHING = "SELECT FROM read_groups WHERE name = 'figures' FOR UPDATE"
+
+
+@pytest.fixture
+async def due(rest: Rest) -> None:
+    """The daily report is due from the first minute of each day on."""
+    await rest.do(ChangeRules({"daily_report_at": "00:00"}))
+
+
+@pytest.mark.usefixtures("due")
+async def test_two_beats_and_two_workers_draw_up_one_daily_report(celery: Celery) -> None:
+    for schedule in ("one", "two"):
+        celery.report_worker()
+        celery.beat(schedule)
+    await come(celery.daily, "it is drawn up")
+    await asyncio.to_thread(celery.ask, 20, "draw_up_daily_report")
+    await come(lambda: celery.asked_for(REPORTS) == 0, "all tasks are taken")
+
+    assert await asyncio.to_thread(celery.end) == [0, 0, 0, 0]
+    assert len(celery.daily()) == len(set(celery.daily())), "one for a day"
+    said = celery.log.read_text()
+    for complaint in ("warning", "Warning", "error", "Traceback"):
+        assert complaint not in said, said
+
+
+@pytest.mark.usefixtures("due")
+async def test_a_beat_that_was_away_at_the_hour_has_the_report_made_when_it_is_back(
+    celery: Celery,
+) -> None:
+    celery.beat()
+    await come(lambda: celery.asked_for(REPORTS) > 0, "it asks")
+    assert await asyncio.to_thread(celery.end) == [0]
+    with shelve.open(str(celery.schedule), writeback=True) as schedule:
+        for entry in schedule["entries"].values():
+            entry.last_run_at -= timedelta(days=1)
+    await come(lambda: celery.asked_for(REPORTS) == 0, "what nobody took is gone")
+    assert celery.daily() == []
+
+    celery.report_worker()
+    celery.beat()
+    await come(celery.daily, "it is drawn up, late")
+    assert len(celery.daily()) == 1
+
+
+@pytest.mark.usefixtures("due")
+async def test_a_daily_report_in_the_making_of_a_killed_worker_is_made_by_the_next(
+    celery: Celery,
+) -> None:
+    worker = celery.report_worker()
+    with celery.held_up(NO_WRITING) as waits:
+        await asyncio.to_thread(celery.ask, 1, "draw_up_daily_report")
+        await come(waits, "it is in the middle of it")
+        worker.kill()
+        worker.wait(PATIENCE)
+        await come(lambda: celery.asked_for(REPORTS) == 1, "it is given back")
+
+    celery.report_worker()
+    await come(lambda: celery.daily() and celery.asked_for(REPORTS) == 0, "it is made")
+    assert await asyncio.to_thread(celery.end) == [0]
+    assert len(celery.daily()) == 1
+
+
+async def test_a_long_refresh_holds_up_nothing_else_and_a_killed_one_is_taken_up(
+    rest: Rest, celery: Celery
+) -> None:
+    payer = await client(rest)
+    worker = celery.report_worker()
+    celery.worker()
+    with celery.held_up(NO_REFRESHING) as waits:
+        await asyncio.to_thread(celery.ask, 1, "refresh_reports")
+        await come(lambda: waits() and celery.asked_for(REPORTS) == 0, "it is at it, and waits")
+        overdue = await payment(rest, payer, 2)
+        await asyncio.to_thread(celery.ask, 1)
+        await come(lambda: celery.expired() == {overdue: 1}, "housekeeping goes on")
+        worker.kill()
+        worker.wait(PATIENCE)
+        await come(lambda: celery.asked_for(REPORTS) == 1, "it is given back")
+
+    celery.report_worker()
+    await come(lambda: celery.asked_for(REPORTS) == 0, "the next takes it up")
+    assert await asyncio.to_thread(celery.end) == [0, 0]
+
+
+async def test_what_reports_take_does_not_pile_up_while_nobody_does_it(celery: Celery) -> None:
+    celery.beat()
+    await come(lambda: celery.asked_for(REPORTS) > 1, "it is asked for")
+    assert await asyncio.to_thread(celery.end) == [0]
+    await come(lambda: celery.asked_for(REPORTS) == 0, "and gone, though nobody took it")

@@ -27,7 +27,7 @@ from tests.servers import program
 Services = Callable[..., Service]
 
 STACK = (str(CLUB), "stack")
-PARTS = {"api", "projector", "consumer", "relay", "worker", "beat"}
+PARTS = {"api", "projector", "consumer", "relay", "worker", "report-worker", "beat"}
 SOON = 45.0
 """Seconds in which all of it has to end, also on a busy machine."""
 
@@ -169,6 +169,7 @@ NAMES = {
     "consumer": {"commands", "payments"},
     "relay": {"relay"},
     "worker": {"worker"},
+    "report-worker": {"report-worker"},
     "beat": {"beat"},
 }
 """What the parts of a process are called in `/health/`."""

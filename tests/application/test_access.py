@@ -29,6 +29,7 @@ from application.payments import ChangePayment, DeletePayment, RequestPayment
 from application.reports import DrawUpReport, ReportBody
 from application.rules import ChangeRules
 from application.sessions import EndSession, UnbindTelegram
+from application.subscriptions import Subscribe
 from application.training_plans import (
     AddTrainingToPlan,
     ChangePlan,
@@ -328,6 +329,7 @@ CASES: Mapping[str, Case] = {
         CASHIER,
     ),
     "delete a payment": Case(lambda t: DeletePayment(t.payment_id), CASHIER),
+    "subscribe to reports": Case(lambda _: Subscribe({"daily": True}), only(N)),
     "draw up a report": Case(lambda _: DrawUpReport(ReportBody()), only(N, S)),
     "change the rules": Case(lambda _: ChangeRules({"paid_days": 31}), only()),
 }

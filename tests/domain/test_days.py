@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.aggregate import text_time
-from domain.days import UnknownZone, day_of, end_of, is_zone, start_of, zone
+from domain.days import UnknownZone, day_of, end_of, is_zone, moment_of, start_of, zone
 from domain.reports import DrawnUp
 
 ZONES = [
@@ -49,6 +49,45 @@ ZONES = [
 )
 def test_a_day_begins_at_one_moment(name: str, day: str, start: str) -> None:
     assert start_of(day, name) == f"{start}.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "at", "comes"),
+    [
+        ("Europe/Berlin", "2026-01-15", "08:00", "2026-01-15T07:00:00"),
+        ("Europe/Berlin", "2026-07-15", "08:00", "2026-07-15T06:00:00"),
+        # Days of 23 and of 25 hours.
+        ("Europe/Berlin", "2026-03-29", "08:00", "2026-03-29T06:00:00"),
+        ("Europe/Berlin", "2026-10-25", "08:00", "2026-10-25T07:00:00"),
+        # It does not come: the moment of the jump.
+        ("Europe/Berlin", "2026-03-29", "02:00", "2026-03-29T01:00:00"),
+        ("Europe/Berlin", "2026-03-29", "02:59", "2026-03-29T01:00:00"),
+        ("Australia/Lord_Howe", "2026-10-04", "02:15", "2026-10-03T15:30:00"),
+        ("America/Nuuk", "2026-03-28", "23:30", "2026-03-29T01:00:00"),
+        # It comes twice: the first of them.
+        ("Europe/Berlin", "2026-10-25", "02:30", "2026-10-25T00:30:00"),
+        ("Australia/Lord_Howe", "2026-04-05", "01:45", "2026-04-04T14:45:00"),
+        ("America/Sao_Paulo", "2018-11-04", "00:30", "2018-11-04T03:00:00"),
+    ],
+)
+def test_a_time_of_a_day_comes_at_one_moment(name: str, day: str, at: str, comes: str) -> None:
+    assert moment_of(day, at, name) == f"{comes}.000000Z"
+
+
+@given(
+    st.sampled_from(ZONES),
+    st.dates(date(1990, 1, 1), date(2040, 1, 1)),
+    st.integers(0, 1439),
+)
+def test_before_its_moment_no_clock_showed_a_time_of_the_day_nor_a_later_one(
+    name: str, day: date, minute: int
+) -> None:
+    at = f"{minute // 60:02d}:{minute % 60:02d}"
+    comes = text_time(moment_of(day.isoformat(), at, name)).astimezone(zone(name))
+    wanted = datetime.combine(day, time.fromisoformat(at))
+    assert comes.replace(tzinfo=None) >= wanted
+    before = (comes.astimezone(UTC) - timedelta(seconds=1)).astimezone(zone(name))
+    assert before.replace(tzinfo=None) < wanted
 
 
 @given(

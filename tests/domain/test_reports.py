@@ -18,7 +18,7 @@ def test_a_report_covers_the_days_from_its_start_to_its_end(end: str) -> None:
             end[5:7]
         ],
     }
-    assert news(report) == [told(DrawnUp, **days, **moments, timezone="Europe/Berlin")]
+    assert news(report) == [told(DrawnUp, **days, **moments, timezone="Europe/Berlin", daily=False)]
     assert report.row() == {"id": 2, **days}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.days import UnknownZone
+from domain.days import NoTimeOfDay, UnknownZone
 from domain.rules import Adopted, Changed, ClubRules, StillShared
 from tests.domain.scenario import START, after, given, news, told
 
@@ -13,6 +13,7 @@ FIRST: dict[str, int | bool | str | None] = {
     "payment_patience_hours": 24,
     "shared_memberships": False,
     "timezone": "Europe/Berlin",
+    "daily_report_at": "08:00",
 }
 ADOPTED = told(Adopted, **FIRST)
 NOW = after(days=1)
@@ -39,6 +40,16 @@ def test_a_zone_that_nobody_knows_is_refused(zone: str) -> None:
     rules = given(ClubRules, 1, ADOPTED)
     with pytest.raises(UnknownZone):
         rules.change({"timezone": zone}, (), NOW)
+
+
+@pytest.mark.parametrize("text", ["8:00", "24:00", "08:60", "08:00:00", "", "08:00\n", "٠٨:٠٠"])
+def test_what_no_clock_shows_is_refused(text: str) -> None:
+    with pytest.raises(NoTimeOfDay) as refused:
+        ClubRules.adopt({**FIRST, "daily_report_at": text}, START)
+    assert refused.value.field == "daily_report_at"
+    rules = given(ClubRules, 1, ADOPTED)
+    with pytest.raises(NoTimeOfDay):
+        rules.change({"daily_report_at": text}, (), NOW)
 
 
 def test_memberships_that_are_shared_stay_so_while_one_has_several_holders() -> None:

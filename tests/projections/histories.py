@@ -24,7 +24,7 @@ from domain.memberships import Membership
 from domain.money import AT_THE_CLUB, Source
 from domain.payments import ACCOUNTED, STEPS, Payment, PaymentSettled, RefundKnown
 from domain.recorded import Recorded
-from domain.reports import Report
+from domain.reports import DrawnUp, Report
 from domain.rules import ClubRules
 from domain.sessions import Ended, Ending, Session
 from domain.training_plans import TrainingPlan
@@ -547,20 +547,31 @@ class History:
 
     def adopt_rules(self, _: int, __: int) -> None:
         if not self.living(ClubRules):
-            rules: Facts = {"paid_days": 30, "payment_patience_hours": 24, "timezone": "UTC"}
-            self._new(ClubRules.adopt({**rules, "shared_memberships": False}, self._at))
+            rules: Facts = {
+                "paid_days": 30,
+                "payment_patience_hours": 24,
+                "shared_memberships": False,
+                "timezone": "UTC",
+                "daily_report_at": "08:00",
+            }
+            self._new(ClubRules.adopt(rules, self._at))
 
     def change_rules(self, one: int, other: int) -> None:
         rules = self.one(ClubRules, 0)
         if rules is not None:
-            changes: Facts = {"paid_days": 30 + one, "shared_memberships": bool(other % 2)}
+            changes: Facts = {
+                "paid_days": 30 + one,
+                "shared_memberships": bool(other % 2),
+                "daily_report_at": f"{one % 24:02d}:{other % 60:02d}",
+            }
             rules.change(changes, (), self._at)
             self._record(rules)
 
     def draw_up_report(self, _: int, __: int) -> None:
         number = self._next(Report)
         self.reported[number] = [u.row() for u in self._all[User].values() if isinstance(u, User)]
-        self._new(Report.draw_up(number, "2026-01-01", "2027-01-01", "UTC", self._at))
+        days = ("2026-01-01", "2027-01-01")
+        self._new(Report.draw_up(number, *days, "UTC", self._at, daily=bool(number % 2)))
 
 
 ACTIONS: Mapping[str, Callable[[History, int, int], None]] = {
@@ -700,6 +711,8 @@ async def shown_by_tables(connection: psycopg.AsyncConnection[Any]) -> dict[str,
         "passwords": "SELECT id, password_hash FROM users",
         "sessions that ended": "SELECT id, ended_because FROM sessions WHERE ended_at IS NOT NULL",
         "reports": "SELECT id, new_users -> 'data' FROM simple_report",
+        "drawn up at": "SELECT report_id, position FROM reports_drawn_up",
+        "made daily": "SELECT report_id, daily FROM reports_drawn_up",
     }.items():
         found[name] = dict(await (await connection.execute(sql)).fetchall())
     return found
@@ -783,4 +796,10 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
             event.number: event.why for event in history.events if isinstance(event, Ended)
         },
         "reports": history.reported,
+        "made daily": {number: bool(number % 2) for number in history.reported},
+        "drawn up at": {
+            event.number: position
+            for position, event in enumerate(history.events, 1)
+            if isinstance(event, DrawnUp)
+        },
     }

@@ -52,8 +52,10 @@ async def undone(database: str) -> AsyncIterator[Connection]:
 
 async def write(connection: Connection, parts: Iterable[Sequence[Event]]) -> None:
     """Project each part as the tail would; for the commit, only check the constraints."""
+    head = 0
     for events in parts:
-        await project(DOCUMENTED, as_recorded(events), connection)
+        await project(DOCUMENTED, as_recorded(events, head), connection)
+        head += len(events)
         await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         await connection.execute("SET CONSTRAINTS ALL DEFERRED")
 

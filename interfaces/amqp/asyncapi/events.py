@@ -11,6 +11,7 @@ from typing import get_args, get_type_hints
 from domain.aggregate import Event
 from domain.facts import FRAME, declared
 from domain.sessions import Ending
+from domain.subscriptions import State
 from domain.values import (
     AccessLevel,
     ClientStatus,
@@ -27,8 +28,10 @@ from interfaces.amqp.outgoing import is_bookkeeping, leaving
 
 MEANING: Mapping[str, type[StrEnum] | str] = {
     "access_level": AccessLevel,
+    "again_at": "date-time",
     "complexity_lvl": Complexity,
     "date": "date",
+    "day": "date",
     "ends_at": "date-time",
     "ends_before": "date-time",
     "expires_at": "date-time",
@@ -43,6 +46,7 @@ MEANING: Mapping[str, type[StrEnum] | str] = {
     "since": "date-time",
     "starts_at": "date-time",
     "client.registered/status": ClientStatus,
+    "subscription.delivery-failed/state": State,
     "training-plan.drawn-up/status": PlanStatus,
     "timestamp": "date-time",
     "until": "date-time",

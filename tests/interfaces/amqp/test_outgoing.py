@@ -41,6 +41,13 @@ PERSON = {
 }
 
 CATALOGUED = ("description", "muscle_group", "equipment_required", "complexity_lvl")
+RULES = (
+    "paid_days",
+    "payment_patience_hours",
+    "shared_memberships",
+    "timezone",
+    "daily_report_at",
+)
 HOW = ("order_in_training", "sets", "reps", "rest_time_sec")
 
 GOES_OUT: Mapping[str, tuple[str, ...]] = {
@@ -86,19 +93,24 @@ GOES_OUT: Mapping[str, tuple[str, ...]] = {
     "payment.collected-again": ("number_of_collection", "occurred_at", "collector"),
     "payment.second-collection-returned": ("number_of_collection", "occurred_at"),
     "provider.secret-added": ("number_of_secret",),
-    "rules.adopted": ("paid_days", "payment_patience_hours", "shared_memberships", "timezone"),
-    "rules.changed": ("paid_days", "payment_patience_hours", "shared_memberships", "timezone"),
+    "rules.adopted": RULES,
+    "rules.changed": RULES,
     "report.drawn-up": (
         "report_date_start",
         "report_date_end",
         "timezone",
         "starts_at",
         "ends_before",
+        "daily",
     ),
     "session.opened": ("user_id", "ends_at"),
     "session.refreshed": ("generation",),
     "session.token-reused": ("generation",),
     "session.ended": ("why",),
+    "subscription.delivery-begun": ("day", "attempt", "until"),
+    "subscription.delivered": ("day",),
+    "subscription.delivery-failed": ("day", "state", "again_at"),
+    "subscription.delivery-unknown": ("day",),
 }
 """What goes out of each event, told a second time, so that no fact leaves by a slip of one word."""
 
@@ -115,6 +127,8 @@ STAYS: Mapping[str, set[str]] = {
     "session.opened": {"origin", "agent"},
     "session.refreshed": {"origin"},
     "session.token-reused": {"origin"},
+    "subscription.delivery-failed": {"reason"},
+    "subscription.delivery-unknown": {"reason"},
     "sign-in.failed": {"user_id", "why", "origin", "agent"},
     "training.exercise-added": {"extra_weight"},
     "training.planned": {"training_type", "title", "description"},
@@ -136,7 +150,7 @@ CHANGING: Mapping[str, set[str]] = {
     "client.details-changed": PERSON,
     "exercise.details-changed": {*CATALOGUED},
     "membership.details-changed": {"description", "access_level"},
-    "rules.changed": {"paid_days", "payment_patience_hours", "shared_memberships", "timezone"},
+    "rules.changed": {*RULES},
     "payment.details-changed": {"client_id", "membership_id", "amount", "timestamp"},
     "training.details-changed": {
         "training_type",

@@ -9,6 +9,7 @@ paid-days               30
 payment-patience-hours  24
 shared-memberships      no
 timezone                UTC
+daily-report-at         08:00
 """
 
 
@@ -16,10 +17,17 @@ def test_the_rules_are_shown_and_set(command_line: CommandLine) -> None:
     shown = command_line.run("rules")
     assert (shown.returncode, shown.stdout, shown.stderr) == (0, FIRST, "")
     set_anew = command_line.run(
-        "rules", "--paid-days", "7", "--shared-memberships", "--timezone", "Europe/Lisbon"
+        "rules",
+        "--paid-days",
+        "7",
+        "--shared-memberships",
+        "--timezone",
+        "Europe/Lisbon",
+        "--daily-report-at",
+        "06:30",
     )
     assert set_anew.returncode == 0, set_anew.stderr
-    assert set_anew.stdout.split()[1::2] == ["7", "24", "yes", "Europe/Lisbon"]
+    assert set_anew.stdout.split()[1::2] == ["7", "24", "yes", "Europe/Lisbon", "06:30"]
     assert command_line.run("rules", CLUB_PAID_DAYS="9").stdout == set_anew.stdout
     events = command_line.rows("SELECT topic FROM ledger_events ORDER BY notification_id")
     assert events == [("rules.adopted",), ("rules.changed",)]
@@ -29,6 +37,9 @@ def test_what_cannot_be_a_rule_is_said_in_a_sentence(command_line: CommandLine) 
     refused = command_line.run("rules", "--paid-days", "0")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith("--paid-days: Input should be greater than or equal to 1")
+    no_time = command_line.run("rules", "--daily-report-at", "24:00")
+    assert (no_time.returncode, no_time.stdout) == (2, "")
+    assert no_time.stderr.startswith("--daily-report-at: ")
     unknown = command_line.run("rules", "--timezone", "Middle/Earth")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert unknown.stderr == "There is no time zone 'Middle/Earth'.\n"

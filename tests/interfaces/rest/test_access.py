@@ -158,6 +158,8 @@ TABLE: dict[str, str] = {
     "PUT /payments/{payment_id}/": OWN_OR_CASHIER,
     "DELETE /payments/{payment_id}/": OWN_OR_CASHIER,
     "GET /reports/": ANALYST,
+    "GET /reports/subscriptions/": ANALYST,
+    "PUT /reports/subscriptions/": ANALYST,
     "GET /reports/{report_id}/": ANALYST,
     "POST /reports/": ANALYST_OR_SYSTEM,
 }
@@ -271,6 +273,7 @@ class World:
             },
             "/payments/": lambda: {**client, "membership_id": ids["membership_id"]},
             "/reports/": dict,
+            "/reports/subscriptions/": lambda: {"daily": True},
         }
         longest = max((start for start in by_path if path.startswith(start)), key=len)
         return by_path[longest]()

@@ -33,7 +33,7 @@ COLUMNS = {
     "extra_weight",
     "training-plans": "id user_id title description created_at status",
     "payments": "id client_id membership_id payment_status timestamp amount refund_announced_at",
-    "reports": "id report_date_start report_date_end new_users",
+    "reports": "id report_date_start report_date_end new_users drawn_at position daily",
 }
 """The documented columns; a user's are without its password's hash."""
 
@@ -407,19 +407,36 @@ async def test_a_report_holds_who_registered_on_its_days(rest: Rest) -> None:
     assert (read.json(), read.headers["ETag"]) == (report, created.headers["ETag"])
     past = {"report_date_start": "2020-01-01", "report_date_end": "2020-01-31"}
     empty = await rest.http.post("/reports/", json=past, headers=analyst)
-    assert empty.json() == {"id": empty.json()["id"], **past, "new_users": {"data": []}}
+    assert empty.json()["new_users"] == {"data": []}
     listed = await rest.http.get("/reports/", headers=scene.admin)
     assert [row["id"] for row in listed.json()] == [scene.report, report["id"], empty.json()["id"]]
-    assert listed.json()[-1] == {"id": empty.json()["id"], **past}, "a list is without the users"
+    summary = {name: fact for name, fact in empty.json().items() if name != "new_users"}
+    assert listed.json()[-1] == summary, "a list is without the users"
+
+
+async def test_a_report_says_as_of_which_moment_and_position_it_shows_its_users(rest: Rest) -> None:
+    _, analyst = await rest.user(Role.ANALYST)
+    made = await rest.http.post("/reports/", headers=analyst)
+    await rest.user()
+    position = int(made.headers["Ledger-Position"])
+    rows = await rest.club.postgres.rows(
+        "SELECT topic, (convert_from(state, 'UTF8')::json -> 'timestamp')::text "
+        "FROM ledger_events WHERE notification_id = %s",
+        [position],
+    )
+    assert [topic for topic, _ in rows] == ["report.drawn-up"]
+    read = (await rest.http.get(made.headers["Location"], headers=analyst)).json()
+    assert (read["position"], made.json()["position"]) == (position, position)
+    assert read["drawn_at"].removesuffix("Z") in rows[0][1]
 
 
 async def test_a_report_on_today_takes_no_body(rest: Rest) -> None:
     _, admin = await rest.user(Role.ADMIN)
     made = await rest.http.post("/reports/", headers=admin)
     assert made.status_code == 201
-    assert made.json() | {"id": 0} == (
-        await rest.http.post("/reports/", json={}, headers=admin)
-    ).json() | {"id": 0}
+    again = await rest.http.post("/reports/", json={}, headers=admin)
+    days = ("report_date_start", "report_date_end", "new_users")
+    assert [made.json()[day] for day in days] == [again.json()[day] for day in days]
 
 
 async def test_users_for_a_report_are_those_of_its_days(rest: Rest) -> None:

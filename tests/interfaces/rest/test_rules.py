@@ -21,6 +21,7 @@ FIRST = {
     "payment_patience_hours": 24,
     "shared_memberships": False,
     "timezone": "UTC",
+    "daily_report_at": "08:00",
 }
 UNIQUE = """
 SELECT conname FROM pg_constraint
@@ -57,6 +58,14 @@ async def test_an_admin_reads_them_and_changes_some(rest: Rest) -> None:
         {"paid_days": 0},
         {"paid_days": 3661},
         {"paid_days": "30"},
+        {"daily_report_at": "8:00"},
+        {"daily_report_at": "24:00"},
+        {"daily_report_at": "08:60"},
+        {"daily_report_at": "08:00:00"},
+        {"daily_report_at": "08:00\n"},
+        {"daily_report_at": "٠٨:٠٠"},
+        {"daily_report_at": 8},
+        {"daily_report_at": None},
         {"paid_days": None},
         {"payment_patience_hours": 1.5},
         {"shared_memberships": "yes"},
@@ -154,7 +163,7 @@ async def test_a_list_of_reports_is_without_the_users_in_them(rest: Rest) -> Non
         await rest.http.post("/reports/", json={}, headers=admin)
     listed = (await rest.http.get("/reports/", headers=admin)).json()
     assert [set(report) for report in listed] == [
-        {"id", "report_date_start", "report_date_end"}
+        {"id", "report_date_start", "report_date_end", "drawn_at", "position", "daily"}
     ] * 3
     whole = (await rest.http.get("/reports/2/", headers=admin)).json()
     assert [user["id"] for user in whole["new_users"]["data"]] == [1]

@@ -1,0 +1,98 @@
+"""The tables of who wants reports sent, and of what became of each delivery."""
+
+from __future__ import annotations
+
+from domain.aggregate import time_text
+from domain.recorded import Recorded
+from domain.subscriptions import (
+    Delivered,
+    DeliveryBegun,
+    DeliveryFailed,
+    DeliveryUnknown,
+    Ended,
+    Resumed,
+    TakenOut,
+)
+from projections.engine.lists import Listing
+from projections.engine.model import ReadModel
+from projections.engine.table import Operations, Patch, Put, Table, utc
+
+REPORT_SUBSCRIPTIONS = Table(
+    "report_subscriptions",
+    key=("user_id",),
+    columns="user_id integer NOT NULL, daily boolean NOT NULL",
+)
+REPORT_DELIVERIES = Table(
+    "report_deliveries",
+    key=("user_id", "number"),
+    columns="""
+        user_id integer NOT NULL, number integer NOT NULL, day date NOT NULL,
+        state text NOT NULL, at timestamptz NOT NULL, reason text, again_at timestamptz
+    """,
+)
+"""What became of deliveries, step by step; the number is the version of the subscription then."""
+
+TABLES = (REPORT_SUBSCRIPTIONS, REPORT_DELIVERIES)
+
+SHOWN = 20
+"""How many steps are shown, the newest first."""
+
+
+def project(recorded: Recorded) -> Operations:
+    """What an event of a subscription means for the tables."""
+    event = recorded.event
+    match event:
+        case TakenOut():
+            yield Put(REPORT_SUBSCRIPTIONS, {"user_id": event.number, "daily": True})
+        case Resumed():
+            yield Patch(REPORT_SUBSCRIPTIONS, (event.number,), {"daily": True})
+        case Ended():
+            yield Patch(REPORT_SUBSCRIPTIONS, (event.number,), {"daily": False})
+        case DeliveryBegun(day=day):
+            yield _step(recorded, day, "sending")
+        case Delivered(day=day):
+            yield _step(recorded, day, "delivered")
+        case DeliveryUnknown(day=day, reason=reason):
+            yield _step(recorded, day, "unknown", reason)
+        case DeliveryFailed(day=day, state=state, reason=reason, again_at=again_at):
+            yield _step(recorded, day, state, reason, again_at)
+        case _:
+            return
+
+
+def _step(
+    recorded: Recorded, day: str, state: str, reason: str | None = None, again_at: str | None = None
+) -> Put:
+    event = recorded.event
+    row = {
+        "user_id": event.number,
+        "number": event.originator_version,
+        "day": day,
+        "state": state,
+        "at": time_text(event.timestamp),
+        "reason": reason,
+        "again_at": again_at,
+    }
+    return Put(REPORT_DELIVERIES, row)
+
+
+MODEL = ReadModel("subscriptions", ("subscription",), TABLES, project)
+
+
+LISTING = Listing(
+    kind="user",
+    table="users AS u LEFT JOIN report_subscriptions AS s ON s.user_id = u.id",
+    answer=f"""
+        coalesce(s.daily, FALSE) AS daily, (
+            SELECT coalesce(json_agg(step), '[]') FROM (
+                SELECT d.day, d.state, {utc("d.at")}, d.reason, {utc("d.again_at")}
+                FROM report_deliveries AS d WHERE d.user_id = u.id
+                ORDER BY d.number DESC LIMIT {SHOWN}
+            ) AS step
+        ) AS deliveries
+    """,
+    owner="u.id",
+    columns={"id": "u.id"},
+    only="u.deleted_at IS NULL",
+)
+"""What each user wants sent, and what became of it lately."""
