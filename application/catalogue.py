@@ -1,4 +1,4 @@
-"""Everything that can be asked from outside, by name: commands, rows and lists.
+"""Everything that can be asked from outside, by name: commands, rows, lists and figures.
 
 Each channel derives from this page. REST has an operation of each name (`register_client`),
 RabbitMQ takes a message of each command's; who may ask is in `application.access`.
@@ -25,6 +25,7 @@ from application import training_plans as plans
 from application.access import Permission
 from application.askable import (
     AskableCommand,
+    AskableFigures,
     AskableList,
     AskableRow,
     changes,
@@ -314,6 +315,15 @@ LISTS: Mapping[str, AskableList] = {
 }
 """What the club is asked for by the page; the same port answers it."""
 
+FIGURES: Mapping[str, AskableFigures] = {
+    "read-clients-report": AskableFigures(Permission.REPORTS_READ, "clients"),
+    "read-cohorts-report": AskableFigures(Permission.REPORTS_READ, "cohorts"),
+    "read-money-report": AskableFigures(Permission.REPORTS_READ, "money"),
+    "read-trainings-report": AskableFigures(Permission.REPORTS_READ, "trainings"),
+    "read-plans-report": AskableFigures(Permission.REPORTS_READ, "plans"),
+}
+"""What the club is asked for by the period; the port `application.ports.figures` answers it."""
+
 AT_THE_DOOR: Mapping[str, Permission | None] = {
     "first-password": None,
     "login": None,
@@ -331,6 +341,6 @@ def permission_for(name: str) -> Permission | None:
     """
     if name in AT_THE_DOOR:
         return AT_THE_DOOR[name]
-    entries: Mapping[str, AskableCommand | AskableRow | AskableList]
-    entries = {**COMMANDS, **ROWS, **LISTS}
+    entries: Mapping[str, AskableCommand | AskableRow | AskableList | AskableFigures]
+    entries = {**COMMANDS, **ROWS, **LISTS, **FIGURES}
     return entries[name].permission

@@ -17,6 +17,7 @@ from application.access import THE_CLUB
 from application.bus import Bus
 from application.command import Context
 from application.housekeeping import expire_what_is_due
+from application.ports.figures import FiguresOfClub
 from application.ports.read_side import ReadSide
 from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
@@ -117,6 +118,7 @@ class Club:
     watch: Watch
     parts: Parts
     lookout: Lookout
+    figures: FiguresOfClub | None = None
     bot: Bot | None = None
     rabbitmq: RabbitMQ | None = None
 

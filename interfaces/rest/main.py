@@ -18,6 +18,7 @@ from interfaces.rest import (
     clients,
     documents,
     exercises,
+    figures,
     headers,
     health,
     index,
@@ -52,6 +53,7 @@ GROUPS = (
     trainings_exercises,
     training_plans,
     payments,
+    figures,
     reports,
     rules,
 )

@@ -54,6 +54,7 @@ HTTP_PROBLEMS: Mapping[str, tuple[int, str]] = {
         405,
         "The path does not take this method; `Allow` names those it takes.",
     ),
+    "not-acceptable": (406, "There is nothing here in the form that `Accept` names."),
     "invalid-message": (422, "The message does not have the form that is documented."),
     "unknown-type": (422, "There is no message of this type."),
     "fault": (500, "Something went wrong here; it has been logged."),

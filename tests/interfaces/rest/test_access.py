@@ -158,6 +158,11 @@ TABLE: dict[str, str] = {
     "PUT /payments/{payment_id}/": OWN_OR_CASHIER,
     "DELETE /payments/{payment_id}/": OWN_OR_CASHIER,
     "GET /reports/": ANALYST,
+    "GET /reports/clients/": ANALYST,
+    "GET /reports/cohorts/": ANALYST,
+    "GET /reports/money/": ANALYST,
+    "GET /reports/trainings/": ANALYST,
+    "GET /reports/plans/": ANALYST,
     "GET /reports/{report_id}/": ANALYST,
     "POST /reports/": ANALYST_OR_SYSTEM,
 }
