@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ from infra.faults import Fault
 from infra.following.builder import Progress
 from infra.following.elsewhere import follow
 from infra.following.follower import RETRY
-from infra.following.projecting import Projecting, Projector
+from infra.following.projecting import SMALL_BATCH, Projecting, Projector
 from infra.following.read_side import PostgresReadSide
 from infra.following.rebuilding import (
     Rebuilt,
@@ -35,6 +35,7 @@ from infra.following.rebuilding import (
     make_missing,
     rebuild,
 )
+from infra.following.refreshing import refresh
 from infra.following.watch import Watch
 from infra.health import Health, Lookout
 from infra.ledger.ledger import PostgresLedger
@@ -62,7 +63,8 @@ from infra.servers.postgres_server import EmbeddedPostgresError
 from infra.settings import Settings
 from infra.short_lived import Marks, Store, open_store
 from infra.timers import Timers
-from projections.catalogue import DOCUMENTED, GROUPS
+from projections.catalogue import DOCUMENTED, FIGURES, GROUPS
+from projections.engine.model import Group
 from projections.engine.reads import Reads
 from projections.views import LISTINGS, LOOKUPS
 
@@ -130,6 +132,13 @@ class Club:
     async def health(self) -> Health:
         """How every part of the club is doing."""
         return await self.lookout.health()
+
+    async def refresh_reports(self, progress: Progress = lambda _: None) -> int:
+        """Take in what the ledger has beyond the figures; returns how many positions that took.
+
+        Raises RefreshStopped where that cannot be.
+        """
+        return await refresh(self.postgres, FIGURES, progress)
 
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""
@@ -262,7 +271,7 @@ def _wire(
 ) -> Club:
     channel, bot = codes
     metrics, watch = Metrics(), Watch(lambda: postgres.era)
-    projecting = _projecting(postgres, watch, building=building)
+    projecting = _projecting(settings, postgres, watch, building=building)
     ledger = PostgresLedger(postgres, partial(_appended, projecting, metrics))
     services = Services(
         ledger=ledger,
@@ -283,7 +292,13 @@ def _wire(
     bus = Bus(services, callers.witness)
     parts = Parts(postgres)
     lookout = Lookout(
-        postgres, parts, watch, metrics, store, has_bot=bot is not None, rabbitmq=rabbitmq
+        postgres,
+        parts,
+        watch,
+        metrics,
+        store,
+        has_bot=bot is not None,
+        rabbitmq=rabbitmq,
     )
     return Club(
         settings=settings,
@@ -318,20 +333,27 @@ def _wire(
     )
 
 
-def _projecting(postgres: Postgres, watch: Watch, *, building: bool) -> Projecting:
-    """A projector for each group; the watch is on the documented tables."""
-    return Projecting(
+def _projecting(
+    settings: Settings, postgres: Postgres, watch: Watch, *, building: bool
+) -> Projecting:
+    """A projector for each group; the watch is on the documented tables.
+
+    The figures are refreshed every now and then, in small parts.
+    """
+
+    def builds(group: Group) -> Callable[[], Awaitable[None]] | None:
+        return partial(build_forward, postgres, group) if building else None
+
+    documented = Projector(postgres, DOCUMENTED, watch, builds(DOCUMENTED))
+    figures = Projector(
         postgres,
-        tuple(
-            Projector(
-                postgres,
-                group,
-                watch if group is DOCUMENTED else Watch(),
-                partial(build_forward, postgres, group) if building else None,
-            )
-            for group in GROUPS
-        ),
+        FIGURES,
+        Watch(),
+        builds(FIGURES),
+        every=settings.reports_seconds,
+        batch=SMALL_BATCH,
     )
+    return Projecting(postgres, (documented, figures))
 
 
 def _appended(projecting: Projecting, metrics: Metrics, head: int, commands: int) -> None:

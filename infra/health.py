@@ -26,10 +26,13 @@ from infra.metrics import Metrics
 from infra.parts import Part, Parts
 from infra.rabbitmq import UNREACHABLE, RabbitMQ
 from infra.short_lived import InProcessStore, Store
-from projections.catalogue import DOCUMENTED, GROUPS
+from projections.catalogue import DOCUMENTED, FIGURES, GROUPS
 
 LATE = 30.0
 """Seconds for which an event may wait to be handled before that is called behind."""
+
+LATE_FIGURES = 600.0
+"""The same, of the figures, which are refreshed every now and then."""
 
 MOST_WAITING = 10_000
 """Messages that may wait for the consumers before that is called behind."""
@@ -125,7 +128,13 @@ class Lookout:
         head = found["head"]
         self._watch.advance(groups[DOCUMENTED.name][0])
         projectors = {
-            name: _following(_named(parts, name), head, *group, doing="projects these tables")
+            name: _following(
+                _named(parts, name),
+                head,
+                *group,
+                doing="projects these tables",
+                late=LATE_FIGURES if name == FIGURES.name else LATE,
+            )
             for name, group in groups.items()
         }
         components = {
@@ -260,12 +269,17 @@ def _shown(processes: Sequence[Part], doing: str) -> Shown:
 
 
 def _following(
-    processes: Sequence[Part], head: int, position: int, age: float | None, *, doing: str
+    processes: Sequence[Part],
+    head: int,
+    position: int,
+    age: float | None,
+    *,
+    doing: str,
+    late: float = LATE,
 ) -> Shown:
     """How those are doing who follow the ledger, and how far they are behind it."""
     shown = _shown(processes, doing)
-    late = age is not None and age > LATE
-    if shown["status"] == "running" and late:
+    if shown["status"] == "running" and age is not None and age > late:
         shown["status"] = "behind"
     return {
         **shown,

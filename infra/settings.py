@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     housekeeping_seconds: float = Field(
         default=60, gt=0, description="seconds between looks at what is overdue"
     )
+    reports_seconds: float = Field(
+        default=15, gt=0, le=300, description="seconds between refreshes of the figures in reports"
+    )
     deciding_connections: int = Field(
         default=4, ge=1, le=100, description="connections to Postgres for what decisions rest on"
     )

@@ -21,6 +21,9 @@ from projections import (
 )
 from projections.engine.model import Group
 from projections.engine.schema import DOCUMENTED as NAME
+from projections.figures import clients as figures_of_clients
+from projections.figures import money, plans
+from projections.figures import trainings as figures_of_trainings
 from projections.versions import versions_of
 
 ENUMS: Mapping[str, type[StrEnum]] = {
@@ -58,5 +61,12 @@ DOCUMENTED = Group(
 )
 """The documented tables, which reference each other, and what is kept beside them."""
 
-GROUPS = (DOCUMENTED,)
+FIGURES = Group(
+    "figures",
+    generation=1,
+    models=(figures_of_clients.MODEL, money.MODEL, figures_of_trainings.MODEL, plans.MODEL),
+)
+"""The figures that the club is run by; they are refreshed every now and then."""
+
+GROUPS = (DOCUMENTED, FIGURES)
 """Every group; each advances by itself."""

@@ -58,16 +58,19 @@ class Follower:
         step: Callable[[Connection], Awaitable[bool]],
         *,
         passes_on: tuple[type[Exception], ...] = (),
+        every: float | None = None,
     ) -> None:
         """`step` answers whether there is more to take at once.
 
-        `passes_on` are faults of whatever it feeds, which are for its caller to bear.
+        `passes_on` are faults of whatever it feeds, which are for its caller to bear. With `every`
+        it looks that often, in seconds, whatever happens meanwhile.
         """
         self.name = name
         self.standstill: Standstill | None = None
         self._postgres = postgres
         self._step = step
         self._passes_on = passes_on
+        self._every = every
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -92,14 +95,14 @@ class Follower:
         pause = RETRY
         while True:
             try:
-                async with self._connected() as connection:
+                async with connected(self._postgres) as connection:
                     while True:
                         self._woken.clear()
                         more = await self._step(connection)
                         self._goes_on()
                         pause = RETRY
                         if not more:
-                            await self._rest()
+                            await self._rest(self._every)
             except self._passes_on:
                 raise
             except Exception as fault:  # noqa: BLE001 - told, and tried again; see the module
@@ -107,17 +110,6 @@ class Follower:
                 pause = RETRY if isinstance(fault, _OF_THE_SERVER) else pause
                 await self._rest(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Connection]:
-        """A connection whose commits need not be on disk; it is closed whatever ends it."""
-        connection = await self._postgres.connect(autocommit=True)
-        try:
-            await connection.execute("SET synchronous_commit = off")
-            await connection.set_autocommit(False)
-            yield connection
-        finally:
-            await connection.close()
 
     async def _rest(self, seconds: float | None = None) -> None:
         """Wait until woken, or until it is time to look; for `seconds`, whoever wakes it."""
@@ -136,6 +128,18 @@ class Follower:
 
 _OF_THE_SERVER = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 """Faults of the server, not of an event: another may answer soon."""
+
+
+@asynccontextmanager
+async def connected(postgres: Postgres) -> AsyncIterator[Connection]:
+    """A connection whose commits need not be on disk; it is closed whatever ends it."""
+    connection = await postgres.connect(autocommit=True)
+    try:
+        await connection.execute("SET synchronous_commit = off")
+        await connection.set_autocommit(False)
+        yield connection
+    finally:
+        await connection.close()
 
 
 def standstill_of(fault: Exception) -> Standstill:

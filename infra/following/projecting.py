@@ -30,6 +30,9 @@ from projections.engine.writing import load, write
 BATCH = 2000
 """Events in one transaction."""
 
+SMALL_BATCH = 250
+"""Events in one transaction, where others are not to wait for them."""
+
 logger = structlog.get_logger(__name__)
 
 # The position of a group, and whose tables they are; whoever asks holds it until the commit.
@@ -48,19 +51,24 @@ class Projector:
         group: Group,
         watch: Watch,
         build: Callable[[], Awaitable[object]] | None = None,
+        *,
+        every: float | None = None,
+        batch: int = BATCH,
     ) -> None:
         """`watch` is told how far the tables are.
 
         `build` builds the tables anew where this release's are newer than those in use; without
-        it, the projector then stands aside.
+        it, the projector then stands aside. With `every` it does not follow at once, but looks
+        that often, in seconds. A `batch` has at most so many events.
         """
         self.group = group
-        self.follower = Follower(group.name, postgres, self._step_or_build)
+        self.follower = Follower(group.name, postgres, self._step_or_build, every=every)
         self._watch = watch
         self._build = build
         self._position = 0
         """Where the last step ended: the next will begin there, unless others project, too."""
-        self._limit = BATCH
+        self._batch = batch
+        self._limit = self._batch
 
     def wake(self, position: int) -> None:
         """The ledger has come this far."""
@@ -73,7 +81,7 @@ class Projector:
 
     async def _step_or_build(self, connection: Connection) -> bool:
         try:
-            return await self.step(connection) > 0 or self._limit < BATCH
+            return await self.step(connection) > 0 or self._limit < self._batch
         except TablesOlder as why:
             if self._build is None:
                 raise
@@ -82,6 +90,21 @@ class Projector:
         self.follower.stands(Standstill(said))
         await self._build()
         return True
+
+    async def catch_up(
+        self, connection: Connection, head: int, progress: Callable[[int], None]
+    ) -> int:
+        """Project what there is up to `head`, batch by batch; returns how many positions.
+
+        Raises what `step` raises.
+        """
+        done = 0
+        while (taken := await self.step(connection)) or self._limit < self._batch:
+            done += taken
+            progress(taken)
+            if self._position >= head:
+                break
+        return done
 
     async def step(self, connection: Connection) -> int:
         """Project the next batch; returns how many positions it took.
@@ -149,7 +172,7 @@ class Projector:
             await connection.rollback()
             self._half(batch, position, fault)
             return feed.Batch((), position)
-        self._limit = BATCH
+        self._limit = self._batch
         return batch
 
     def _half(self, batch: feed.Batch, position: int, fault: psycopg.Error) -> None:

@@ -6,12 +6,12 @@ event, the batch is cut there: what comes before is written first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from domain.recorded import Recorded
-from projections.engine.model import Fold, Group
+from projections.engine.model import AnyFold, Group, LookingFold, Stepped
 from projections.engine.table import (
     Add,
     Gather,
@@ -114,19 +114,27 @@ class Changes:
         )
 
 
-def keys(group: Group, events: Sequence[Recorded]) -> dict[str, tuple[Fold, set[Key]]]:
+def keys(group: Group, events: Sequence[Recorded]) -> dict[str, tuple[Table, set[Key]]]:
     """The rows that the group's folds need for these events, by table."""
-    wanted: dict[str, tuple[Fold, set[Key]]] = {}
+    wanted: dict[str, tuple[Table, set[Key]]] = {}
     for index, recorded in enumerate(events):
         for kinds, fold in group.folds:
             if recorded.event.kind in kinds:
                 try:
-                    key = fold.key(recorded)
+                    for table, key in _needs(fold, recorded):
+                        wanted.setdefault(table.name, (table, set()))[1].add(key)
                 except Exception as fault:
                     raise Tripped(index, recorded, fault) from fault
-                if key is not None:
-                    wanted.setdefault(fold.table.name, (fold, set()))[1].add(key)
     return wanted
+
+
+def _needs(fold: AnyFold, recorded: Recorded) -> Iterator[tuple[Table, Key]]:
+    """The rows that a fold's step looks at."""
+    key = fold.key(recorded)
+    if key is not None:
+        yield fold.table, key
+        if isinstance(fold, LookingFold) and (other := fold.looks_at(recorded)) is not None:
+            yield fold.other, other
 
 
 def fold_batch(
@@ -171,7 +179,7 @@ def _stepped(
         if key is None:
             continue
         of_table = rows.setdefault(fold.table.name, {})
-        row, beside = fold.step(of_table.get(key), recorded)
+        row, beside = _step(fold, of_table.get(key), recorded, rows)
         if row is None:
             of_table.pop(key, None)
         else:
@@ -179,8 +187,18 @@ def _stepped(
         yield from beside
 
 
+def _step(
+    fold: AnyFold, row: Row | None, recorded: Recorded, rows: Mapping[str, Mapping[Key, Row]]
+) -> Stepped:
+    if not isinstance(fold, LookingFold):
+        return fold.step(row, recorded)
+    other = fold.looks_at(recorded)
+    looked_at = None if other is None else rows.get(fold.other.name, {}).get(other)
+    return fold.step(row, recorded, looked_at)
+
+
 def _fold_rows(
-    fold: Fold, before: Mapping[Key, Row], after: Mapping[Key, Row], changes: Changes
+    fold: AnyFold, before: Mapping[Key, Row], after: Mapping[Key, Row], changes: Changes
 ) -> None:
     """What became of each row of a fold, written once."""
     for key, row in after.items():

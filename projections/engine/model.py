@@ -44,6 +44,21 @@ class Fold:
     step: Callable[[Row | None, Recorded], Stepped]
 
 
+@dataclass(frozen=True, slots=True)
+class LookingFold:
+    """A fold whose steps look at a row of another one, too, as it is at the event."""
+
+    table: Table
+    key: Callable[[Recorded], Key | None]
+    step: Callable[[Row | None, Recorded, Row | None], Stepped]
+    other: Table
+    """The table of a fold of the same group."""
+    looks_at: Callable[[Recorded], Key | None]
+
+
+AnyFold = Fold | LookingFold
+
+
 @dataclass(frozen=True)
 class ReadModel:
     """What is shown of some kinds of aggregates: tables, and what their events mean for them."""
@@ -54,7 +69,7 @@ class ReadModel:
     tables: tuple[Table, ...]
     """Each after those that it references."""
     project: Callable[[Recorded], Operations] | None = None
-    folds: tuple[Fold, ...] = ()
+    folds: tuple[AnyFold, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,7 @@ class Group:
         return frozenset(kind for model in self.models for kind in model.listens_to)
 
     @cached_property
-    def folds(self) -> tuple[tuple[frozenset[str], Fold], ...]:
+    def folds(self) -> tuple[tuple[frozenset[str], AnyFold], ...]:
         """Every fold, and the kinds of aggregates that it is shown."""
         return tuple(
             (frozenset(model.listens_to), fold) for model in self.models for fold in model.folds
@@ -121,6 +136,8 @@ def _sources(models: Iterable[ReadModel]) -> Iterator[str]:
         waiting: list[object] = [model.project]
         for fold in model.folds:
             waiting += [fold.key, fold.step]
+            if isinstance(fold, LookingFold):
+                waiting.append(fold.looks_at)
         for function in waiting:
             _take(function, found)
     return (f"{name}:{found[name]}" for name in sorted(found))

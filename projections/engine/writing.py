@@ -36,15 +36,15 @@ async def load(
 ) -> dict[str, dict[Key, Row]]:
     """The rows that the group's folds need for these events, one query a table."""
     found: dict[str, dict[Key, Row]] = {}
-    for name, (fold, wanted) in keys(group, events).items():
-        named = [dict(zip(fold.table.key, key, strict=True)) for key in wanted]
-        cursor = await connection.execute(_select(fold.table), [_json(named)])
+    for name, (table, wanted) in keys(group, events).items():
+        named = [dict(zip(table.key, key, strict=True)) for key in wanted]
+        cursor = await connection.execute(_select(table), [_json(named)])
         columns = [column.name for column in cursor.description or ()]
         rows = [
             {c: _fact(value) for c, value in zip(columns, row, strict=True)}
             for row in await cursor.fetchall()
         ]
-        found[name] = {tuple([row[c] for c in fold.table.key]): row for row in rows}
+        found[name] = {tuple([row[c] for c in table.key]): row for row in rows}
     return found
 
 

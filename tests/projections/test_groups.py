@@ -153,14 +153,15 @@ async def test_a_group_beside_the_documented_one_follows_and_is_rebuilt_by_itsel
         assert await read(connection) == told(events)
         cursor = await connection.execute("SELECT name, position FROM read_groups")
         positions = dict(await cursor.fetchall())
-    assert positions == {LAPSING.name: len(events), DOCUMENTED.name: 0}
+    assert positions.pop(LAPSING.name) == len(events)
+    assert set(positions.values()) == {0}
 
 
 def test_each_row_of_a_fold_is_asked_for_once_and_written_once() -> None:
     history = History.of([("change_client", 0, n) for n in range(6)])
     recorded = as_recorded(history.events)
-    ((fold, wanted),) = keys(LAPSING, recorded).values()
-    assert fold.table is STANDINGS
+    ((table, wanted),) = keys(LAPSING, recorded).values()
+    assert table is STANDINGS
     assert wanted == {(client.number,) for client in history.living(Client)}
     (changes,) = fold_batch(LAPSING, recorded)
     assert changes.tables[STANDINGS.name].puts.keys() == wanted

@@ -1,0 +1,165 @@
+"""Which trainings there are on which days, and which exercises are in them.
+
+A training's date is a day as it is written, of no time zone; one without a date is in no figure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from domain import exercises
+from domain.exercises import Exercise
+from domain.recorded import Recorded
+from domain.trainings import (
+    Deleted,
+    DetailsChanged,
+    ExerciseAdded,
+    ExerciseRemoved,
+    Planned,
+    Training,
+)
+from projections.engine.model import Fold, ReadModel, Stepped
+from projections.engine.table import Add, Key, Operations, Patch, Put, Row, Table
+
+NONE = "NONE"
+"""Of trainings without a type or an intensity, and exercises without a muscle group."""
+
+TRAININGS = Table(
+    "figures_of_trainings",
+    key=("training_id",),
+    columns="""
+        training_id integer NOT NULL,
+        training_type text NOT NULL,
+        intensity text NOT NULL,
+        minutes integer NOT NULL,
+        day date,
+        exercise_ids integer[] NOT NULL
+    """,
+)
+DAYS = Table(
+    "figures_training_days",
+    key=("day", "training_type", "intensity"),
+    columns="""
+        day date NOT NULL, training_type text NOT NULL, intensity text NOT NULL,
+        trainings integer NOT NULL DEFAULT 0, minutes bigint NOT NULL DEFAULT 0
+    """,
+)
+USES = Table(
+    "figures_exercise_days",
+    key=("day", "exercise_id"),
+    columns="""
+        day date NOT NULL, exercise_id integer NOT NULL, trainings integer NOT NULL DEFAULT 0
+    """,
+)
+"""In how many trainings of a day an exercise is."""
+
+EXERCISES = Table(
+    "figures_exercises",
+    key=("exercise_id",),
+    columns="exercise_id integer NOT NULL, title text NOT NULL, muscle_group text NOT NULL",
+)
+"""What each exercise is called, also one that was deleted."""
+
+TABLES = (TRAININGS, DAYS, USES, EXERCISES)
+
+_COUNTS = (Planned, DetailsChanged, ExerciseAdded, ExerciseRemoved, Deleted)
+
+
+def which(recorded: Recorded) -> Key | None:
+    """The training to which something happened that counts."""
+    event = recorded.event
+    return (event.number,) if isinstance(event, _COUNTS) else None
+
+
+def step(row: Row | None, recorded: Recorded) -> Stepped:
+    """What the training is after the event, and what that adds to."""
+    now = _after(row, recorded)
+    return Stepped(now, [*_counted(row, now), *_used(row, now)])
+
+
+def _after(row: Row | None, recorded: Recorded) -> Row | None:
+    event = recorded.event
+    match event:
+        case Planned():
+            return {
+                "training_id": event.number,
+                "training_type": event.training_type or NONE,
+                "intensity": event.intensity or NONE,
+                "minutes": event.duration_min,
+                "day": event.date,
+                "exercise_ids": [],
+            }
+        case DetailsChanged(changes=changes) if row is not None:
+            return {
+                **row,
+                "training_type": changes.get("training_type", row["training_type"]) or NONE,
+                "intensity": changes.get("intensity", row["intensity"]) or NONE,
+                "minutes": changes.get("duration_min", row["minutes"]),
+                "day": changes.get("date", row["day"]),
+            }
+        case ExerciseAdded(exercise_id=number) if row is not None:
+            return {**row, "exercise_ids": [*row["exercise_ids"], number]}
+        case ExerciseRemoved(exercise_id=number) if row is not None:
+            left = [one for one in row["exercise_ids"] if one != number]
+            return {**row, "exercise_ids": left}
+        case Deleted():
+            return None
+        case _:
+            return row
+
+
+def _counted(row: Row | None, now: Row | None) -> Iterator[Add]:
+    before, after = _place(row), _place(now)
+    if before == after:
+        return
+    for place, sign in ((before, -1), (after, 1)):
+        if place is not None:
+            key, minutes = place
+            yield Add(DAYS, key, {"trainings": sign, "minutes": sign * minutes})
+
+
+def _place(row: Row | None) -> tuple[Key, int] | None:
+    if row is None or row["day"] is None:
+        return None
+    return (row["day"], row["training_type"], row["intensity"]), row["minutes"]
+
+
+def _used(row: Row | None, now: Row | None) -> Iterator[Add]:
+    uses = _uses(now)
+    uses.subtract(_uses(row))
+    for key, times in uses.items():
+        if times:
+            yield Add(USES, key, {"trainings": times})
+
+
+def _uses(row: Row | None) -> Counter[Key]:
+    if row is None or row["day"] is None:
+        return Counter()
+    return Counter((row["day"], number) for number in row["exercise_ids"])
+
+
+def name(recorded: Recorded) -> Operations:
+    """What an exercise is called after an event."""
+    event = recorded.event
+    match event:
+        case exercises.Added():
+            group = event.muscle_group or NONE
+            row = {"exercise_id": event.number, "title": event.title, "muscle_group": group}
+            yield Put(EXERCISES, row)
+        case exercises.Retitled():
+            yield Patch(EXERCISES, (event.number,), {"title": event.title})
+        case exercises.DetailsChanged(changes=changes) if "muscle_group" in changes:
+            group = changes["muscle_group"] or NONE
+            yield Patch(EXERCISES, (event.number,), {"muscle_group": group})
+        case _:
+            return
+
+
+MODEL = ReadModel(
+    "trainings",
+    (Training.TOPIC, Exercise.TOPIC),
+    TABLES,
+    name,
+    folds=(Fold(TRAININGS, which, step),),
+)
