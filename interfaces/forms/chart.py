@@ -24,7 +24,7 @@ from interfaces.forms.words import said, shortly
 MEDIA_TYPE = "image/svg+xml"
 XMLNS = "http://www.w3.org/2000/svg"
 
-WIDE, NARROW = 720, 340
+WIDE, NARROW = 560, 340
 """Widths of a chart: on a desk, and on a phone, where it is not to be shrunk."""
 
 HEIGHT, ROW = 250, 26
@@ -36,7 +36,7 @@ LETTER = 8.2
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 TEXT_SIZE = 13
 INDENT = 8.0
-TICKS = {WIDE: 7, NARROW: 4}
+TICKS = {WIDE: 6, NARROW: 4}
 
 COLOURS = ("#2f7fd0", "#cc6d14", "#199473", "#b5539c", "#8a7a1f", "#7268d0", "#c2504a", "#6f7b86")
 """Each is told from white and from black, and from the others also by who sees fewer colours."""

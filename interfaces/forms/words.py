@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from application.figures import Headline, Period, Unit, Value
+from domain.days import zone
 
 NONE = "–"
 """What stands for a figure that there is none of."""
@@ -59,7 +60,7 @@ def change(headline: Headline) -> str:
     share = ""
     if before != 0:
         part = (abs(by) / abs(Decimal(before)) * _PER_CENT).quantize(Decimal("0.1"))
-        share = f" ({_digits(part)} %)"
+        share = f" ({_digits(part).removesuffix('.0')} %)"
     return f"{sign}{said(abs(by), headline.unit)}{share}, {word} than before"
 
 
@@ -79,10 +80,10 @@ def days(period: Period) -> str:
     return f"{day(period.first.isoformat())} to {day(period.last.isoformat())}"
 
 
-def moment(text: str) -> str:
-    """`1 April 2026, 06:00:00 UTC`."""
-    at = datetime.fromisoformat(text)
-    return f"{at.day} {at:%B} {at.year}, {at:%H:%M:%S} UTC"
+def moment(text: str, timezone: str) -> str:
+    """`1 April 2026, 08:00:00 (CEST)`: a moment as clocks of the zone show it."""
+    at = datetime.fromisoformat(text).astimezone(zone(timezone))
+    return f"{at.day} {at:%B} {at.year}, {at:%H:%M:%S} ({at:%Z})"
 
 
 def _digits(number: Decimal, places: int | None = None) -> str:
