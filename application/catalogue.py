@@ -13,6 +13,7 @@ from application import (
     exercises,
     first_passwords,
     memberships,
+    page_links,
     payments,
     reports,
     rules,
@@ -160,6 +161,10 @@ COMMANDS: Mapping[str, AskableCommand] = {
     "draw-up-report": creates(
         reports.DrawUpReport, reports.ReportBody, Permission.REPORTS_DRAW_UP, view=View.REPORTS
     ),
+    "make-page-link": creates(
+        page_links.MakePageLink, page_links.PageLinkBody, Permission.REPORTS_READ
+    ),
+    "revoke-page-link": deletes(page_links.RevokePageLink, Permission.REPORTS_READ),
     # --- the rules of the club
     "change-rules": changes(
         rules.ChangeRules, rules.RulesChanges, Permission.RULES_CHANGE, numbers=0
@@ -309,6 +314,9 @@ LISTS: Mapping[str, AskableList] = {
         Permission.PAYMENTS_SECOND_COLLECTIONS,
         ("payment_id", "client_id", "collector", "collected_at", "returned"),
     ),
+    "list-page-links": AskableList(
+        View.PAGE_LINKS, Permission.REPORTS_READ, ("id", "made_at", "expires_at")
+    ),
     "list-reports": AskableList(
         View.REPORTS, Permission.REPORTS_READ, ("id", "report_date_start", "report_date_end")
     ),
@@ -321,6 +329,7 @@ FIGURES: Mapping[str, AskableFigures] = {
     "read-money-report": AskableFigures(Permission.REPORTS_READ, "money"),
     "read-trainings-report": AskableFigures(Permission.REPORTS_READ, "trainings"),
     "read-plans-report": AskableFigures(Permission.REPORTS_READ, "plans"),
+    "read-overview": AskableFigures(Permission.REPORTS_READ),
 }
 """What the club is asked for by the period; the port `application.ports.figures` answers it."""
 

@@ -11,6 +11,7 @@ from projections import (
     clients,
     exercises,
     memberships,
+    page_links,
     payments,
     reports,
     rules,
@@ -51,11 +52,12 @@ _MODELS = (
     reports.MODEL,
     rules.MODEL,
     sessions.MODEL,
+    page_links.MODEL,
 )
 
 DOCUMENTED = Group(
     NAME,
-    generation=2,
+    generation=3,
     models=(*_MODELS, versions_of(*(kind for model in _MODELS for kind in model.listens_to))),
     types=ENUMS,
 )

@@ -9,6 +9,7 @@ from projections import (
     clients,
     exercises,
     memberships,
+    page_links,
     payments,
     reports,
     rules,
@@ -43,6 +44,7 @@ LISTINGS: Mapping[View, Listing] = {
     View.PAYMENTS: payments.LISTING,
     View.SECOND_COLLECTIONS: payments.SECOND_COLLECTIONS_LISTING,
     View.REPORTS: reports.LISTING,
+    View.PAGE_LINKS: page_links.LISTING,
     View.RULES: rules.LISTING,
 }
 

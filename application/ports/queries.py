@@ -34,6 +34,7 @@ class View(StrEnum):
     PAYMENTS = "payments"
     SECOND_COLLECTIONS = "second-collections"
     REPORTS = "reports"
+    PAGE_LINKS = "page-links"
     RULES = "rules"
 
 

@@ -14,6 +14,7 @@ from interfaces.cli import (
     projections,
     providers,
     queue,
+    report_links,
     rules,
     run,
     stack,
@@ -43,6 +44,10 @@ app.add_typer(tokens.app, name="tokens")
 app.add_typer(keys.app, name="keys")
 app.add_typer(providers.app, name="providers")
 app.add_typer(queue.app, name="queue")
+reports = typer.Typer(help="Reports, and links to them.", no_args_is_help=True)
+reports.callback()(lambda: None)
+reports.command("link")(report_links.link)
+app.add_typer(reports, name="reports")
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
 

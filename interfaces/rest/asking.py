@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -19,12 +20,12 @@ from application.bus import Bus, Outcome
 from application.catalogue import COMMANDS, LISTS, ROWS
 from application.command import Command, Context
 from application.fields import Body
-from application.figures import Figures
+from application.figures import Figures, Overview
 from application.ports.figures import FiguresOfClub, Wanted
 from application.ports.ledger import LedgerUnavailable, OutcomeUnknown, ReceiptKey
 from application.ports.queries import PageRequest, Queries, ReadRow, Term
 from application.ports.read_side import ReadSide
-from application.ports.signing_in import Callers
+from application.ports.signing_in import Callers, PageClaims
 from application.sign_in import SignIn, Visit
 from domain.refusals import Busy, Invalid
 from interfaces.rest.lists import PageQuery
@@ -59,6 +60,7 @@ class Bearers(Protocol):
     """Whose a token is, as far as it says so itself."""
 
     def bearer(self, token: str) -> int | None: ...
+    def read_page_token(self, token: str, page: str) -> PageClaims: ...
 
 
 class Service(Protocol):
@@ -110,10 +112,16 @@ class Asking:
 
     # --- commands --------------------------------------------------------------------------
 
-    async def create(self, body: Body, *numbers: int, location: str) -> Response:
-        """201 with the new thing; `location` is its path, `{…}` standing for its fields."""
+    async def create(self, body: Body, *numbers: int, location: str, place: str = "") -> Response:
+        """201 with the new thing; `location` is its path, `{…}` standing for its fields.
+
+        `place` is the field that is a path, too, for whoever asks to follow.
+        """
         entry = COMMANDS[self.name]
         outcome = await self._execute(entry.made(numbers, body), self._idempotency_key())
+        if outcome.once is not None and place:
+            found = self._public(outcome.once[place])
+            outcome = replace(outcome, once={**outcome.once, place: found})
         facts = outcome.body or {}
         created = answer(201, outcome, {"Location": self._public(location.format(**facts))})
         if entry.view is not None:
@@ -220,6 +228,12 @@ class Asking:
     async def figures(self, report: str, wanted: Wanted) -> Figures:
         """A report of these days; refused where the request demands a later position."""
         found = await self.service.figures.figures(report, wanted)
+        self._must_have_reached(found.position)
+        return found
+
+    async def overview(self, wanted: Wanted) -> Overview:
+        """All reports of these days; refused as a report is."""
+        found = await self.service.figures.overview(wanted)
         self._must_have_reached(found.position)
         return found
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 from fastapi import Query, Response
@@ -17,19 +18,21 @@ from starlette.exceptions import HTTPException
 
 from application.catalogue import FIGURES
 from application.fields import Day, Moment
-from application.figures import By, Section
+from application.figures import By, Section, Unit
+from application.page_links import OVERVIEW, PARAMETER, PATH
 from application.ports.figures import Wanted
 from domain.refusals import Invalid
-from interfaces.forms import csv
+from interfaces.forms import csv, page
 from interfaces.forms.chart import MEDIA_TYPE as SVG
 from interfaces.forms.chart import chart_of
 from interfaces.rest.asking import Asking
-from interfaces.rest.documented import figures, group
+from interfaces.rest.documented import figures, group, opens_page
 from interfaces.rest.documents import NOTHING_RUNS
-from interfaces.rest.door import asks
+from interfaces.rest.door import COOKIE, asks, opens
 from interfaces.rest.lists import not_before
 from interfaces.rest.meanings import best
 from interfaces.rest.problems import JSON
+from interfaces.rest.public import public
 
 routes = group("/reports", "Reports")
 
@@ -106,6 +109,65 @@ class FiguresShown(BaseModel):
     empty: bool = Field(description="nothing at all had happened by the end of these days")
 
 
+class PageForm(StrEnum):
+    """What form the overview takes."""
+
+    JSON = "json"
+    HTML = "html"
+
+
+PAGES = {JSON: PageForm.JSON, page.MEDIA_TYPE: PageForm.HTML}
+"""By the media type that names one; the first where it is all the same."""
+
+
+class OverviewQuery(SpanQuery):
+    """Which days, and in which form; or the link that opens the page."""
+
+    format: PageForm | None = Field(default=None, description="what form; else `Accept` says it")
+    link: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4096,
+        description="from `url` of a link; it is put in a cookie, and the page asked for again",
+    )
+
+
+class Before(BaseModel):
+    """The period before, which is as long."""
+
+    from_date: Day
+    to_date: Day
+
+
+class HeadlineShown(BaseModel):
+    """One figure that matters, and what it was in the period before."""
+
+    name: str
+    title: str
+    unit: Unit
+    now: int | str | None
+    before: int | str | None
+
+
+class OverviewShown(BaseModel):
+    """The figures that matter first, and the reports that they are from, each by its name."""
+
+    from_date: Day
+    to_date: Day
+    by: By
+    timezone: str = Field(description="whose days these are")
+    position: int = Field(description="of the last event that is in them")
+    as_of: Moment = Field(description="nothing that was recorded by then is missing")
+    empty: bool = Field(description="nothing at all had happened by the end of these days")
+    before: Before
+    headlines: list[HeadlineShown]
+    clients: FiguresShown
+    cohorts: FiguresShown
+    money: FiguresShown
+    trainings: FiguresShown
+    plans: FiguresShown
+
+
 Asked = Annotated[FiguresQuery, Query()]
 _ANSWERS = figures(FiguresShown)
 
@@ -148,6 +210,42 @@ async def read_plans_report(
 ) -> Response:
     """Retrieve how many training plans are pinned, active and completed."""
     return await _answer(asking, query)
+
+
+@routes.get(PATH.removeprefix(routes.prefix), responses=opens_page(OverviewShown))
+async def read_overview(
+    asking: Annotated[Asking, opens("read-overview", OVERVIEW)],
+    query: Annotated[OverviewQuery, Query()],
+) -> Response:
+    """Retrieve all reports, what matters first: as JSON, or as a page to read and to print."""
+    if query.link is not None and "authorization" not in asking.request.headers:
+        return _without_link(asking, query.link)
+    form = query.format or PAGES[wanted_type(asking, tuple(PAGES))]
+    found = await asking.overview(query.wanted())
+    if form is PageForm.JSON:
+        return asking.unless_known(as_json(found.body()), {"Vary": page.HEADERS["Vary"]})
+    shown = await asyncio.to_thread(page.page_of, found)
+    return Response(shown, headers=dict(page.HEADERS), media_type=page.MEDIA_TYPE)
+
+
+def _without_link(asking: Asking, token: str) -> Response:
+    """The same page again, with the token out of the address and in a cookie for it alone."""
+    scope = asking.request.scope
+    kept = [(k, v) for k, v in asking.request.query_params.multi_items() if k != PARAMETER]
+    there = public(scope, PATH)
+    ends_at = asking.service.tokens.read_page_token(token, OVERVIEW).ends_at
+    answer = Response(status_code=303, headers=dict(page.HEADERS))
+    answer.headers["Location"] = f"{there}?{urlencode(kept)}" if kept else there
+    answer.set_cookie(
+        COOKIE,
+        token,
+        expires=datetime.fromtimestamp(ends_at, UTC),
+        path=urlsplit(there).path,
+        secure=there.startswith("https:"),
+        httponly=True,
+        samesite="lax",
+    )
+    return answer
 
 
 async def _answer(asking: Asking, query: FiguresQuery) -> Response:

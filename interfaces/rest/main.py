@@ -24,6 +24,7 @@ from interfaces.rest import (
     index,
     jwt_auth,
     memberships,
+    page_links,
     payments,
     problems,
     reports,
@@ -54,6 +55,7 @@ GROUPS = (
     training_plans,
     payments,
     figures,
+    page_links,
     reports,
     rules,
 )

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
+from fastapi import Request
+
 from domain.refusals import Refusal
 from interfaces.problems import STATUS, code_of, title_of
 from interfaces.rest.problems import HTTP_PROBLEMS
@@ -83,6 +85,13 @@ def best(accept: str, offered: Sequence[str]) -> str | None:
     """What of this is wanted most, the first where it is all the same; None where nothing is."""
     wanted = max(offered, key=lambda kind: _quality(kind, accept))
     return wanted if _quality(wanted, accept) else None
+
+
+def wants_page(request: Request) -> bool:
+    """Whether whoever asks has a browser, and wants no other form."""
+    form = request.query_params.get("format")
+    accept = request.headers.get("accept", "")
+    return form == "html" or (form is None and prefers_html(accept))
 
 
 def _quality(kind: str, accept: str) -> float:

@@ -15,6 +15,7 @@ from projections.views import LISTINGS
 
 ABOUT_FACTS = {
     Permission.HEALTH_DETAILS,
+    Permission.PAGE_LINKS_REVOKE,
     Permission.USERS_SET_ROLE,
     Permission.CLIENTS_DECIDE,
     Permission.PAYMENTS_SETTLE,

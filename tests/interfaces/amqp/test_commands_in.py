@@ -255,6 +255,8 @@ async def test_every_command_without_a_body_or_with_one_is_done_as_rest_does_it(
         ("delete-client", f"{scene.client}", None),
         ("register-client", None, client),
         ("draw-up-report", None, {}),
+        ("make-page-link", None, {}),
+        ("revoke-page-link", "1", None),
         ("change-rules", None, {"paid_days": 31}),
         ("delete-user", f"{other}", None),
     )

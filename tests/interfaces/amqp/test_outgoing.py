@@ -95,6 +95,7 @@ GOES_OUT: Mapping[str, tuple[str, ...]] = {
         "starts_at",
         "ends_before",
     ),
+    "page-link.made": ("user_id", "page", "expires_at"),
     "session.opened": ("user_id", "ends_at"),
     "session.refreshed": ("generation",),
     "session.token-reused": ("generation",),

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
 import pytest
 
 from application.clients import ClientBody, DeleteClient, RegisterClient
+from application.page_links import MakePageLinkFor
 from application.ports.signing_in import RefreshClaims
 from application.reports import DrawUpReport, ReportBody
 from application.training_plans import AddTrainingToPlan, PinBody, PinPlan, TrainingInPlanBody
 from domain.values import Role
+from infra.bootstrap import Club
 from infra.settings import Settings
 from interfaces.rest.main import GROUPS
 from tests.conftest import Rest
+from tests.interfaces.figures import Invented
 from tests.interfaces.rest.scenes import (
     Headers,
     client_body,
@@ -163,6 +166,10 @@ TABLE: dict[str, str] = {
     "GET /reports/money/": ANALYST,
     "GET /reports/trainings/": ANALYST,
     "GET /reports/plans/": ANALYST,
+    "GET /reports/overview/": ANALYST,
+    "GET /reports/overview/links/": ANALYST,
+    "POST /reports/overview/links/": ANALYST,
+    "DELETE /reports/overview/links/{page_link_id}/": ANALYST,
     "GET /reports/{report_id}/": ANALYST,
     "POST /reports/": ANALYST_OR_SYSTEM,
 }
@@ -218,6 +225,7 @@ class World:
             "training_plan_id": plan,
             "payment_id": await new_payment(self.rest, client, membership),
             "report_id": await made(self.rest, DrawUpReport(ReportBody())),
+            "page_link_id": await made(self.rest, MakePageLinkFor(self.ids["analyst_id"])),
         }
 
     def body(self, method: str, path: str) -> Any:
@@ -276,6 +284,7 @@ class World:
             },
             "/payments/": lambda: {**client, "membership_id": ids["membership_id"]},
             "/reports/": dict,
+            "/reports/overview/links/": dict,
         }
         longest = max((start for start in by_path if path.startswith(start)), key=len)
         return by_path[longest]()
@@ -344,6 +353,12 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"console_codes": True, "attempts_per_account": 100})
 
 
+@pytest.fixture
+def club(club: Club) -> Club:
+    """A club whose figures are invented."""
+    return replace(club, figures=Invented())
+
+
 async def test_every_caller_reaches_what_the_table_says_and_nothing_else(
     rest: Rest, door: Door
 ) -> None:
@@ -351,7 +366,8 @@ async def test_every_caller_reaches_what_the_table_says_and_nothing_else(
     await world.new_owner()
     _, world.signed_in["stranger"] = await rest.user()
     for role in ROLES:
-        _, world.signed_in[role] = await rest.user(role)
+        number, world.signed_in[role] = await rest.user(role)
+        world.ids[f"{role.value.lower()}_id"] = number
     wrong = {}
     for route, expected in TABLE.items():
         await world.furnish(undone=route in UNDONE)
