@@ -24,6 +24,8 @@ class Unit(StrEnum):
     RATIO = "ratio"
     """So many for each one, with two decimals."""
     DAY = "day"
+    NAME = "name"
+    """A value of the club's, like `DAY_PASS`; `words` says it to people."""
     TEXT = "text"
 
 
@@ -176,3 +178,8 @@ class Overview:
             "headlines": [headline._asdict() for headline in self.headlines],
             **{report.name: report.body() for report in self.reports},
         }
+
+
+def words(name: str) -> str:
+    """A value of the club's as people read it: `DAY_PASS` is `Day pass`."""
+    return name if name == "VIP" else name.replace("_", " ").capitalize()

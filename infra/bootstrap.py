@@ -17,10 +17,10 @@ from application.access import THE_CLUB
 from application.bus import Bus
 from application.command import Context
 from application.housekeeping import expire_what_is_due
-from application.ports.figures import FiguresOfClub
 from application.ports.read_side import ReadSide
 from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
+from application.reporting.reports import Reports
 from application.rules import AdoptRules
 from application.sign_in import SignIn
 from infra.faults import Fault
@@ -66,6 +66,7 @@ from infra.timers import Timers
 from projections.catalogue import DOCUMENTED, FIGURES, GROUPS
 from projections.engine.model import Group
 from projections.engine.reads import Reads
+from projections.figures.reading import FigureTables
 from projections.views import LISTINGS, LOOKUPS
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Club:
     bus: Bus
     services: Services
     reads: Reads
+    figures: Reports
     tokens: SignedTokens
     keys: Keys
     store: Store
@@ -120,7 +122,6 @@ class Club:
     watch: Watch
     parts: Parts
     lookout: Lookout
-    figures: FiguresOfClub | None = None
     bot: Bot | None = None
     rabbitmq: RabbitMQ | None = None
 
@@ -313,6 +314,7 @@ def _wire(
             LOOKUPS,
             most_lists=settings.listing_connections,
         ),
+        figures=Reports(FigureTables(postgres.listing.rows), bus.rules, services.clock),
         tokens=tokens,
         keys=keys,
         store=store,

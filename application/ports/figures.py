@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from application.figures import By, Figures, Overview
 
@@ -28,4 +29,18 @@ class FiguresOfClub(Protocol):
 
     async def overview(self, wanted: Wanted) -> Overview:
         """All of them, and the figures that matter first; raises Invalid as `figures` does."""
+        ...
+
+
+class FigureRows(Protocol):
+    """The tables of figures: rows of plain values, which mean something to who asks for them."""
+
+    async def look(
+        self, asked: Sequence[tuple[str, Sequence[str], Sequence[str]]]
+    ) -> Mapping[str, Any]:
+        """The answers to some questions, each about periods between moments, or days.
+
+        That is `answers`, each as rows; `position` and `as_of`, up to which they hold; and
+        `anything`, whether anything was counted by the end of the first question's periods.
+        """
         ...

@@ -43,7 +43,7 @@ class _Charts(NamedTuple):
 
 def _kind(unit: Unit) -> str:
     """How values of a unit stand in a table."""
-    return {Unit.TEXT: "text", Unit.DAY: "text day"}.get(unit, "number")
+    return {Unit.TEXT: "text", Unit.NAME: "text", Unit.DAY: "text day"}.get(unit, "number")
 
 
 _ENVIRONMENT = Environment(
@@ -53,7 +53,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters |= {"said": said, "change": change, "kind": _kind}
+_ENVIRONMENT.filters |= {"said": said, "change": change, "days": days, "kind": _kind}
 _ENVIRONMENT.globals["style"] = Markup(_STYLE)  # noqa: S704 - our own, of which the digest is
 _OVERVIEW = _ENVIRONMENT.get_template("overview.html")
 _REFUSED = _ENVIRONMENT.get_template("refused.html")

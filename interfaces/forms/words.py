@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from application.figures import Headline, Period, Unit, Value
+from application.figures import Headline, Period, Unit, Value, words
 from domain.days import zone
 
 NONE = "–"
@@ -22,7 +22,7 @@ def said(value: Value, unit: Unit) -> str:
         case None:
             return NONE
         case str():
-            return day(value) if unit is Unit.DAY else value
+            return _FORMS.get(unit, str)(value)
     match unit:
         case Unit.SHARE:
             return f"{_digits(Decimal(value) * _PER_CENT, 2)} %"
@@ -71,6 +71,9 @@ def day(text: str) -> str:
     except ValueError:
         return text
     return f"{there.day} {there:%B} {there.year}"
+
+
+_FORMS = {Unit.DAY: day, Unit.NAME: words}
 
 
 def days(period: Period) -> str:

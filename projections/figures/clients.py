@@ -23,6 +23,7 @@ from domain.values import ClientStatus
 from projections.engine.model import Fold, ReadModel, Stepped
 from projections.engine.table import Add, Key, Row, Table
 from projections.figures.bins import anywhere_in_month, counted, hour, quarter
+from projections.figures.questions import PERIOD, WITHIN, Cut, Question, until, until_start, within
 
 NEW = "NEW"
 """What a client was before being one."""
@@ -145,3 +146,56 @@ def _ends(row: Row | None) -> str | None:
 
 
 MODEL = ReadModel("clients", (Client.TOPIC,), TABLES, folds=(Fold(CLIENTS, whose, step),))
+
+
+# --- questions ---------------------------------------------------------------------------------
+
+
+def moves(cut: Cut) -> Question:
+    """How many came from one status to another, in each period."""
+    sql = f"""
+    SELECT {PERIOD}, before, after, sum(clients) AS clients FROM {MOVES.name}
+    WHERE {WITHIN} GROUP BY 1, 2, 3
+    """
+    return Question(("period", "before", "after", "clients"), sql, within(cut))
+
+
+def standing(cut: Cut) -> Question:
+    """How many were in each status when the periods begin."""
+    counted_before = until(MOVES)
+    sql = f"""
+    SELECT status, sum(clients) AS clients FROM (
+        SELECT after AS status, clients FROM {counted_before}
+        UNION ALL SELECT before, -clients FROM {counted_before}
+    ) AS moved GROUP BY status
+    """
+    return Question(("status", "clients"), sql, until_start(cut) * 2)
+
+
+def cohorts(cut: Cut) -> Question:
+    """Of those who joined in each month: how many in all, and how many more ACTIVE by month.
+
+    The periods are months, from the first in which somebody joined.
+    """
+    sql = f"""
+    SELECT width_bucket(joined, %s::timestamptz[]) - 1 AS joined_in,
+        width_bucket(moved, %s::timestamptz[]) - 1 AS moved_in,
+        sum(clients) AS clients, sum(active) AS active
+    FROM {COHORTS.name}
+    WHERE joined >= %s::timestamptz AND joined < %s::timestamptz AND moved < %s::timestamptz
+    GROUP BY 1, 2
+    """
+    bounds = list(cut.moments)
+    params = [bounds, bounds, bounds[0], bounds[-1], bounds[-1]]
+    return Question(("joined_in", "moved_in", "clients", "active"), sql, params)
+
+
+def endings(cut: Cut) -> Question:
+    """How many ACTIVE clients have paid until some time in each period, and not for longer."""
+    sql = f"""
+    SELECT width_bucket(ends, %s::timestamptz[]) - 1 AS period, sum(clients) AS clients
+    FROM {ENDINGS.name} WHERE ends >= %s::timestamptz AND ends < %s::timestamptz
+    GROUP BY 1 HAVING sum(clients) <> 0
+    """
+    bounds = list(cut.moments)
+    return Question(("period", "clients"), sql, [bounds, bounds[0], bounds[-1]])

@@ -26,6 +26,7 @@ from domain.values import PaymentStatus
 from projections.engine.model import Fold, LookingFold, ReadModel, Stepped
 from projections.engine.table import Add, Key, Row, Table
 from projections.figures.bins import counted, hour
+from projections.figures.questions import PERIOD, WITHIN, Cut, Question, within
 
 NONE = "NONE"
 """Of payments for a membership without an access level."""
@@ -248,3 +249,42 @@ MODEL = ReadModel(
     TABLES,
     folds=(Fold(LEVELS, which, describe), LookingFold(PAYMENTS, whose, step, LEVELS, for_what)),
 )
+
+
+# --- questions ---------------------------------------------------------------------------------
+
+SUMS = ("asked", "settled", "refunded", "twice", "returned")
+COUNTS = (
+    "asked_payments",
+    "settled_payments",
+    "refunded_payments",
+    "collected_twice",
+    "returned_payments",
+    "without_amount",
+    "seconds",
+    "within_hour",
+    "within_day",
+    "within_week",
+    "later",
+)
+_SUMMED = ", ".join(
+    [*(f"sum({c})::text AS {c}" for c in SUMS), *(f"sum({c})::bigint AS {c}" for c in COUNTS)]
+)
+
+
+def moved(cut: Cut) -> Question:
+    """What moved in each period, by access level."""
+    sql = f"""
+    SELECT {PERIOD}, access_level, {_SUMMED} FROM {MONEY.name} WHERE {WITHIN} GROUP BY 1, 2
+    """
+    return Question(("period", "access_level", *SUMS, *COUNTS), sql, within(cut))
+
+
+def outstanding(cut: Cut) -> Question:
+    """What is owed now, and was asked for in each period; or before all of them, in period -1."""
+    sql = f"""
+    SELECT width_bucket(asked, %s::timestamptz[]) - 1 AS period,
+        sum(payments)::bigint AS payments, sum(amount)::text AS amount
+    FROM {OUTSTANDING.name} WHERE payments <> 0 GROUP BY 1
+    """
+    return Question(("period", "payments", "amount"), sql, [list(cut.moments)])

@@ -18,6 +18,7 @@ from domain.training_plans import (
 from projections.engine.model import Fold, ReadModel, Stepped
 from projections.engine.table import Add, Key, Operations, Row, Table
 from projections.figures.bins import counted
+from projections.figures.questions import PERIOD, WITHIN, Cut, Question, until, until_start, within
 
 NEW = "NEW"
 GONE = "GONE"
@@ -94,3 +95,42 @@ def follow(recorded: Recorded) -> Operations:
 
 
 MODEL = ReadModel("plans", (TrainingPlan.TOPIC,), TABLES, follow, folds=(Fold(PLANS, which, step),))
+
+
+# --- questions ---------------------------------------------------------------------------------
+
+
+def moves(cut: Cut) -> Question:
+    """How many plans came from one status to another, in each period."""
+    sql = f"""
+    SELECT {PERIOD}, before, after, sum(plans) AS plans FROM {MOVES.name}
+    WHERE {WITHIN} GROUP BY 1, 2, 3
+    """
+    return Question(("period", "before", "after", "plans"), sql, within(cut))
+
+
+def standing(cut: Cut) -> Question:
+    """How many plans were in each status when the periods begin."""
+    counted_before = until(MOVES)
+    sql = f"""
+    SELECT status, sum(plans) AS plans FROM (
+        SELECT after AS status, plans FROM {counted_before}
+        UNION ALL SELECT before, -plans FROM {counted_before}
+    ) AS moved GROUP BY status
+    """
+    return Question(("status", "plans"), sql, until_start(cut) * 2)
+
+
+def pins(cut: Cut) -> Question:
+    """How many clients began to follow a plan in each period, and how many ceased to."""
+    sql = f"""
+    SELECT {PERIOD}, sum(pinned) AS pinned, sum(unpinned) AS unpinned FROM {PINS.name}
+    WHERE {WITHIN} GROUP BY 1
+    """
+    return Question(("period", "pinned", "unpinned"), sql, within(cut))
+
+
+def following(cut: Cut) -> Question:
+    """How many clients followed a plan when the periods begin, each as often as they do."""
+    sql = f"SELECT coalesce(sum(pinned - unpinned), 0) AS clients FROM {until(PINS)}"
+    return Question(("clients",), sql, until_start(cut))

@@ -21,6 +21,7 @@ from domain.trainings import (
 )
 from projections.engine.model import Fold, ReadModel, Stepped
 from projections.engine.table import Add, Key, Operations, Patch, Put, Row, Table
+from projections.figures.questions import DAY_PERIOD, WITHIN_DAYS, Cut, Question, within_days
 
 NONE = "NONE"
 """Of trainings without a type or an intensity, and exercises without a muscle group."""
@@ -163,3 +164,44 @@ MODEL = ReadModel(
     name,
     folds=(Fold(TRAININGS, which, step),),
 )
+
+
+# --- questions ---------------------------------------------------------------------------------
+
+MOST_USED = 20
+"""How many exercises are named."""
+
+
+def planned(cut: Cut) -> Question:
+    """The trainings of each period, by weekday (Monday is 1), type and intensity."""
+    sql = f"""
+    SELECT {DAY_PERIOD}, extract(isodow FROM day)::integer AS weekday, training_type, intensity,
+        sum(trainings)::bigint AS trainings, sum(minutes)::bigint AS minutes
+    FROM {DAYS.name} WHERE {WITHIN_DAYS} GROUP BY 1, 2, 3, 4 HAVING sum(trainings) <> 0
+    """
+    columns = ("period", "weekday", "training_type", "intensity", "trainings", "minutes")
+    return Question(columns, sql, within_days(cut))
+
+
+def used(cut: Cut) -> Question:
+    """The exercises that are in most trainings of all periods together."""
+    sql = f"""
+    SELECT title, muscle_group, trainings FROM (
+        SELECT exercise_id, sum(trainings)::bigint AS trainings FROM {USES.name}
+        WHERE {WITHIN_DAYS} GROUP BY 1 HAVING sum(trainings) > 0
+        ORDER BY 2 DESC, 1 LIMIT {MOST_USED}
+    ) AS most JOIN {EXERCISES.name} USING (exercise_id) ORDER BY trainings DESC, exercise_id
+    """
+    return Question(("title", "muscle_group", "trainings"), sql, within_days(cut)[1:])
+
+
+def muscles(cut: Cut) -> Question:
+    """How often each muscle group is trained in all periods together."""
+    sql = f"""
+    SELECT muscle_group, sum(times)::bigint AS exercises FROM (
+        SELECT exercise_id, sum(trainings) AS times FROM {USES.name}
+        WHERE {WITHIN_DAYS} GROUP BY 1
+    ) AS used JOIN {EXERCISES.name} USING (exercise_id)
+    GROUP BY 1 HAVING sum(times) > 0 ORDER BY 2 DESC, 1
+    """
+    return Question(("muscle_group", "exercises"), sql, within_days(cut)[1:])

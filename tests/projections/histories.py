@@ -78,13 +78,13 @@ class History:
         self._at = START
 
     @classmethod
-    def of(cls, choices: Iterable[Choice]) -> History:
-        """A club that starts with a little of everything, and what was done to it."""
+    def of(cls, choices: Iterable[Choice], step: timedelta = timedelta(minutes=1)) -> History:
+        """A club that starts with a little of everything, and what was done to it, step by step."""
         history = cls()
         for action, number in OPENING:
             ACTIONS[action](history, number, number)
         for action, one, other in choices:
-            history._at += timedelta(minutes=1)
+            history._at += step
             ACTIONS[action](history, one, other)
         return history
 

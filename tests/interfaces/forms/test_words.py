@@ -22,6 +22,7 @@ from interfaces.forms.words import change, days, moment, said, shortly
         (Decimal("1.50"), Unit.RATIO, "1.50"),
         ("2026-03-01", Unit.DAY, "1 March 2026"),
         ("2026-03", Unit.DAY, "2026-03"),
+        ("DAY_PASS", Unit.NAME, "Day pass"),
         ("=1+1", Unit.TEXT, "=1+1"),
         (None, Unit.MONEY, "–"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -16,11 +16,9 @@ from application.ports.signing_in import RefreshClaims
 from application.reports import DrawUpReport, ReportBody
 from application.training_plans import AddTrainingToPlan, PinBody, PinPlan, TrainingInPlanBody
 from domain.values import Role
-from infra.bootstrap import Club
 from infra.settings import Settings
 from interfaces.rest.main import GROUPS
 from tests.conftest import Rest
-from tests.interfaces.figures import Invented
 from tests.interfaces.rest.scenes import (
     Headers,
     client_body,
@@ -351,12 +349,6 @@ class World:
 def settings(settings: Settings) -> Settings:
     """Settings of a club that shows codes on its console, and has patience."""
     return settings.model_copy(update={"console_codes": True, "attempts_per_account": 100})
-
-
-@pytest.fixture
-def club(club: Club) -> Club:
-    """A club whose figures are invented."""
-    return replace(club, figures=Invented())
 
 
 async def test_every_caller_reaches_what_the_table_says_and_nothing_else(

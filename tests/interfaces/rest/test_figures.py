@@ -19,7 +19,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
 @pytest.fixture
 def club(club: Club) -> Club:
     """A club whose figures are invented."""
-    return replace(club, figures=Invented())
+    return replace(club, figures=Invented())  # type: ignore[arg-type]
 
 
 @pytest.fixture

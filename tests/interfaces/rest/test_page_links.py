@@ -32,7 +32,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 @pytest.fixture
 def club(club: Club) -> Club:
     """A club whose figures are invented."""
-    return replace(club, figures=Invented())
+    return replace(club, figures=Invented())  # type: ignore[arg-type]
 
 
 async def made(rest: Rest, signed_in: Headers) -> tuple[int, str]:
@@ -104,7 +104,7 @@ async def test_a_link_is_to_where_the_club_is_reached_and_the_cookie_stays_there
     behind_a_proxy: Settings,
 ) -> None:
     async with open_club(behind_a_proxy) as club:
-        app = create_app(replace(club, figures=Invented()))
+        app = create_app(club)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=app), base_url="http://inside"
         ) as http:

@@ -1,0 +1,1 @@
+"""Reports: what the club's figures say, one file a report."""

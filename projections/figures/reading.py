@@ -1,0 +1,78 @@
+"""The figures, as reports ask for them: several questions in one statement, so of one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from projections.engine.table import utc
+from projections.figures import clients, money, plans, trainings
+from projections.figures.questions import Asks, Cut
+
+QUESTIONS: Mapping[str, Asks] = {
+    "client-moves": clients.moves,
+    "client-standing": clients.standing,
+    "cohorts": clients.cohorts,
+    "endings": clients.endings,
+    "money": money.moved,
+    "outstanding": money.outstanding,
+    "trainings": trainings.planned,
+    "exercises": trainings.used,
+    "muscle-groups": trainings.muscles,
+    "plan-moves": plans.moves,
+    "plan-standing": plans.standing,
+    "plan-pins": plans.pins,
+    "plan-following": plans.following,
+}
+"""What can be asked, by name."""
+
+_ANYTHING = " OR ".join(
+    [
+        *(
+            f"EXISTS (SELECT FROM {table.name} WHERE width = 'quarter' AND at < %s::timestamptz)"
+            for table in (clients.MOVES, money.MONEY, plans.MOVES)
+        ),
+        f"EXISTS (SELECT FROM {trainings.DAYS.name} WHERE day < %s::date)",
+    ]
+)
+# How far the tables are. Nothing is missing that was recorded before the next event, or by now.
+_FROM = """
+FROM read_groups AS g
+LEFT JOIN ledger_events AS next ON next.notification_id = g.position + 1
+WHERE g.name = 'figures'
+"""
+
+
+class FigureTables:
+    """Answers from the tables of figures."""
+
+    def __init__(self, rows: Callable[[str, Sequence[Any]], Awaitable[list[tuple[Any, ...]]]]):
+        """`rows` runs one query."""
+        self._rows = rows
+
+    async def look(
+        self, asked: Sequence[tuple[str, Sequence[str], Sequence[str]]]
+    ) -> Mapping[str, Any]:
+        """The answers to some questions, each about periods between moments, or days.
+
+        That is `answers`, each as rows; `position` and `as_of`, up to which they hold; and
+        `anything`, whether anything was counted by the end of the first question's periods.
+        """
+        cuts = [Cut(moments, days) for _, moments, days in asked]
+        questions = [QUESTIONS[name](cut) for (name, _, _), cut in zip(asked, cuts, strict=True)]
+        answers = ", ".join(question.as_json for question in questions)
+        sql = f"""
+        SELECT json_build_object(
+            'position', g.position,
+            'as_of', (SELECT {utc("coalesce(next.recorded_at, clock_timestamp())", "as_of")}),
+            'anything', {_ANYTHING},
+            'answers', json_build_array({answers})
+        )::text {_FROM}
+        """
+        end = [cuts[0].moments[-1]] * 3 + [cuts[0].days[-1]]
+        params = [*end, *(param for question in questions for param in question.params)]
+        ((text,),) = await self._rows(sql, params)
+        found: Mapping[str, Any] = orjson.loads(text)
+        return found

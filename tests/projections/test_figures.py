@@ -1,0 +1,597 @@
+"""The figures that the club is run by, over random histories, against a count by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import zoneinfo
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, cast
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from application.figures import By, Figures, Period
+from application.ports.figures import Wanted
+from application.ports.services import Rules
+from application.reporting.reports import Reports
+from application.reporting.shaping import cut
+from application.spans import DayOutOfReach, SpanEndsFirst, TooManyPeriods, span_of
+from domain import clients, memberships, payments, training_plans, trainings
+from domain.aggregate import Event, Facts, text_time, time_text
+from domain.days import zone
+from domain.memberships import Membership
+from domain.money import Source
+from domain.payments import Payment
+from domain.refusals import Invalid
+from domain.training_plans import TrainingPlan
+from domain.values import PaymentStatus
+from infra.following.projecting import Projector
+from infra.following.rebuilding import rebuild
+from infra.following.refreshing import RefreshStopped, refresh
+from infra.following.watch import Watch
+from infra.ledger.postgres import Postgres
+from projections.catalogue import DOCUMENTED, FIGURES
+from projections.engine.writing import project
+from projections.figures.bins import anywhere_in_month, quarter
+from projections.figures.reading import FigureTables
+from tests.projections.histories import ACTIONS, Choice, History, as_recorded, batches, record, rich
+
+Connection = psycopg.AsyncConnection[Any]
+
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "Asia/Kathmandu",
+    "America/St_Johns",
+    "Pacific/Kiritimati",
+    "Etc/GMT+12",
+)
+MOVED: dict[type[Any], str] = {
+    payments.Settled: "settled",
+    payments.Refunded: "refunded",
+    payments.CollectedAgain: "collected_twice_amount",
+    payments.SecondCollectionReturned: "returned_amount",
+}
+BACK_FROM = {"EXPIRED", "INACTIVE", "CANCELLED"}
+
+actions = st.sampled_from(sorted(ACTIONS))
+choices = st.lists(st.tuples(actions, st.integers(0, 9), st.integers(0, 9)), max_size=60)
+sizes = st.lists(st.integers(1, 12), max_size=60)
+steps = st.integers(1, 60 * 60).map(lambda minutes: timedelta(minutes=minutes))
+
+EVERY_ROW = " UNION ALL ".join(
+    f"SELECT '{table.name}', t::text FROM {table.name} AS t" for table in FIGURES.tables
+)
+
+
+class Now:
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+
+def reports(connection: Connection, timezone: str, now: datetime) -> Reports:
+    async def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return await (await connection.execute(sql.encode(), params)).fetchall()
+
+    async def rules() -> Rules:
+        return Rules(timezone=timezone)
+
+    return Reports(FigureTables(rows), rules, Now(now))
+
+
+@asynccontextmanager
+async def undone(database: str) -> AsyncIterator[Connection]:
+    """A connection in a transaction that is rolled back."""
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        yield connection
+        await connection.rollback()
+
+
+async def written(connection: Connection, parts: Iterable[Sequence[Event]]) -> list[Any]:
+    head = 0
+    for events in parts:
+        await project(FIGURES, as_recorded(events, head), connection)
+        head += len(events)
+    return await written_rows(connection)
+
+
+async def written_rows(connection: Connection) -> list[Any]:
+    return await (await connection.execute(f"{EVERY_ROW} ORDER BY 1, 2".encode())).fetchall()
+
+
+# --- a count by hand -----------------------------------------------------------------------------
+
+
+class ByHand:
+    """What happened on each day of a zone, one event after the other."""
+
+    def __init__(self, events: Iterable[Event], timezone: str) -> None:
+        self._zone = zone(timezone)
+        self.moves: list[tuple[date, str, str, int]] = []
+        self.money: list[tuple[date, str, str, Decimal]] = []
+        self.plans: list[tuple[date, str, str]] = []
+        self.pins: list[tuple[date, int]] = []
+        self.joined: dict[int, date] = {}
+        self.held: dict[int, dict[str, Any]] = {}
+        self._status: dict[str, str] = {}
+        self._levels: dict[int, str] = {}
+        self._asked: dict[int, tuple[date, str, Decimal]] = {}
+        for event in events:
+            self._take(event)
+
+    def _day(self, moment: datetime | str) -> date:
+        at = moment if isinstance(moment, datetime) else text_time(moment)
+        return at.astimezone(self._zone).date()
+
+    def _stand(self, event: Event, status: str) -> tuple[date, str, str]:
+        before = self._status.get(event.originator_id, "NEW")
+        self._status[event.originator_id] = status
+        return self._day(event.timestamp), before, status
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case memberships.Added():
+                self._levels[event.number] = event.access_level or "NONE"
+            case memberships.DetailsChanged(changes=changes) if "access_level" in changes:
+                self._levels[event.number] = changes["access_level"] or "NONE"
+            case _:
+                takes = {"client": self._take_client, "training-plan": self._take_plan}
+                takes |= {"payment": self._take_payment, "training": self._take_training}
+                takes.get(event.kind, lambda _: None)(event)
+
+    def _take_client(self, event: Event) -> None:
+        match event:
+            case clients.Registered():
+                self.joined[event.number] = self._day(event.timestamp)
+                self.moves.append((*self._stand(event, event.status), event.number))
+            case clients.StatusEvent():
+                status = clients.STATUS_AFTER[type(event)].value
+                self.moves.append((*self._stand(event, status), event.number))
+            case clients.Deleted():
+                self.moves.append((*self._stand(event, "GONE"), event.number))
+            case _:
+                pass
+
+    def _take_plan(self, event: Event) -> None:
+        match event:
+            case training_plans.DrawnUp():
+                self.plans.append(self._stand(event, event.status))
+            case training_plans.StatusEvent():
+                status = training_plans.STATUS_AFTER[type(event)].value
+                self.plans.append(self._stand(event, status))
+            case training_plans.Deleted():
+                self.plans.append(self._stand(event, "GONE"))
+            case training_plans.PinnedToClient():
+                self.pins.append((self._day(event.timestamp), 1))
+            case training_plans.UnpinnedFromClient():
+                self.pins.append((self._day(event.timestamp), -1))
+            case _:
+                pass
+
+    def _take_payment(self, event: Any) -> None:
+        number = event.number
+        match event:
+            case payments.Requested():
+                level = self._levels.get(event.membership_id, "NONE")
+                amount = Decimal(event.amount or 0)
+                self._asked[number] = self._day(event.occurred_at), level, amount
+            case payments.DetailsChanged():
+                self._put_right(number, event.changes)
+            case payments.Deleted():
+                del self._asked[number]
+            case _ if type(event) in MOVED:
+                self._move(event.occurred_at, number, MOVED[type(event)])
+            case _:
+                pass
+
+    def _put_right(self, number: int, changes: dict[str, Any]) -> None:
+        day, level, amount = self._asked[number]
+        if "timestamp" in changes:
+            day = self._day(changes["timestamp"])
+        if "membership_id" in changes:
+            level = self._levels.get(changes["membership_id"], "NONE")
+        if "amount" in changes:
+            amount = Decimal(changes["amount"] or 0)
+        self._asked[number] = day, level, amount
+
+    def _move(self, moment: str, number: int, what: str) -> None:
+        _, level, amount = self._asked[number]
+        self.money.append((self._day(moment), level, what, amount))
+
+    def _take_training(self, event: Event) -> None:
+        match event:
+            case trainings.Planned():
+                self.held[event.number] = {"date": event.date, "minutes": event.duration_min}
+            case trainings.DetailsChanged(changes=changes):
+                self.held[event.number] |= {
+                    name: changes[name] for name in ("date",) if name in changes
+                }
+            case trainings.Deleted():
+                del self.held[event.number]
+            case _:
+                pass
+
+    # --- what a report has to say ----------------------------------------------------------
+
+    def active(self, by: date, status: str = "ACTIVE") -> int:
+        moved = [(was, after) for day, was, after, _ in self.moves if day <= by]
+        return sum((after == status) - (was == status) for was, after in moved)
+
+    def came(self, span: tuple[date, date], rule: Callable[[str, str], bool]) -> int:
+        first, last = span
+        return sum(rule(was, after) for day, was, after, _ in self.moves if first <= day <= last)
+
+    def amount(self, span: tuple[date, date], what: str) -> Decimal:
+        moved = [m for d, _, w, m in self.money if w == what and span[0] <= d <= span[1]]
+        return sum(moved, Decimal(0))
+
+    def asked(self, span: tuple[date, date]) -> Decimal:
+        asked = [amount for day, _, amount in self._asked.values() if span[0] <= day <= span[1]]
+        return sum(asked, Decimal(0))
+
+    def still(self, month: tuple[int, int], by: date) -> int:
+        """Of those who joined in a month, how many are ACTIVE at the end of a day."""
+        cohort = {n for n, day in self.joined.items() if (day.year, day.month) == month}
+        moved = [(was, after) for day, was, after, n in self.moves if n in cohort and day <= by]
+        return sum((after == "ACTIVE") - (was == "ACTIVE") for was, after in moved)
+
+
+def rows_of(figures: Figures, section: str) -> Iterator[dict[str, Any]]:
+    return next(s for s in figures.sections if s.name == section).named()
+
+
+def days(row: dict[str, Any]) -> tuple[date, date]:
+    return date.fromisoformat(row["first"]), date.fromisoformat(row["last"])
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(choices, sizes, steps, st.sampled_from(ZONES), st.sampled_from(By))
+def test_figures_are_those_of_a_count_by_hand_in_any_batches_and_any_zone(
+    database: str,
+    choices: list[Choice],
+    sizes: list[int],
+    step: timedelta,
+    timezone: str,
+    by: By,
+) -> None:
+    events = History.of(choices, step).events
+    told = ByHand(events, timezone)
+    last = max(event.timestamp for event in events) + timedelta(days=40)
+    wanted = Wanted(date(2025, 12, 20), last.date(), by)
+
+    async def look() -> None:
+        async with undone(database) as connection:
+            await written(connection, batches(events, sizes))
+            found = reports(connection, timezone, last)
+            for name, check in CHECKS.items():
+                check(await found.figures(name, wanted), told)
+
+    asyncio.run(look())
+
+
+def check_clients(figures: Figures, told: ByHand) -> None:
+    for row in rows_of(figures, "periods"):
+        span = days(row)
+        assert row["active"] == told.active(span[1])
+        assert row["on_hold"] == told.active(span[1], "ON_HOLD")
+        assert row["joined"] == told.came(span, lambda was, _: was == "NEW")
+        lapsed = told.came(span, lambda was, after: (was, after) == ("ACTIVE", "EXPIRED"))
+        assert row["lapsed"] == lapsed
+        assert row["returned"] == told.came(
+            span, lambda was, after: was in BACK_FROM and after == "ACTIVE"
+        )
+        assert row["cancelled"] == told.came(
+            span, lambda was, after: was != "NEW" and after == "CANCELLED"
+        )
+        began = told.active(span[0] - timedelta(days=1))
+        ceased = told.came(
+            span, lambda was, after: was == "ACTIVE" and after not in {"ACTIVE", "ON_HOLD"}
+        )
+        assert row["churn"] == (round(Decimal(ceased) / began, 4) if began else None)
+
+
+def check_money(figures: Figures, told: ByHand) -> None:
+    total = Counter[str]()
+    for row in rows_of(figures, "periods"):
+        span = days(row)
+        assert row["asked"] == told.asked(span)
+        for what in ("settled", "refunded", "collected_twice_amount", "returned_amount"):
+            assert row[what] == told.amount(span, what)
+        assert row["net"] == row["settled"] - row["refunded"]
+        total["settled"] += row["settled"]
+    by_level = {row["access_level"]: row["settled"] for row in rows_of(figures, "by_access_level")}
+    assert sum(by_level.values()) == total["settled"]
+    for level in ("VIP", "NONE"):
+        settled = [m for _, of, what, m in told.money if of == level and what == "settled"]
+        assert by_level.get(level, 0) == sum(settled)
+
+
+def check_trainings(figures: Figures, told: ByHand) -> None:
+    dated = [date.fromisoformat(one["date"]) for one in told.held.values() if one["date"]]
+    for row in rows_of(figures, "periods"):
+        first, last = days(row)
+        assert row["trainings"] == sum(first <= day <= last for day in dated)
+    by_weekday = [row["trainings"] for row in rows_of(figures, "by_weekday")]
+    within = [day for day in dated if figures.span.whole.first <= day <= figures.span.whole.last]
+    assert by_weekday == [sum(day.weekday() == number for day in within) for number in range(7)]
+
+
+def check_plans(figures: Figures, told: ByHand) -> None:
+    for row in rows_of(figures, "periods"):
+        first, last = days(row)
+        moved = [(was, after) for day, was, after in told.plans if day <= last]
+        assert row["active"] == sum((a == "ACTIVE") - (w == "ACTIVE") for w, a in moved)
+        assert row["following"] == sum(pin for day, pin in told.pins if day <= last)
+        completed = sum(
+            after == "COMPLETED" for day, _, after in told.plans if first <= day <= last
+        )
+        assert row["completed"] == completed
+
+
+def check_cohorts(figures: Figures, told: ByHand) -> None:
+    months = [period.first for period in figures.span.periods]
+    for number, row in enumerate(rows_of(figures, "cohorts")):
+        month = date.fromisoformat(row["month"])
+        of_month = (month.year, month.month)
+        joined = [day for day in told.joined.values() if (day.year, day.month) == of_month]
+        assert row["joined"] == len(joined)
+        for later in range(min(24, len(months) - number)):
+            ends = figures.span.periods[number + later].last
+            known = row[f"after_{later}"]
+            assert known is None or known == told.still(of_month, ends)
+
+
+CHECKS: dict[str, Callable[[Figures, ByHand], None]] = {
+    "clients": check_clients,
+    "money": check_money,
+    "trainings": check_trainings,
+    "plans": check_plans,
+    "cohorts": check_cohorts,
+}
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(choices, sizes)
+def test_rows_are_the_same_to_the_cent_in_any_batches(
+    database: str, choices: list[Choice], sizes: list[int]
+) -> None:
+    events = History.of(choices).events
+
+    async def look() -> tuple[list[Any], list[Any]]:
+        async with undone(database) as connection:
+            parts = await written(connection, batches(events, sizes))
+        async with undone(database) as connection:
+            return parts, await written(connection, [events])
+
+    parts, at_once = asyncio.run(look())
+    # Sums that came to nothing are rows of zeros, or were never made.
+    assert [row for row in parts if row in at_once] == at_once
+
+
+async def test_a_rebuild_and_two_refreshes_at_once_give_what_one_refresh_gives(
+    database: str,
+) -> None:
+    events = rich(900).events
+    await record(database, events)
+    postgres = Postgres(database)
+    told: list[int] = []
+    taken = await asyncio.gather(
+        refresh(postgres, FIGURES, told.append), refresh(postgres, FIGURES, told.append)
+    )
+    assert sum(taken) == sum(told) == len(events)
+    async with undone(database) as connection:
+        rows = await written_rows(connection)
+        await connection.execute("UPDATE figures_money SET settled = settled + 0.01")
+        await connection.commit()
+    done = await rebuild(postgres, FIGURES)
+    assert done.differing == ("figures_money",)
+    async with undone(database) as connection:
+        assert await written_rows(connection) == rows
+    assert await refresh(postgres, FIGURES) == 0
+
+
+async def test_a_refresh_that_is_ended_is_gone_on_with_from_where_it_was(database: str) -> None:
+    events = rich(900).events
+    await record(database, events)
+    postgres = Postgres(database)
+    begun = asyncio.Event()
+    first = asyncio.create_task(refresh(postgres, FIGURES, lambda _: begun.set()))
+    await begun.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    rest = await refresh(postgres, FIGURES)
+    assert 0 < rest < len(events)
+    async with undone(database) as connection:
+        rows = await written_rows(connection)
+    async with undone(database) as connection:
+        for table in FIGURES.tables:
+            await connection.execute(f"TRUNCATE {table.name}".encode())
+        assert rows == await written(connection, [events])
+
+
+async def test_figures_that_stand_still_hold_up_nothing_and_say_why(database: str) -> None:
+    await record(database, rich(300).events)
+    postgres = Postgres(database)
+    async with undone(database) as connection:
+        await connection.execute("UPDATE read_groups SET definition = 'x' WHERE name = 'figures'")
+        await connection.commit()
+    with pytest.raises(RefreshStopped, match="another release"):
+        await refresh(postgres, FIGURES)
+    documented = Projector(postgres, DOCUMENTED, Watch())
+    async with await postgres.connect() as connection:
+        assert await documented.step(connection) > 0
+
+
+# --- spans, and days of any zone -----------------------------------------------------------------
+
+EVERY_ZONE = sorted(zoneinfo.available_timezones() - {"localtime"})
+moments = st.integers(946_684_800, 2_145_916_800).map(
+    lambda seconds: time_text(datetime.fromtimestamp(seconds, UTC))
+)
+
+
+@given(moments, st.sampled_from(EVERY_ZONE))
+def test_the_longest_span_in_a_month_is_in_the_month_of_each_moment_in_it(
+    moment: str, name: str
+) -> None:
+    there = zone(name)
+
+    def month(at: str) -> tuple[int, int]:
+        local = text_time(at).astimezone(there)
+        return local.year, local.month
+
+    at = quarter(moment)
+    if text_time(at).astimezone(there).date() == text_time(moment).astimezone(there).date():
+        assert month(anywhere_in_month(at)) == month(moment)
+
+
+def test_of_the_midst_of_a_month_there_is_one_span() -> None:
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    quarters = [time_text(day + timedelta(minutes=15 * n)) for n in range(31 * 96)]
+    spans = {anywhere_in_month(quarter(at)) for at in quarters}
+    assert len(spans) == 1 + (12 + 14) * 4
+
+
+@pytest.mark.parametrize(
+    ("timezone", "day", "hours"),
+    [
+        ("Europe/Berlin", date(2026, 3, 29), 23),
+        ("Europe/Berlin", date(2026, 10, 25), 25),
+        ("Australia/Lord_Howe", date(2026, 4, 5), 24.5),
+        ("Atlantic/Azores", date(2026, 10, 25), 25),
+        ("America/Sao_Paulo", date(2018, 11, 4), 23),
+        ("Asia/Kathmandu", date(2026, 1, 1), 24),
+    ],
+)
+async def test_a_day_counts_all_of_its_hours_once(
+    database: str, timezone: str, day: date, hours: float
+) -> None:
+    span = span_of(Wanted(day, day, By.DAY), day, timezone)
+    (begin, end), _ = cut(span)
+    length = text_time(end) - text_time(begin)
+    assert length == timedelta(hours=hours)
+    inside = [text_time(begin), text_time(end) - timedelta(microseconds=1)]
+    outside = [text_time(begin) - timedelta(microseconds=1), text_time(end)]
+    events = [drawn_up(number, at) for number, at in enumerate([*inside, *outside], 1)]
+    async with undone(database) as connection:
+        await written(connection, [events])
+        found = reports(connection, timezone, outside[1])
+        (row,) = rows_of(await found.figures("plans", Wanted(day, day, By.DAY)), "periods")
+        assert (row["drawn_up"], row["active"]) == (2, 3)
+
+
+def drawn_up(number: int, at: datetime) -> Event:
+    facts: Facts = {"user_id": 1, "title": "Plan", "description": None, "status": "ACTIVE"}
+    (event,) = TrainingPlan.draw_up(number, facts, at).collect_events()
+    return cast("Event", event)
+
+
+TODAY = date(2026, 11, 27)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "first", "last", "by", "periods"),
+    [
+        (Wanted(), date(2026, 10, 29), TODAY, By.DAY, 30),
+        (Wanted(first=date(2026, 1, 1)), date(2026, 1, 1), TODAY, By.MONTH, 11),
+        (Wanted(last=date(2026, 1, 31)), date(2026, 1, 2), date(2026, 1, 31), By.DAY, 30),
+        (Wanted(TODAY, TODAY, By.MONTH), TODAY, TODAY, By.MONTH, 1),
+        (Wanted(date(2026, 11, 21), TODAY, By.WEEK), date(2026, 11, 21), TODAY, By.WEEK, 2),
+        (Wanted(date(2030, 1, 1)), date(2030, 1, 1), date(2030, 1, 1), By.DAY, 1),
+        (Wanted(date(2016, 11, 28), TODAY, By.DAY), date(2016, 11, 28), TODAY, By.DAY, 3652),
+    ],
+)
+def test_a_span_is_cut_into_periods(
+    wanted: Wanted, first: date, last: date, by: By, periods: int
+) -> None:
+    span = span_of(wanted, TODAY, "UTC")
+    assert (span.whole, span.by, len(span.periods)) == (Period(first, last), by, periods)
+    assert span.periods[0].first == first
+    assert span.periods[-1].last == last
+    for one, another in pairwise(span.periods):
+        assert another.first == one.last + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refusal", "field"),
+    [
+        (Wanted(TODAY, date(2026, 11, 26)), SpanEndsFirst, "to_date"),
+        (Wanted(date(1926, 1, 1), TODAY, By.DAY), DayOutOfReach, "from_date"),
+        (Wanted(date(1970, 1, 1), date(2069, 12, 31), By.DAY), TooManyPeriods, "by"),
+        (Wanted(date.min, date.min), DayOutOfReach, "from_date"),
+        (Wanted(last=date.min), DayOutOfReach, "from_date"),
+        (Wanted(last=date.max), DayOutOfReach, "from_date"),
+        (Wanted(TODAY, date.max, By.MONTH), DayOutOfReach, "to_date"),
+    ],
+)
+def test_a_span_that_makes_no_sense_is_refused(
+    wanted: Wanted, refusal: type[Invalid], field: str
+) -> None:
+    with pytest.raises(refusal) as refused:
+        span_of(wanted, TODAY, "UTC")
+    assert refused.value.field == field
+
+
+async def test_a_report_of_days_before_the_club_says_that_it_is_empty(database: str) -> None:
+    events = rich(300).events
+    async with undone(database) as connection:
+        await written(connection, [events])
+        found = reports(connection, "Europe/Berlin", events[-1].timestamp)
+        overview = await found.overview(Wanted(date(2020, 1, 1), date(2020, 12, 31)))
+        assert all(report.empty for report in overview.reports)
+        assert len(overview.reports[0].span.periods) == 12
+        now = await found.overview(Wanted())
+        assert not any(report.empty for report in now.reports)
+        assert next(line for line in now.headlines if line.name == "active").before == 0
+        assert now.reports[0].position == 0
+
+
+async def test_a_settled_day_keeps_its_figure_and_a_refund_counts_on_its_own(
+    database: str,
+) -> None:
+    asked, day = datetime(2026, 5, 1, 9, tzinfo=UTC), timedelta(days=1)
+    membership = Membership.add(
+        1, {"access_level": "VIP", "description": None, "price": "19.90"}, asked
+    )
+    payment = Payment.request(1, 1, 1, asked, asked, amount="19.90")
+    payment.report(PaymentStatus.PAID, asked + day, asked + day, Source("a", "1"))
+    payment.report(PaymentStatus.REFUNDED, asked + 3 * day, asked + 3 * day, Source("a", "1"))
+    membership.change({"price": "99.00", "access_level": "TRIAL"}, asked + day)
+    added, *changed = membership.collect_events()
+    requested, *reported = payment.collect_events()
+    events = [added, requested, *changed, *reported]
+    async with undone(database) as connection:
+        await written(connection, [cast("list[Event]", events)])
+        found = reports(connection, "UTC", asked + 5 * day)
+        money = await found.figures("money", Wanted(date(2026, 5, 1), date(2026, 5, 4), By.DAY))
+        rows = list(rows_of(money, "periods"))
+        (level,) = rows_of(money, "by_access_level")
+    assert [str(row["settled"]) for row in rows] == ["0.00", "19.90", "0.00", "0.00"]
+    assert [str(row["refunded"]) for row in rows] == ["0.00", "0.00", "0.00", "19.90"]
+    assert [str(row["net"]) for row in rows] == ["0.00", "19.90", "0.00", "-19.90"]
+    assert (rows[1]["hours"], level["access_level"]) == (Decimal("24.00"), "VIP")
+
+
+def test_no_row_of_figures_says_who_somebody_is() -> None:
+    personal = {"first_name", "last_name", "phone_number", "email", "username", "user_id"}
+    for table in FIGURES.tables:
+        assert not personal & set(table.columns.replace(",", " ").split())
