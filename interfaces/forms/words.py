@@ -49,7 +49,7 @@ def change(headline: Headline) -> str:
     """From the period before to this one: a sign, by how much, and a word for it."""
     now, before = headline.now, headline.before
     if now is None or before is None or isinstance(now, str) or isinstance(before, str):
-        return "nothing to compare with"
+        return "nothing to compare"
     by = Decimal(now) - Decimal(before)
     if by == 0:
         return "= as before"
@@ -73,7 +73,15 @@ def day(text: str) -> str:
     return f"{there.day} {there:%B} {there.year}"
 
 
-_FORMS = {Unit.DAY: day, Unit.NAME: words}
+def shorter_day(text: str) -> str:
+    """`1 Mar 2026`, as it stands in a table."""
+    if day(text) == text:
+        return text
+    there = date.fromisoformat(text)
+    return f"{there.day} {there:%b} {there.year}"
+
+
+_FORMS = {Unit.DAY: shorter_day, Unit.NAME: words}
 
 
 def days(period: Period) -> str:

@@ -612,14 +612,15 @@ OPENING = [
 ]
 
 
-def rich(actions: int, seed: int = 7) -> History:
+def rich(actions: int, seed: int = 7, step: timedelta = timedelta(minutes=1)) -> History:
     """A long history, the same one for the same seed."""
     random = Random(seed)
     names = sorted(ACTIONS)
     # Things come more often than they go, so that there is something to see at the end.
     weights = [1 if name.startswith(("delete", "end", "unbind")) else 4 for name in names]
     drawn = random.choices(names, weights, k=actions)
-    return History.of((name, random.randrange(1000), random.randrange(100)) for name in drawn)
+    choices = ((name, random.randrange(1000), random.randrange(100)) for name in drawn)
+    return History.of(choices, step)
 
 
 def batches(events: Sequence[Event], sizes: Iterable[int]) -> Iterable[list[Event]]:

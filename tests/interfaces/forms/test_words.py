@@ -20,7 +20,7 @@ from interfaces.forms.words import change, days, moment, said, shortly
         (Decimal("0.0312"), Unit.SHARE, "3.12 %"),
         (Decimal("5.25"), Unit.HOURS, "5.25 h"),
         (Decimal("1.50"), Unit.RATIO, "1.50"),
-        ("2026-03-01", Unit.DAY, "1 March 2026"),
+        ("2026-03-01", Unit.DAY, "1 Mar 2026"),
         ("2026-03", Unit.DAY, "2026-03"),
         ("DAY_PASS", Unit.NAME, "Day pass"),
         ("=1+1", Unit.TEXT, "=1+1"),
@@ -55,8 +55,8 @@ def test_a_mark_of_an_axis_is_short(value: float, unit: Unit, words: str) -> Non
         (Unit.COUNT, 3, 0, "▲ +3, more than before"),
         (Unit.MONEY, Decimal("-10.00"), Decimal("-20.00"), "▲ +10.00 (50 %), more than before"),
         (Unit.SHARE, Decimal("0.02"), Decimal("0.05"), "▼ −3.00 points, less than before"),
-        (Unit.COUNT, None, 3, "nothing to compare with"),
-        (Unit.COUNT, 3, None, "nothing to compare with"),
+        (Unit.COUNT, None, 3, "nothing to compare"),
+        (Unit.COUNT, 3, None, "nothing to compare"),
     ],
 )
 def test_a_change_has_a_sign_and_a_word(unit: Unit, now: Value, before: Value, words: str) -> None:
