@@ -56,12 +56,12 @@ def change(headline: Headline) -> str:
     sign, word = ("▲ +", "more") if by > 0 else (f"▼ {MINUS}", "less")
     if headline.unit is Unit.SHARE:
         points = _digits(abs(by) * _PER_CENT, 2)
-        return f"{sign}{points} points, {word} than before"
+        return f"{sign}{points} points {word}"
     share = ""
     if before != 0:
         part = (abs(by) / abs(Decimal(before)) * _PER_CENT).quantize(Decimal("0.1"))
         share = f" ({_digits(part).removesuffix('.0')} %)"
-    return f"{sign}{said(abs(by), headline.unit)}{share}, {word} than before"
+    return f"{sign}{said(abs(by), headline.unit)}{share} {word}"
 
 
 def day(text: str) -> str:

@@ -51,7 +51,7 @@ async def test_the_figures_that_matter_come_first_beside_those_of_before() -> No
     page = Page(page_of(await overview()))
     words = page.words
     assert words[words.index("Active clients") :][:4] == [
-        *("Active clients", "150", "▲ +30 (25 %), more than before", "120 before")
+        *("Active clients", "150", "▲ +30 (25 %) more", "120 before")
     ]
     assert words.index("Active clients") < words.index("Clients at the end of each period")
     text = " ".join(words)

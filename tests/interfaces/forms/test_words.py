@@ -49,12 +49,12 @@ def test_a_mark_of_an_axis_is_short(value: float, unit: Unit, words: str) -> Non
 @pytest.mark.parametrize(
     ("unit", "now", "before", "words"),
     [
-        (Unit.COUNT, 150, 120, "▲ +30 (25 %), more than before"),
-        (Unit.COUNT, 2, 3, "▼ −1 (33.3 %), less than before"),
+        (Unit.COUNT, 150, 120, "▲ +30 (25 %) more"),
+        (Unit.COUNT, 2, 3, "▼ −1 (33.3 %) less"),
         (Unit.COUNT, 3, 3, "= as before"),
-        (Unit.COUNT, 3, 0, "▲ +3, more than before"),
-        (Unit.MONEY, Decimal("-10.00"), Decimal("-20.00"), "▲ +10.00 (50 %), more than before"),
-        (Unit.SHARE, Decimal("0.02"), Decimal("0.05"), "▼ −3.00 points, less than before"),
+        (Unit.COUNT, 3, 0, "▲ +3 more"),
+        (Unit.MONEY, Decimal("-10.00"), Decimal("-20.00"), "▲ +10.00 (50 %) more"),
+        (Unit.SHARE, Decimal("0.02"), Decimal("0.05"), "▼ −3.00 points less"),
         (Unit.COUNT, None, 3, "nothing to compare"),
         (Unit.COUNT, 3, None, "nothing to compare"),
     ],
