@@ -97,6 +97,7 @@ class Permission(StrEnum):
     PROVIDERS_KEEP = "providers.keep"
     REPORTS_DRAW_UP = "reports.draw-up"
     REPORTS_READ = "reports.read"
+    PAGE_LINKS_REVOKE = "page-links.revoke"
     RULES_READ = "rules.read"
     RULES_CHANGE = "rules.change"
     HEALTH_DETAILS = "health.details"
@@ -160,6 +161,7 @@ RULES: Mapping[Permission, Rule] = {
     Permission.PROVIDERS_KEEP: _ADMIN,
     Permission.REPORTS_DRAW_UP: _rule(Role.ANALYST, Role.SYSTEM),
     Permission.REPORTS_READ: _rule(Role.ANALYST),
+    Permission.PAGE_LINKS_REVOKE: _OWN,
     Permission.RULES_READ: _ADMIN,
     Permission.RULES_CHANGE: _ADMIN,
     Permission.HEALTH_DETAILS: _ADMIN,

@@ -88,6 +88,15 @@ class AskableList:
     """What holds for the rows that a role reaches, where it does not reach all."""
 
 
+@dataclass(frozen=True, slots=True)
+class AskableFigures:
+    """A query for figures, of a span of days."""
+
+    permission: Permission
+    report: str = ""
+    """The name of the report; none for the overview of all."""
+
+
 def creates(
     command: Callable[..., Command],
     body: type[Body],

@@ -1,4 +1,4 @@
-"""Everything that can be asked from outside, by name: commands, rows and lists.
+"""Everything that can be asked from outside, by name: commands, rows, lists and figures.
 
 Each channel derives from this page. REST has an operation of each name (`register_client`),
 RabbitMQ takes a message of each command's; who may ask is in `application.access`.
@@ -13,6 +13,7 @@ from application import (
     exercises,
     first_passwords,
     memberships,
+    page_links,
     payments,
     reports,
     rules,
@@ -26,6 +27,7 @@ from application import training_plans as plans
 from application.access import Permission
 from application.askable import (
     AskableCommand,
+    AskableFigures,
     AskableList,
     AskableRow,
     changes,
@@ -166,6 +168,10 @@ COMMANDS: Mapping[str, AskableCommand] = {
         Permission.REPORTS_READ,
         numbers=0,
     ),
+    "make-page-link": creates(
+        page_links.MakePageLink, page_links.PageLinkBody, Permission.REPORTS_READ
+    ),
+    "revoke-page-link": deletes(page_links.RevokePageLink, Permission.REPORTS_READ),
     # --- the rules of the club
     "change-rules": changes(
         rules.ChangeRules, rules.RulesChanges, Permission.RULES_CHANGE, numbers=0
@@ -318,11 +324,24 @@ LISTS: Mapping[str, AskableList] = {
         Permission.PAYMENTS_SECOND_COLLECTIONS,
         ("payment_id", "client_id", "collector", "collected_at", "returned"),
     ),
+    "list-page-links": AskableList(
+        View.PAGE_LINKS, Permission.REPORTS_READ, ("id", "made_at", "expires_at")
+    ),
     "list-reports": AskableList(
         View.REPORTS, Permission.REPORTS_READ, ("id", "report_date_start", "report_date_end")
     ),
 }
 """What the club is asked for by the page; the same port answers it."""
+
+FIGURES: Mapping[str, AskableFigures] = {
+    "read-clients-report": AskableFigures(Permission.REPORTS_READ, "clients"),
+    "read-cohorts-report": AskableFigures(Permission.REPORTS_READ, "cohorts"),
+    "read-money-report": AskableFigures(Permission.REPORTS_READ, "money"),
+    "read-trainings-report": AskableFigures(Permission.REPORTS_READ, "trainings"),
+    "read-plans-report": AskableFigures(Permission.REPORTS_READ, "plans"),
+    "read-overview": AskableFigures(Permission.REPORTS_READ),
+}
+"""What the club is asked for by the period; the port `application.ports.figures` answers it."""
 
 AT_THE_DOOR: Mapping[str, Permission | None] = {
     "first-password": None,
@@ -341,6 +360,6 @@ def permission_for(name: str) -> Permission | None:
     """
     if name in AT_THE_DOOR:
         return AT_THE_DOOR[name]
-    entries: Mapping[str, AskableCommand | AskableRow | AskableList]
-    entries = {**COMMANDS, **ROWS, **LISTS}
+    entries: Mapping[str, AskableCommand | AskableRow | AskableList | AskableFigures]
+    entries = {**COMMANDS, **ROWS, **LISTS, **FIGURES}
     return entries[name].permission

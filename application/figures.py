@@ -145,6 +145,40 @@ class Overview:
     reports: Sequence[Figures]
     """Clients, cohorts, money, trainings and plans, of the same span."""
 
+    @property
+    def position(self) -> int:
+        """Of the last event that is in all of them."""
+        return min(report.position for report in self.reports)
+
+    @property
+    def as_of(self) -> str:
+        """Up to this moment nothing that was recorded is missing in any of them."""
+        return min(report.as_of for report in self.reports)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all happened by the end of the span."""
+        return all(report.empty for report in self.reports)
+
+    def body(self) -> Mapping[str, Any]:
+        """As JSON shows them; the reports are by their names."""
+        span = self.reports[0].span
+        return {
+            "from_date": span.whole.first.isoformat(),
+            "to_date": span.whole.last.isoformat(),
+            "by": span.by.value,
+            "timezone": span.timezone,
+            "position": self.position,
+            "as_of": self.as_of,
+            "empty": self.empty,
+            "before": {
+                "from_date": self.before.first.isoformat(),
+                "to_date": self.before.last.isoformat(),
+            },
+            "headlines": [headline._asdict() for headline in self.headlines],
+            **{report.name: report.body() for report in self.reports},
+        }
+
 
 def words(name: str) -> str:
     """A value of the club's as people read it: `DAY_PASS` is `Day pass`."""

@@ -10,6 +10,7 @@ from application import (
     exercises,
     first_passwords,
     memberships,
+    page_links,
     payments,
     providers,
     reports,
@@ -63,6 +64,8 @@ ASKED: Mapping[type[Command], Handler] = {
     payments.DeletePayment: payments.delete_payment,
     reports.DrawUpReport: reports.draw_up_report,
     subscriptions.Subscribe: subscriptions.subscribe,
+    page_links.MakePageLink: page_links.make_page_link,
+    page_links.RevokePageLink: page_links.revoke_page_link,
     rules.ChangeRules: rules.change_rules,
 }
 """What can be asked from outside, under the names of `application.catalogue`."""
@@ -86,6 +89,7 @@ AT_THE_MACHINE: Mapping[type[Command], Handler] = {
     providers.RegisterProvider: providers.register_provider,
     providers.AddProviderSecret: providers.add_provider_secret,
     providers.DisableProvider: providers.disable_provider,
+    page_links.MakePageLinkFor: page_links.make_page_link_for,
 }
 """What whoever sits at the machine may do besides, on the command line."""
 

@@ -286,18 +286,19 @@ def _wire(
     metrics, watch = Metrics(), Watch(lambda: postgres.era)
     projecting = _projecting(settings, postgres, watch, building=building)
     ledger = PostgresLedger(postgres, partial(_appended, projecting, metrics))
+    keys = Keys(settings.home)
+    tokens = SignedTokens(keys, settings.issuer)
     services = Services(
         ledger=ledger,
         read_side=PostgresReadSide(postgres, watch),
         passwords=Argon2Hasher(),
         clock=SystemClock(),
+        page_tokens=tokens,
         first_rules=settings.first_rules,
         bounds=settings.bounds,
         seal=open_seal(settings.home),
     )
-    keys = Keys(settings.home)
     provider_secrets = ProviderSecrets(settings.home)
-    tokens = SignedTokens(keys, settings.issuer)
     marks = Marks(store)
     callers = Callers(
         tokens, postgres.rows, settings.access_token_minutes * 60, lambda: postgres.era

@@ -11,6 +11,7 @@ from projections import (
     clients,
     exercises,
     memberships,
+    page_links,
     payments,
     reports,
     rules,
@@ -53,6 +54,7 @@ _MODELS = (
     rules.MODEL,
     sessions.MODEL,
     subscriptions.MODEL,
+    page_links.MODEL,
 )
 
 DOCUMENTED = Group(

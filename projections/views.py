@@ -9,6 +9,7 @@ from projections import (
     clients,
     exercises,
     memberships,
+    page_links,
     payments,
     reports,
     rules,
@@ -45,6 +46,7 @@ LISTINGS: Mapping[View, Listing] = {
     View.SECOND_COLLECTIONS: payments.SECOND_COLLECTIONS_LISTING,
     View.REPORTS: reports.LISTING,
     View.SUBSCRIPTIONS: subscriptions.LISTING,
+    View.PAGE_LINKS: page_links.LISTING,
     View.RULES: rules.LISTING,
 }
 

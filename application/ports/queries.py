@@ -35,6 +35,7 @@ class View(StrEnum):
     SECOND_COLLECTIONS = "second-collections"
     REPORTS = "reports"
     SUBSCRIPTIONS = "subscriptions"
+    PAGE_LINKS = "page-links"
     RULES = "rules"
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from application.ports.ledger import Ledger
 from application.ports.read_side import ReadSide
-from application.ports.signing_in import PasswordHasher
+from application.ports.signing_in import PageTokens, PasswordHasher
 
 
 class Clock(Protocol):
@@ -74,6 +74,7 @@ class Services:
     read_side: ReadSide
     passwords: PasswordHasher
     clock: Clock
+    page_tokens: PageTokens
     first_rules: Rules = field(default_factory=Rules)
     """What holds as long as the ledger has no rules of the club."""
     bounds: Bounds = field(default_factory=Bounds)

@@ -25,6 +25,22 @@ class RevokedToken(InvalidToken):
     """The session of this token has ended, or its user is gone."""
 
 
+class NoLink(NoToken):
+    """This page is opened with a link of one's own."""
+
+
+class InvalidLink(InvalidToken):
+    """This link is not valid here: a part of it is missing, or it is of another page."""
+
+
+class ExpiredLink(ExpiredToken):
+    """This link has expired."""
+
+
+class RevokedLink(RevokedToken):
+    """This link was revoked, or whoever had it is gone."""
+
+
 class StoreUnavailable(Exception):
     """The store of what is short-lived cannot be reached; signing in has to wait."""
 
@@ -42,6 +58,10 @@ class Callers(Protocol):
 
     async def of(self, token: str) -> Caller:
         """Whoever an access token stands for; raises InvalidToken."""
+        ...
+
+    async def reader(self, token: str, page: str) -> Caller:
+        """Whoever the token of a link lets read this page; raises InvalidToken."""
         ...
 
 
@@ -127,6 +147,24 @@ class RefreshClaims:
     user_id: int
     session_id: int
     generation: int
+
+
+class PageClaims(NamedTuple):
+    """What the token of a link says."""
+
+    user_id: int
+    page: str
+    link_id: int
+    ends_at: int
+    """In seconds since 1970."""
+
+
+class PageTokens(Protocol):
+    """Signs the tokens of links that open a page."""
+
+    def page_token(self, claims: PageClaims) -> str:
+        """A token that opens one page for one reader."""
+        ...
 
 
 class Tokens(Protocol):

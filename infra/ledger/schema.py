@@ -15,6 +15,7 @@ import psycopg
 from domain.clients import Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
+from domain.page_links import PageLink
 from domain.payments import Payment
 from domain.reports import Report
 from domain.sessions import Session
@@ -50,6 +51,7 @@ SEQUENCES = {
     Report.TOPIC: "simple_report_id_seq",
     Session.TOPIC: "sessions_id_seq",
     SignIn.TOPIC: "sign_ins_id_seq",
+    PageLink.TOPIC: "page_links_id_seq",
 }
 """Where the numbers of each kind come from: of documented tables, the SERIAL column's sequence."""
 
@@ -172,11 +174,16 @@ CREATE INDEX CONCURRENTLY ledger_events_number_idx
     ON ledger_events (length(originator_id), originator_id) WHERE originator_version = 1
 """
 
+_PAGE_LINKS = """
+CREATE SEQUENCE IF NOT EXISTS page_links_id_seq AS integer;
+"""
+
 STEPS = (
     Step(1, _FIRST),
     Step(2, _GROUPS),
     Step(3, _PARTS),
     Step(4, _NUMBERS, builds="ledger_events_number_idx"),
+    Step(5, _PAGE_LINKS),
 )
 """Every change of the ledger's tables, in order."""
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import structlog
 
 from application.access import Caller
-from application.ports.signing_in import RevokedToken
-from domain import sessions, users
+from application.ports.signing_in import RevokedLink, RevokedToken
+from domain import page_links, sessions, users
 from domain.aggregate import Event
 from domain.values import Role
 from infra.ledger.conditions import fact_in
@@ -54,6 +54,16 @@ WHERE last_of_user.topic <> '{users.Deleted.TOPIC}'
 """  # noqa: S608 - made of constants
 
 
+# Who may read what with a link: it was made for them, and was not revoked.
+_LINK = f"""
+SELECT state FROM ledger_events AS made
+WHERE originator_id = 'page-link-' || %s::bigint AND originator_version = 1
+  AND NOT EXISTS (
+    SELECT FROM ledger_events AS later
+    WHERE later.originator_id = made.originator_id AND topic = '{page_links.Revoked.TOPIC}')
+"""  # noqa: S608 - made of constants
+
+
 class _Known(NamedTuple):
     caller: Caller | None
     until: float
@@ -93,13 +103,40 @@ class Callers:
     async def of(self, token: str) -> Caller:
         """The caller; raises InvalidToken where the token or its user is not valid any more."""
         claims = self._tokens.check(token)
+        self._forget_another_era()
+        if claims.session_id in self._ended:
+            raise RevokedToken
+        caller = await self._standing(claims.user_id, claims.session_id)
+        if caller is None:
+            raise RevokedToken
+        return caller
+
+    async def reader(self, token: str, page: str) -> Caller:
+        """Whoever reads this page with a link; raises InvalidToken where the link is not good.
+
+        The log is asked at each opening: a link that was revoked opens nothing, in any process.
+        """
+        claims = self._tokens.read_page_token(token, page)
+        found = [state for (state,) in await self._rows(_LINK, [claims.link_id])]
+        asked = {"user_id": claims.user_id, "page": claims.page}
+        if not found or any(fact_in(found[0], name) != fact for name, fact in asked.items()):
+            raise RevokedLink
+        self._forget_another_era()
+        caller = await self._standing(claims.user_id, 0)
+        if caller is None:
+            raise RevokedLink
+        return caller
+
+    def _forget_another_era(self) -> None:
+        """Believe nothing of a ledger that is not this one any more."""
         if self._known_in != self._era():
             self._known_in = self._era()
             self._known.clear()
             self._ended.clear()
-        if claims.session_id in self._ended:
-            raise RevokedToken
-        bearer = claims.user_id, claims.session_id
+
+    async def _standing(self, user_id: int, session_id: int) -> Caller | None:
+        """The user as a caller, as of a moment ago at most; None where they may ask nothing."""
+        bearer = user_id, session_id
         known = self._known.get(bearer)
         now = time.monotonic()
         if known is None or known.until < now:
@@ -107,8 +144,6 @@ class Callers:
             known = _Known(await self._callers.get(bearer), now + FRESH)
             if changes == self._changes:
                 self._remember(bearer, known)
-        if known.caller is None:
-            raise RevokedToken
         return known.caller
 
     async def witness(self, events: Sequence[Event]) -> None:

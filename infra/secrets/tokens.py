@@ -1,4 +1,4 @@
-"""The club's tokens: RS256 JWTs, of two kinds that cannot stand in for each other.
+"""The club's tokens: RS256 JWTs, of three kinds that cannot stand in for each other.
 
 Access tokens follow RFC 9068. Checking them follows RFC 8725: one algorithm, an explicit type,
 and each claim looked at.
@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 
 import jwt
 
-from application.ports.signing_in import ExpiredToken, InvalidToken, RefreshClaims
+from application.ports.signing_in import (
+    ExpiredLink,
+    ExpiredToken,
+    InvalidLink,
+    InvalidToken,
+    PageClaims,
+    RefreshClaims,
+)
 from infra.secrets.clocks import APART
 from infra.secrets.keys import Keys
 
@@ -24,8 +31,12 @@ AUDIENCE = "training-api"
 REFRESH_AUDIENCE = "training-api/jwt-auth"
 """Who refresh tokens are for: whoever hands out access tokens."""
 
+PAGE_AUDIENCE = "training-api/pages"
+"""Who tokens of links are for: the pages that a browser opens."""
+
 TOKEN_TYPE = "at+jwt"  # noqa: S105 - the media type of RFC 9068
 REFRESH_TYPE = "rt+jwt"
+PAGE_TYPE = "pt+jwt"
 LONGEST_TOKEN = 4096
 """Characters; a longer one is not ours."""
 REMEMBERED = 10_000
@@ -66,6 +77,24 @@ class SignedTokens:
         """A token that is good for one exchange."""
         more = {"sid": str(claims.session_id), "generation": claims.generation}
         return self._signed(REFRESH_TYPE, REFRESH_AUDIENCE, claims.user_id, ends_at, more)
+
+    def page_token(self, claims: PageClaims) -> str:
+        """A token that opens one page for one reader."""
+        more = {"page": claims.page, "link": str(claims.link_id)}
+        return self._signed(PAGE_TYPE, PAGE_AUDIENCE, claims.user_id, claims.ends_at, more)
+
+    def read_page_token(self, token: str, page: str) -> PageClaims:
+        """What the token of a link to this page says; raises InvalidLink or ExpiredLink."""
+        try:
+            _, payload = self._checked(token, PAGE_TYPE, PAGE_AUDIENCE)
+            user_id, link_id = _number(payload["sub"]), _number(payload.get("link"))
+        except ExpiredToken as expired:
+            raise ExpiredLink from expired
+        except InvalidToken as invalid:
+            raise InvalidLink from invalid
+        if payload.get("page") != page:
+            raise InvalidLink
+        return PageClaims(user_id, page, link_id, int(payload["exp"]))
 
     def _signed(
         self, kind: str, audience: str, user_id: int, ends_at: int, more: dict[str, Any]

@@ -14,6 +14,7 @@ from interfaces.cli import (
     projections,
     providers,
     queue,
+    report_links,
     reports,
     rules,
     run,
@@ -45,6 +46,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(providers.app, name="providers")
 app.add_typer(queue.app, name="queue")
 app.add_typer(reports.app, name="reports")
+reports.app.command("link")(report_links.link)
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -19,10 +20,12 @@ from application.bus import Bus, Outcome
 from application.catalogue import COMMANDS, LISTS, ROWS
 from application.command import Command, Context
 from application.fields import Body
+from application.figures import Figures, Overview
+from application.ports.figures import FiguresOfClub, Wanted
 from application.ports.ledger import LedgerUnavailable, OutcomeUnknown, ReceiptKey
 from application.ports.queries import PageRequest, Queries, ReadRow, Term
 from application.ports.read_side import ReadSide
-from application.ports.signing_in import Callers
+from application.ports.signing_in import Callers, PageClaims
 from application.sign_in import SignIn, Visit
 from domain.refusals import Busy, Invalid
 from interfaces.rest.lists import PageQuery
@@ -57,6 +60,7 @@ class Bearers(Protocol):
     """Whose a token is, as far as it says so itself."""
 
     def bearer(self, token: str) -> int | None: ...
+    def read_page_token(self, token: str, page: str) -> PageClaims: ...
 
 
 class Service(Protocol):
@@ -70,6 +74,8 @@ class Service(Protocol):
     def tokens(self) -> Bearers: ...
     @property
     def callers(self) -> Callers: ...
+    @property
+    def figures(self) -> FiguresOfClub: ...
     @property
     def read_side(self) -> ReadSide: ...
     @property
@@ -106,10 +112,16 @@ class Asking:
 
     # --- commands --------------------------------------------------------------------------
 
-    async def create(self, body: Body, *numbers: int, location: str) -> Response:
-        """201 with the new thing; `location` is its path, `{…}` standing for its fields."""
+    async def create(self, body: Body, *numbers: int, location: str, place: str = "") -> Response:
+        """201 with the new thing; `location` is its path, `{…}` standing for its fields.
+
+        `place` is the field that is a path, too, for whoever asks to follow.
+        """
         entry = COMMANDS[self.name]
         outcome = await self._execute(entry.made(numbers, body), self._idempotency_key())
+        if outcome.once is not None and place:
+            found = self._public(outcome.once[place])
+            outcome = replace(outcome, once={**outcome.once, place: found})
         facts = outcome.body or {}
         created = answer(201, outcome, {"Location": self._public(location.format(**facts))})
         if entry.view is not None:
@@ -213,14 +225,40 @@ class Asking:
         headers["ETag"] = _digest(found.body, *headers.values())
         return self._unless_known(found.body, headers)
 
-    def _unless_known(self, body: bytes, headers: dict[str, str]) -> Response:
+    async def figures(self, report: str, wanted: Wanted) -> Figures:
+        """A report of these days; refused where the request demands a later position."""
+        found = await self.service.figures.figures(report, wanted)
+        self._must_have_reached(found.position)
+        return found
+
+    async def overview(self, wanted: Wanted) -> Overview:
+        """All reports of these days; refused as a report is."""
+        found = await self.service.figures.overview(wanted)
+        self._must_have_reached(found.position)
+        return found
+
+    def _must_have_reached(self, position: int) -> None:
+        demanded = self._demanded()
+        if demanded is not None and position < demanded:
+            raise PositionNotReached(position=demanded)
+
+    def unless_known(
+        self, body: bytes, headers: Mapping[str, str], media_type: str = JSON
+    ) -> Response:
+        """200 with what is known by a digest, 304 where the caller has it."""
+        etag = _digest(body, media_type, *headers.values())
+        return self._unless_known(body, {**headers, "ETag": etag}, media_type)
+
+    def _unless_known(
+        self, body: bytes, headers: dict[str, str], media_type: str = JSON
+    ) -> Response:
         """200 with the body, or 304 with the same headers where If-None-Match has its ETag."""
         known = self._every("if-none-match")
         if known is not None and (
             known.strip() == "*" or headers["ETag"] in {f'"{tag}"' for _, tag in _tags(known)}
         ):
             return Response(status_code=304, headers=headers)
-        return Response(body, headers=headers, media_type=JSON)
+        return Response(body, headers=headers, media_type=media_type)
 
     async def _find_what_has(self, entry: AskableList, *key: int) -> None:
         """Refuse where the thing whose rows are asked for is not there, or not theirs to read."""
@@ -249,15 +287,22 @@ class Asking:
         Raises PositionNotReached after a short limit: an answer from before would be taken for
         what holds at that position.
         """
+        demanded = self._demanded()
+        if demanded is None:
+            return
+        with self.request.scope["state"][PLACE].aside():
+            reached = await self.service.read_side.reached(demanded)
+        if not reached:
+            raise PositionNotReached(position=demanded)
+
+    def _demanded(self) -> int | None:
+        """The position that the request demands to be shown."""
         given = self.request.headers.get(POSITION)
         if given is None:
-            return
+            return None
         if not re.fullmatch(r"[0-9]{1,18}", given):
             raise BadPosition(field=POSITION)
-        with self.request.scope["state"][PLACE].aside():
-            reached = await self.service.read_side.reached(int(given))
-        if not reached:
-            raise PositionNotReached(position=int(given))
+        return int(given)
 
 
 def answer(status: int, outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 
 from application.access import level_of
 from application.catalogue import COMMANDS, permission_for
+from interfaces.forms import page
 from interfaces.problems import MEDIA_TYPE
 from interfaces.rest import examples
 from interfaces.rest.door import Route, asked_by
@@ -24,6 +25,8 @@ _DIGEST = {"description": "another one where the page is another", "schema": {"t
 _POSITION = {"description": "where in the ledger the change is", "schema": {"type": "integer"}}
 _LINK = {"description": "the next page (RFC 8288)", "schema": {"type": "string"}}
 _TOTAL = {"description": "all rows, where asked for", "schema": {"type": "integer"}}
+_FILE = {"description": "of CSV: the name of a file", "schema": {"type": "string"}}
+_COOKIE = {"description": "for this page alone", "schema": {"type": "string"}}
 _NO_STORE = {"description": "`no-store`", "schema": {"type": "string"}}
 _CHALLENGE = {"description": "how one shows who one is", "schema": {"type": "string"}}
 _RETRY = {"description": "seconds", "schema": {"type": "integer"}}
@@ -49,6 +52,7 @@ _FAILURES = {
     401: "without a valid access token",
     403: "not for the caller's role",
     404: "not there, or somebody else's",
+    406: "not in the form that `Accept` names",
     408: "the body did not come in time",
     409: "what holds now does not allow it",
     412: "it has changed since the version named",
@@ -116,6 +120,36 @@ def lists(model: type[BaseModel]) -> Responses:
     unchanged = {"description": "the caller has this page", "headers": headers}
     found: Responses = {200: ok, 304: unchanged}
     return found | _reading_fails()
+
+
+def figures(model: type[BaseModel]) -> Responses:
+    """A GET of figures, in the form that is asked for."""
+    headers = {"ETag": _DIGEST, "Content-Disposition": _FILE}
+    text = {"schema": {"type": "string"}}
+    forms = {"text/csv": text, "image/svg+xml": text}
+    unchanged = {"description": "the caller has these", "headers": headers}
+    found: Responses = {200: {"model": model, "content": forms, "headers": headers}, 304: unchanged}
+    failures = _reading_fails() | _failures(406)
+    del failures[404]
+    return found | failures
+
+
+def opens_page(model: type[BaseModel]) -> Responses:
+    """A GET of figures that may also be a page, which a link opens."""
+    headers = {"ETag": _DIGEST, "Cache-Control": _NO_STORE}
+    text = {page.MEDIA_TYPE: {"schema": {"type": "string"}}}
+    cookie = {"Location": _LOCATION, "Set-Cookie": _COOKIE}
+    found: Responses = {
+        200: {"model": model, "content": text, "headers": headers},
+        303: {"description": "the page without the link, which is in a cookie", "headers": cookie},
+        304: {"description": "the caller has these", "headers": {"ETag": _DIGEST}},
+    }
+    failures = _reading_fails() | _failures(406)
+    del failures[404]
+    failures[401]["description"] = "without a valid access token, or a link that is good"
+    for failure in failures.values():
+        failure["content"] |= text
+    return found | failures
 
 
 def creates(model: type[BaseModel], *, limited: bool = False, secret: bool = False) -> Responses:

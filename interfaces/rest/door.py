@@ -21,9 +21,15 @@ from starlette.exceptions import HTTPException
 
 from application.access import ANYBODY, Permission, reaches_all
 from application.catalogue import permission_for
-from application.ports.signing_in import InvalidToken, NoToken
+from application.page_links import PARAMETER
+from application.ports.signing_in import InvalidToken, NoLink, NoToken
 from interfaces.rest.asking import Asking, Service
+from interfaces.rest.meanings import wants_page
 from interfaces.rest.places import PLACE
+from interfaces.rest.problems import PAGE
+
+COOKIE = "club-page"
+"""What keeps the token of a link, so that it is in no address."""
 
 ASKING = "asking"
 """Where a request's state keeps what is asked, once its caller was let in."""
@@ -56,6 +62,28 @@ class Asks:
             _count(request, None)
         everybody = self.permission is None or reaches_all(caller, self.permission)
         return Asking(request, service, self.name, caller, everybody=everybody)
+
+
+@dataclass(frozen=True, slots=True)
+class Opens(Asks):
+    """Lets in also whoever has a link to this page: in the query, or in a cookie from then on."""
+
+    page: str = ""
+
+    async def open(self, request: Request) -> Asking:
+        """Let the reader in; a browser is told on a page where that is not to be."""
+        request.scope["state"][PAGE] = wants_page(request)
+        if "authorization" in request.headers:
+            return await Asks.open(self, request)
+        _count(request, None)
+        token = request.query_params.get(PARAMETER) or request.cookies.get(COOKIE)
+        if token is None:
+            raise NoLink
+        service: Service = request.app.state.service
+        caller = await service.callers.reader(token, self.page)
+        if self.permission is not None:
+            reaches_all(caller, self.permission)
+        return Asking(request, service, self.name, caller, everybody=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +126,11 @@ class Route(APIRoute):
 def asks(name: str) -> Any:
     """Let in whoever may ask for this."""
     return Depends(Asks(name, permission_for(name)))
+
+
+def opens(name: str, page: str) -> Any:
+    """Let in whoever may ask for this, or has a link to this page."""
+    return Depends(Opens(name, permission_for(name), page))
 
 
 def visits(name: str) -> Any:

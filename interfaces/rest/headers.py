@@ -8,6 +8,6 @@ READ = (
 )
 
 ANSWERED = (
-    *("ETag", "Ledger-Position", "Link", "Location", "RateLimit", "RateLimit-Policy"),
-    *("Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Total-Count"),
+    *("Content-Disposition", "ETag", "Ledger-Position", "Link", "Location", "RateLimit"),
+    *("RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Total-Count"),
 )

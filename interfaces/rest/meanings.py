@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
+
+from fastapi import Request
 
 from domain.refusals import Refusal
 from interfaces.problems import STATUS, code_of, title_of
@@ -19,6 +21,7 @@ ADVICE: Mapping[int, str] = {
     403: "Ask somebody whose role allows it; /openapi.json says of every route who may.",
     404: "Look for it in the list of its kind. What is somebody else's is answered the same.",
     405: "Use one of the methods that `Allow` names.",
+    406: "Name in `Accept` a form that there is, or say it with `?format=`.",
     408: "Send it again, all of it at once.",
     409: "Read what holds now (GET), and ask for something that it allows.",
     412: "Read it again (GET), and make the change to what it is now, with its `ETag`.",
@@ -76,6 +79,19 @@ def meaning_of(code: str) -> Meaning | None:
 def prefers_html(accept: str) -> bool:
     """Whether whoever asks would rather have a page than JSON."""
     return _quality("text/html", accept) > _quality("application/json", accept)
+
+
+def best(accept: str, offered: Sequence[str]) -> str | None:
+    """What of this is wanted most, the first where it is all the same; None where nothing is."""
+    wanted = max(offered, key=lambda kind: _quality(kind, accept))
+    return wanted if _quality(wanted, accept) else None
+
+
+def wants_page(request: Request) -> bool:
+    """Whether whoever asks has a browser, and wants no other form."""
+    form = request.query_params.get("format")
+    accept = request.headers.get("accept", "")
+    return form == "html" or (form is None and prefers_html(accept))
 
 
 def _quality(kind: str, accept: str) -> float:

@@ -18,6 +18,8 @@ from application.bus import StillInFlight
 from application.limits import Allowance, TooManyAttempts
 from application.ports.signing_in import NoToken
 from domain.refusals import NotFound, Refusal
+from interfaces.forms.page import HEADERS, refusal_of
+from interfaces.forms.page import MEDIA_TYPE as MEDIA_TYPE_OF_PAGES
 from interfaces.problems import (
     MEDIA_TYPE,
     STATUS,
@@ -29,10 +31,14 @@ from interfaces.problems import (
     pointer,
     said_of,
     status_of,
+    title_of,
 )
 from interfaces.rest.public import public
 
 JSON = "application/json"
+PAGE = "page"
+"""Where a request's state keeps whether a page is wanted, also where the answer is a no."""
+
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 """On every 401, which has to say how one shows who one is (RFC 6750)."""
 
@@ -54,11 +60,24 @@ HTTP_PROBLEMS: Mapping[str, tuple[int, str]] = {
         405,
         "The path does not take this method; `Allow` names those it takes.",
     ),
+    "not-acceptable": (406, "There is nothing here in the form that `Accept` names."),
     "invalid-message": (422, "The message does not have the form that is documented."),
     "unknown-type": (422, "There is no message of this type."),
     "fault": (500, "Something went wrong here; it has been logged."),
 }
 """Every other problem, by its code: what the club never gets to see."""
+
+TO_READERS: Mapping[int, str] = {
+    401: "Ask for another link: whoever reads reports makes one with "
+    "POST /reports/overview/links/, and at the machine `club reports link USERNAME` prints one. "
+    "Each is good for a day, and for one reader.",
+    403: "The page is for those who read the club's reports. Ask an ADMIN, who gives that role.",
+    422: "Go back, and choose other days, or longer periods.",
+    503: "Nothing is lost: try again in a moment.",
+}
+"""What to do about a no that is told on a page."""
+
+OTHERWISE = "Go back and try again; if that does not help, tell whoever keeps the service."
 
 CODE_OF = {
     404: NotFound.code,
@@ -97,9 +116,12 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The problem as an answer."""
+    more = {"Retry-After": RETRY_AFTER} if status in LATER else {}
+    if request.scope["state"].get(PAGE):
+        page = refusal_of(status, title_of(code), detail, TO_READERS.get(status, OTHERWISE))
+        return Response(page, status, {**more, **(headers or {}), **HEADERS}, MEDIA_TYPE_OF_PAGES)
     instance = public(request.scope, quote(request.scope["path"]))
     body = document(status, code, detail, instance, errors, public(request.scope, TYPES))
-    more = {"Retry-After": RETRY_AFTER} if status in LATER else {}
     return Response(
         orjson.dumps(body),
         status,

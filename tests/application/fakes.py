@@ -30,6 +30,7 @@ from application.ports.services import Rules, Services
 from application.ports.signing_in import (
     ChannelUnavailable,
     Count,
+    PageClaims,
     ShortLivedStore,
     StoreUnavailable,
 )
@@ -338,6 +339,14 @@ class FixedClock:
         self.at += time
 
 
+class FakePageTokens:
+    """Tokens that anybody could make."""
+
+    def page_token(self, claims: PageClaims) -> str:
+        """What it says, in plain words."""
+        return f"{claims.page}.{claims.link_id}.{claims.user_id}.{claims.ends_at}"
+
+
 @dataclass(frozen=True, slots=True)
 class FakeServices(Services):
     """The ports together, each a fake."""
@@ -356,5 +365,6 @@ def fake_services(rules: Rules | None = None) -> FakeServices:
         read_side=FakeReadSide(ledger),
         passwords=FakeHasher(),
         clock=FixedClock(),
+        page_tokens=FakePageTokens(),
         first_rules=rules or Rules(),
     )

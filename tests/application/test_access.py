@@ -130,6 +130,7 @@ EXPECTED: Mapping[Permission, Reach] = {
     Permission.PROVIDERS_KEEP: only(),
     Permission.REPORTS_DRAW_UP: only(N, S),
     Permission.REPORTS_READ: only(N),
+    Permission.PAGE_LINKS_REVOKE: own_and(),
     Permission.RULES_READ: only(),
     Permission.RULES_CHANGE: only(),
     Permission.HEALTH_DETAILS: only(),

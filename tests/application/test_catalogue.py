@@ -7,7 +7,7 @@ from dataclasses import fields
 from application import handlers, policies
 from application.access import RULES, Permission
 from application.askable import Answer
-from application.catalogue import AT_THE_DOOR, COMMANDS, LISTS, ROWS, permission_for
+from application.catalogue import AT_THE_DOOR, COMMANDS, FIGURES, LISTS, ROWS, permission_for
 from application.command import Command
 from application.handlers import ASKED, FOLLOWING, HANDLERS
 from application.ports.queries import View
@@ -15,6 +15,7 @@ from projections.views import LISTINGS
 
 ABOUT_FACTS = {
     Permission.HEALTH_DETAILS,
+    Permission.PAGE_LINKS_REVOKE,
     Permission.USERS_SET_ROLE,
     Permission.CLIENTS_DECIDE,
     Permission.PAYMENTS_SETTLE,
@@ -43,7 +44,7 @@ def test_each_command_is_handled_for_one_reason() -> None:
 
 
 def test_each_name_stands_for_one_thing() -> None:
-    names = [*COMMANDS, *ROWS, *LISTS, *AT_THE_DOOR]
+    names = [*COMMANDS, *ROWS, *LISTS, *FIGURES, *AT_THE_DOOR]
     assert len(set(names)) == len(names)
 
 
@@ -56,7 +57,7 @@ def test_a_command_is_made_of_its_numbers_and_its_body() -> None:
 
 
 def test_every_permission_is_for_something_that_is_asked() -> None:
-    names = [*COMMANDS, *ROWS, *LISTS, *AT_THE_DOOR]
+    names = [*COMMANDS, *ROWS, *LISTS, *FIGURES, *AT_THE_DOOR]
     assert {permission_for(name) for name in names} == {None, *Permission} - ABOUT_FACTS
 
 

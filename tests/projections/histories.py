@@ -22,6 +22,7 @@ from domain.clients import Client, TimeIsOver
 from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.money import AT_THE_CLUB, Source
+from domain.page_links import PageLink
 from domain.payments import ACCOUNTED, STEPS, Payment, PaymentSettled, RefundKnown
 from domain.recorded import Recorded
 from domain.reports import DrawnUp, Report
@@ -175,6 +176,23 @@ class History:
                 client.change_status(ClientStatus.INACTIVE, self._at)
                 self._record(client)
         self._end_sessions_of(user, Ending.USER_DELETED)
+
+    # --- links -----------------------------------------------------------------------------
+
+    def make_page_link(self, one: int, _: int) -> None:
+        user = self.one(User, one)
+        if user is None:
+            return
+        number, until = self._next(PageLink), self._at + LONG
+        self._new(
+            PageLink.make(number, user_id=user.number, page="overview", until=until, at=self._at)
+        )
+
+    def end_page_link(self, one: int, _: int) -> None:
+        link = self.one(PageLink, one)
+        if link is not None:
+            link.revoke(self._at)
+            self._record(link)
 
     # --- sessions --------------------------------------------------------------------------
 
@@ -605,14 +623,15 @@ OPENING = [
 ]
 
 
-def rich(actions: int, seed: int = 7) -> History:
+def rich(actions: int, seed: int = 7, step: timedelta = timedelta(minutes=1)) -> History:
     """A long history, the same one for the same seed."""
     random = Random(seed)
     names = sorted(ACTIONS)
     # Things come more often than they go, so that there is something to see at the end.
     weights = [1 if name.startswith(("delete", "end", "unbind")) else 4 for name in names]
     drawn = random.choices(names, weights, k=actions)
-    return History.of((name, random.randrange(1000), random.randrange(100)) for name in drawn)
+    choices = ((name, random.randrange(1000), random.randrange(100)) for name in drawn)
+    return History.of(choices, step)
 
 
 def batches(events: Sequence[Event], sizes: Iterable[int]) -> Iterable[list[Event]]:
@@ -710,6 +729,7 @@ async def shown_by_tables(connection: psycopg.AsyncConnection[Any]) -> dict[str,
         "admissions": "SELECT client_id, row_to_json(a) FROM client_admissions AS a",
         "passwords": "SELECT id, password_hash FROM users",
         "sessions that ended": "SELECT id, ended_because FROM sessions WHERE ended_at IS NOT NULL",
+        "links": "SELECT id, user_id FROM page_links",
         "reports": "SELECT id, new_users -> 'data' FROM simple_report",
         "drawn up at": "SELECT report_id, position FROM reports_drawn_up",
         "made daily": "SELECT report_id, daily FROM reports_drawn_up",
@@ -794,6 +814,9 @@ def shown_by_aggregates(history: History) -> dict[str, Any]:
         "passwords": {user.number: user.password_hash for user in everybody},
         "sessions that ended": {
             event.number: event.why for event in history.events if isinstance(event, Ended)
+        },
+        "links": {
+            link.number: link.user_id for link in history.living(PageLink) if not link.revoked
         },
         "reports": history.reported,
         "made daily": {number: bool(number % 2) for number in history.reported},

@@ -43,6 +43,7 @@ EXAMPLES: Mapping[str, Any] = {
     "occurred_at": AT,
     "order_in_training": 1,
     "ends_before": "2026-03-31T22:00:00.000000Z",
+    "page": "overview",
     "paid": True,
     "paid_at": AT,
     "paid_days": 30,

@@ -69,6 +69,7 @@ EXAMPLES: dict[str, Any] = {
     "occurred_at": "2026-03-02T09:15:00.000000Z",
     "order_in_training": 1,
     "origin": "192.0.2.7",
+    "page": "overview",
     "paid_days": 30,
     "payment_patience_hours": 24,
     "shared_memberships": False,

@@ -256,6 +256,8 @@ async def test_every_command_without_a_body_or_with_one_is_done_as_rest_does_it(
         ("register-client", None, client),
         ("draw-up-report", None, {}),
         ("subscribe", None, {"daily": True}),
+        ("make-page-link", None, {}),
+        ("revoke-page-link", "1", None),
         ("change-rules", None, {"paid_days": 31}),
         ("delete-user", f"{other}", None),
     )

@@ -103,6 +103,7 @@ GOES_OUT: Mapping[str, tuple[str, ...]] = {
         "ends_before",
         "daily",
     ),
+    "page-link.made": ("user_id", "page", "expires_at"),
     "session.opened": ("user_id", "ends_at"),
     "session.refreshed": ("generation",),
     "session.token-reused": ("generation",),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from application.clients import ClientBody, DeleteClient, RegisterClient
+from application.page_links import MakePageLinkFor
 from application.ports.signing_in import RefreshClaims
 from application.reports import DrawUpReport, ReportBody
 from application.training_plans import AddTrainingToPlan, PinBody, PinPlan, TrainingInPlanBody
@@ -160,6 +161,15 @@ TABLE: dict[str, str] = {
     "GET /reports/": ANALYST,
     "GET /reports/subscriptions/": ANALYST,
     "PUT /reports/subscriptions/": ANALYST,
+    "GET /reports/clients/": ANALYST,
+    "GET /reports/cohorts/": ANALYST,
+    "GET /reports/money/": ANALYST,
+    "GET /reports/trainings/": ANALYST,
+    "GET /reports/plans/": ANALYST,
+    "GET /reports/overview/": ANALYST,
+    "GET /reports/overview/links/": ANALYST,
+    "POST /reports/overview/links/": ANALYST,
+    "DELETE /reports/overview/links/{page_link_id}/": ANALYST,
     "GET /reports/{report_id}/": ANALYST,
     "POST /reports/": ANALYST_OR_SYSTEM,
 }
@@ -215,6 +225,7 @@ class World:
             "training_plan_id": plan,
             "payment_id": await new_payment(self.rest, client, membership),
             "report_id": await made(self.rest, DrawUpReport(ReportBody())),
+            "page_link_id": await made(self.rest, MakePageLinkFor(self.ids["analyst_id"])),
         }
 
     def body(self, method: str, path: str) -> Any:
@@ -274,6 +285,7 @@ class World:
             "/payments/": lambda: {**client, "membership_id": ids["membership_id"]},
             "/reports/": dict,
             "/reports/subscriptions/": lambda: {"daily": True},
+            "/reports/overview/links/": dict,
         }
         longest = max((start for start in by_path if path.startswith(start)), key=len)
         return by_path[longest]()
@@ -349,7 +361,8 @@ async def test_every_caller_reaches_what_the_table_says_and_nothing_else(
     await world.new_owner()
     _, world.signed_in["stranger"] = await rest.user()
     for role in ROLES:
-        _, world.signed_in[role] = await rest.user(role)
+        number, world.signed_in[role] = await rest.user(role)
+        world.ids[f"{role.value.lower()}_id"] = number
     wrong = {}
     for route, expected in TABLE.items():
         await world.furnish(undone=route in UNDONE)

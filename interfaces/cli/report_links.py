@@ -1,0 +1,25 @@
+"""`club reports link`: a link that opens the overview in a browser."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from application.page_links import MakePageLinkFor
+from infra.bootstrap import Club
+from interfaces.cli.opening import ask, named, with_club
+
+
+def link(username: Annotated[str, typer.Argument(help="who reads with it")]) -> None:
+    """Print a link with which a user opens the overview in a browser, for a day."""
+
+    async def made(club: Club) -> str:
+        outcome = await ask(club, MakePageLinkFor(await named(club, username)))
+        there = (
+            club.settings.public_url
+            or f"http://{club.settings.http_host}:{club.settings.http_port}"
+        )
+        return there.rstrip("/") + str((outcome.shown or {})["url"])
+
+    print(with_club(made, signing=True))

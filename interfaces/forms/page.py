@@ -1,0 +1,94 @@
+"""The overview as a page that an owner opens and prints: all of it in one answer, and no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from application.figures import By, Overview, Section, Unit
+from interfaces.forms.chart import NARROW, WIDE, chart_of
+from interfaces.forms.words import change, days, moment, said
+
+MEDIA_TYPE = "text/html"
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_STYLE = (_TEMPLATES / "style.css").read_text()
+_DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_DIGEST}'; img-src data:; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-store",
+    "Vary": "Accept, Authorization, Cookie",
+}
+"""On every page: nothing runs, nothing is fetched, nothing is kept, and nobody is told."""
+
+
+class _Charts(NamedTuple):
+    """One chart for a desk and paper, and one for a phone; only one of them is there."""
+
+    wide: Markup
+    narrow: Markup
+
+
+def _kind(unit: Unit) -> str:
+    """How values of a unit stand in a table."""
+    return {Unit.TEXT: "text", Unit.NAME: "text", Unit.DAY: "text day"}.get(unit, "number")
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(_TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {"said": said, "change": change, "days": days, "kind": _kind}
+_ENVIRONMENT.globals["style"] = Markup(_STYLE)  # noqa: S704 - our own, of which the digest is
+_OVERVIEW = _ENVIRONMENT.get_template("overview.html")
+_REFUSED = _ENVIRONMENT.get_template("refused.html")
+
+
+def page_of(overview: Overview) -> str:
+    """The figures that matter first, then each report with its charts and tables."""
+    first = overview.reports[0]
+    charts = {
+        f"{report.name}-{section.name}": _charts(section, f"{report.name}-{section.name}")
+        for report in overview.reports
+        for section in report.sections
+        if section.chart is not None and section.rows
+    }
+    return _OVERVIEW.render(
+        days=days(first.span.whole),
+        before=days(overview.before),
+        span=first.span,
+        periods=list(By),
+        position=overview.position,
+        as_of=moment(overview.as_of, first.span.timezone),
+        empty=overview.empty,
+        headlines=overview.headlines,
+        reports=overview.reports,
+        charts=charts,
+    )
+
+
+def refusal_of(status: int, title: str, detail: str, advice: str) -> str:
+    """What is not shown, why, and what to do about it."""
+    return _REFUSED.render(status=status, title=title, detail=detail, advice=advice)
+
+
+def _charts(section: Section, name: str) -> _Charts:
+    return _Charts(
+        Markup(chart_of(section, f"{name}-wide", WIDE)),  # noqa: S704 - made of escaped text
+        Markup(chart_of(section, f"{name}-narrow", NARROW)),  # noqa: S704 - the same
+    )
