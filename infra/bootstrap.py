@@ -75,6 +75,9 @@ from projections.views import LISTINGS, LOOKUPS
 if TYPE_CHECKING:
     from aiogram import Bot
 
+SELDOM = 4
+"""How many times as seldom whoever projects refreshes the figures, as those whose part it is."""
+
 logger = structlog.get_logger(__name__)
 
 
@@ -353,7 +356,8 @@ def _projecting(
 ) -> Projecting:
     """A projector for each group; the watch is on the documented tables.
 
-    The figures are refreshed every now and then, in small parts.
+    The figures are refreshed by timers or by Celery, in small parts. Here they are looked after,
+    and built, and refreshed where nobody else does it.
     """
 
     def builds(group: Group) -> Callable[[], Awaitable[None]] | None:
@@ -365,7 +369,7 @@ def _projecting(
         FIGURES,
         Watch(),
         builds(FIGURES),
-        every=settings.reports_seconds,
+        every=settings.reports_seconds * SELDOM,
         batch=SMALL_BATCH,
     )
     return Projecting(postgres, (documented, figures))
