@@ -27,7 +27,7 @@ from application.ports.ledger import (
     StaleDecision,
     Submission,
 )
-from application.ports.services import Rules, Services
+from application.ports.services import Rules, Services, Zone
 from application.repository import Repository
 from application.work import Result, Work, rules_in
 from domain.refusals import Busy, Conflict, Forbidden, Invalid, Refusal
@@ -139,9 +139,17 @@ class Bus:
 
     async def rules(self) -> Rules:
         """What the club has set for itself, as of now."""
+        return rules_in(await self._rules(), self._services)
+
+    async def zone(self) -> Zone:
+        """The time zone of the club's days, as of now."""
+        rules = await self._rules()
+        since = None if rules is None else rules.timezone_since
+        return Zone(rules_in(rules, self._services).timezone, since)
+
+    async def _rules(self) -> ClubRules | None:
         stream = ClubRules.stream(THE_ONE)
-        found = (await self._repository.read([stream])).get(stream)
-        return rules_in(cast("ClubRules | None", found), self._services)
+        return cast("ClubRules | None", (await self._repository.read([stream])).get(stream))
 
     async def _decide(self, command: Command, context: Context) -> Outcome:
         command_id = secrets.token_hex(16)

@@ -53,6 +53,8 @@ class Span:
     timezone: str
     periods: Sequence[Period]
     """In order; the first and the last are cut where the whole is."""
+    timezone_since: str | None = None
+    """From when on it is the club's; all days are counted in it, those before, too."""
 
 
 class Column(NamedTuple):
@@ -118,6 +120,7 @@ class Figures:
             "to_date": self.span.whole.last.isoformat(),
             "by": self.span.by.value,
             "timezone": self.span.timezone,
+            "timezone_since": self.span.timezone_since,
             "position": self.position,
             "as_of": self.as_of,
             "empty": self.empty,
@@ -168,6 +171,7 @@ class Overview:
             "to_date": span.whole.last.isoformat(),
             "by": span.by.value,
             "timezone": span.timezone,
+            "timezone_since": span.timezone_since,
             "position": self.position,
             "as_of": self.as_of,
             "empty": self.empty,

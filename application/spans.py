@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 
 from application.figures import By, Period, Span
@@ -33,8 +34,10 @@ class TooManyPeriods(Invalid):
     """That is more than {most} periods: ask for longer ones, or for fewer days."""
 
 
-def span_of(wanted: Wanted, today: date, timezone: str) -> Span:
+def span_of(wanted: Wanted, today: date, timezone: str, since: str | None = None) -> Span:
     """The days that are meant: the last 30 up to today, where none are told.
+
+    They are those of a time zone, which is the club's `since` some moment.
 
     Raises Invalid where they end before they start, are out of reach, or are too many.
     """
@@ -49,21 +52,23 @@ def span_of(wanted: Wanted, today: date, timezone: str) -> Span:
     periods = list(_cut(whole, by, MOST_PERIODS + 1))
     if len(periods) > MOST_PERIODS:
         raise TooManyPeriods(field="by", most=MOST_PERIODS)
-    return Span(whole, by, timezone, periods)
+    return Span(whole, by, timezone, periods, since)
 
 
 def before(span: Span) -> Span:
     """The days before, as many of them, in one period."""
     days = span.whole.last - span.whole.first + timedelta(days=1)
     whole = Period(span.whole.first - days, span.whole.first - timedelta(days=1))
-    return Span(whole, span.by, span.timezone, [whole])
+    return replace(span, whole=whole, periods=[whole])
 
 
 def by_month(span: Span) -> Span:
     """The whole months in which these days are."""
     last = _end(span.whole.last, By.MONTH)
     whole = Period(span.whole.first.replace(day=1), last)
-    return Span(whole, By.MONTH, span.timezone, list(_cut(whole, By.MONTH, MOST_PERIODS)))
+    return replace(
+        span, whole=whole, by=By.MONTH, periods=list(_cut(whole, By.MONTH, MOST_PERIODS))
+    )
 
 
 def _days(wanted: Wanted, today: date) -> Period:

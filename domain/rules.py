@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from domain.aggregate import Aggregate, CreatedEvent, Event, Facts
+from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, time_text
 from domain.days import time_of_day, zone
 from domain.privacy import DeclaredIn, Plain
 from domain.refusals import Conflict
@@ -25,6 +25,11 @@ class ClubRules(Aggregate):
     """The rules of the club, and how they came to be what they are."""
 
     TOPIC = "rules"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timezone_since = ""
+        """When the time zone began to hold."""
 
     @classmethod
     def adopt(cls, facts: Facts, at: datetime) -> Self:
@@ -67,6 +72,7 @@ class Adopted(CreatedEvent):
 
     def apply(self, aggregate: ClubRules) -> None:
         """All of them have a value."""
+        aggregate.timezone_since = time_text(self.timestamp)
         aggregate.facts = {
             "paid_days": self.paid_days,
             "payment_patience_hours": self.payment_patience_hours,
@@ -95,6 +101,8 @@ class Changed(Event):
     def apply(self, aggregate: ClubRules) -> None:
         """What changed holds; the rest stays."""
         aggregate.amend(**self.changes)
+        if "timezone" in self.changes:
+            aggregate.timezone_since = time_text(self.timestamp)
 
 
 def _refuse_what_no_clock_shows(facts: Facts) -> None:

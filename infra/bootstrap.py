@@ -329,7 +329,7 @@ def _wire(
             LOOKUPS,
             most_lists=settings.listing_connections,
         ),
-        figures=Reports(FigureTables(postgres.listing.rows), bus.rules, services.clock),
+        figures=Reports(FigureTables(postgres.listing.rows), bus.zone, services.clock),
         tokens=tokens,
         keys=keys,
         store=store,

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from application.ports.ledger import Ledger
 from application.ports.read_side import ReadSide
@@ -36,6 +36,14 @@ class Rules:
     """What "a day" means in reports."""
     daily_report_at: str = "08:00"
     """When the daily report is made."""
+
+
+class Zone(NamedTuple):
+    """The time zone of the club's days."""
+
+    name: str
+    since: str | None
+    """From when on it is the club's; None where the club has set none yet."""
 
 
 @dataclass(frozen=True, slots=True)

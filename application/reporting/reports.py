@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 
 from application.figures import Figures, Headline, Overview, Section, Span, Unit
 from application.ports.figures import FigureRows, Wanted
-from application.ports.services import Clock, Rules
+from application.ports.services import Clock, Zone
 from application.reporting import clients, cohorts, money, plans, trainings
 from application.reporting.shaping import Rows, cut
 from application.reporting.shaping import money as amount
@@ -33,27 +34,25 @@ class Part:
 class Reports:
     """The figures of the club."""
 
-    def __init__(
-        self, rows: FigureRows, rules: Callable[[], Awaitable[Rules]], clock: Clock
-    ) -> None:
+    def __init__(self, rows: FigureRows, zone: Callable[[], Awaitable[Zone]], clock: Clock) -> None:
         self._rows = rows
-        self._rules = rules
+        self._zone = zone
         self._clock = clock
 
     async def figures(self, name: str, wanted: Wanted) -> Figures:
         """One report; raises Invalid."""
-        now, zone = self._clock.now(), (await self._rules()).timezone
-        today = date.fromisoformat(day_of(now, zone))
-        span = span_of(wanted, today, zone)
+        now, zone = self._clock.now(), await self._zone()
+        today = date.fromisoformat(day_of(now, zone.name))
+        span = span_of(wanted, today, zone.name, zone.since)
         span, parts = PARTS[name](span, now, today)
         found = await self._rows.look([one for part in parts for one in part.asked])
         return _report(name, span, parts, found, list(found["answers"]))
 
     async def overview(self, wanted: Wanted) -> Overview:
         """All reports, and what matters first; all of one moment. Raises Invalid."""
-        now, zone = self._clock.now(), (await self._rules()).timezone
-        today = date.fromisoformat(day_of(now, zone))
-        span = span_of(wanted, today, zone)
+        now, zone = self._clock.now(), await self._zone()
+        today = date.fromisoformat(day_of(now, zone.name))
+        span = span_of(wanted, today, zone.name, zone.since)
         reports = {name: parts(span, now, today) for name, parts in PARTS.items()}
         whole, earlier = cut(_whole(span)), cut(before(span))
         asked = [one for _, parts in reports.values() for part in parts for one in part.asked]
@@ -144,7 +143,7 @@ HEADLINES = (
 
 
 def _whole(span: Span) -> Span:
-    return Span(span.whole, span.by, span.timezone, [span.whole])
+    return replace(span, periods=[span.whole])
 
 
 def _headlines(

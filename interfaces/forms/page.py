@@ -11,7 +11,7 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from application.figures import By, Overview, Section, Unit
+from application.figures import By, Overview, Section, Span, Unit
 from interfaces.forms.chart import NARROW, WIDE, chart_of
 from interfaces.forms.words import change, days, moment, said
 
@@ -72,6 +72,7 @@ def page_of(overview: Overview) -> str:
         days=days(first.span.whole),
         before=days(overview.before),
         span=first.span,
+        since=_since(first.span),
         periods=list(By),
         position=overview.position,
         as_of=moment(overview.as_of, first.span.timezone),
@@ -80,6 +81,12 @@ def page_of(overview: Overview) -> str:
         reports=overview.reports,
         charts=charts,
     )
+
+
+def _since(span: Span) -> str:
+    """From when on the days' time zone is the club's."""
+    since = span.timezone_since
+    return "" if since is None else f" since {moment(since, span.timezone)}"
 
 
 def refusal_of(status: int, title: str, detail: str, advice: str) -> str:

@@ -85,6 +85,7 @@ EXAMPLES: Mapping[str, Any] = {
     "shared_memberships": False,
     "timestamp": AT,
     "timezone": "Europe/Berlin",
+    "timezone_since": AT,
     "title": "Legs and core",
     "to_date": "2026-03-31",
     "training_id": 1,

@@ -104,6 +104,7 @@ class FiguresShown(BaseModel):
     to_date: Day
     by: By
     timezone: str = Field(description="whose days these are")
+    timezone_since: Moment | None = Field(description="from when on it is the club's")
     position: int = Field(description="of the last event that is in them")
     as_of: Moment = Field(description="nothing that was recorded by then is missing")
     empty: bool = Field(description="nothing at all had happened by the end of these days")
@@ -156,6 +157,7 @@ class OverviewShown(BaseModel):
     to_date: Day
     by: By
     timezone: str = Field(description="whose days these are")
+    timezone_since: Moment | None = Field(description="from when on it is the club's")
     position: int = Field(description="of the last event that is in them")
     as_of: Moment = Field(description="nothing that was recorded by then is missing")
     empty: bool = Field(description="nothing at all had happened by the end of these days")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from domain.aggregate import text_time
 from domain.days import NoTimeOfDay, UnknownZone
 from domain.rules import Adopted, Changed, ClubRules, StillShared
 from tests.domain.scenario import START, after, given, news, told
@@ -62,3 +63,12 @@ def test_memberships_that_are_shared_stay_so_while_one_has_several_holders() -> 
         told(Changed, changes={"paid_days": 7}),
         told(Changed, changes={"shared_memberships": False}),
     ]
+
+
+def test_a_zone_is_the_clubs_from_the_event_on_that_set_it() -> None:
+    rules = given(ClubRules, 1, ADOPTED)
+    assert text_time(rules.timezone_since) == START
+    rules.change({"paid_days": 31}, (), NOW)
+    assert text_time(rules.timezone_since) == START
+    rules.change({"timezone": "Asia/Tokyo"}, (), NOW)
+    assert text_time(rules.timezone_since) == NOW

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from application.figures import By, Figures, Period
 from application.ports.figures import Wanted
-from application.ports.services import Rules
+from application.ports.services import Zone
 from application.reporting.reports import Reports
 from application.reporting.shaping import cut
 from application.spans import DayOutOfReach, SpanEndsFirst, TooManyPeriods, span_of
@@ -59,6 +59,7 @@ MOVED: dict[type[Any], str] = {
     payments.CollectedAgain: "collected_twice_amount",
     payments.SecondCollectionReturned: "returned_amount",
 }
+SINCE = "2026-01-01T08:00:00.000000Z"
 BACK_FROM = {"EXPIRED", "INACTIVE", "CANCELLED"}
 
 actions = st.sampled_from(sorted(ACTIONS))
@@ -83,10 +84,10 @@ def reports(connection: Connection, timezone: str, now: datetime) -> Reports:
     async def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         return await (await connection.execute(sql.encode(), params)).fetchall()
 
-    async def rules() -> Rules:
-        return Rules(timezone=timezone)
+    async def its_zone() -> Zone:
+        return Zone(timezone, SINCE)
 
-    return Reports(FigureTables(rows), rules, Now(now))
+    return Reports(FigureTables(rows), its_zone, Now(now))
 
 
 @asynccontextmanager
@@ -563,6 +564,7 @@ async def test_a_report_of_days_before_the_club_says_that_it_is_empty(database: 
         assert not any(report.empty for report in now.reports)
         assert next(line for line in now.headlines if line.name == "active").before == 0
         assert now.reports[0].position == 0
+        assert {report.body()["timezone_since"] for report in now.reports} == {SINCE}
 
 
 async def test_a_settled_day_keeps_its_figure_and_a_refund_counts_on_its_own(
