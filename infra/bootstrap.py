@@ -157,7 +157,7 @@ class Club:
         """Build all read tables again from the ledger, and swap them in."""
         done = [await rebuild(self.postgres, group, progress) for group in GROUPS]
         differing = tuple(name for one in done for name in one.differing)
-        events = sum(one.events for one in done)
+        events = max(one.events for one in done)
         return Rebuilt(events, min(one.position for one in done), differing)
 
 

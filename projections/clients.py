@@ -20,6 +20,7 @@ from domain.clients import (
     Transferred,
 )
 from domain.recorded import Recorded
+from projections.client_words import FOUND
 from projections.engine.lists import BEGINS, Listing
 from projections.engine.model import ReadModel
 from projections.engine.table import (
@@ -185,11 +186,8 @@ LISTING = Listing(
         "status": "c.status",
     },
     comparisons={"first_name": BEGINS, "last_name": BEGINS},
-    # Between two bounds, so that no plan made for any term reads an index from its beginning.
-    found_by="""
-        (SELECT w.client_id FROM (SELECT %s::text AS begins) AS t
-        JOIN client_words AS w ON w.word >= t.begins AND w.word < (t.begins || chr(1114111))
-        ORDER BY w.word, w.client_id LIMIT %s)
+    found_by=f"""
+        {FOUND}
         UNION ALL
         (SELECT o.id FROM (SELECT lower(%s::text) AS begins) AS t
         JOIN users AS u ON lower(u.username) ~>=~ t.begins

@@ -97,7 +97,13 @@ class Builder:
                 if steps is None:
                     known = await load(self.group, batch.events, self.connection)
                     steps = fold_batch(self.group, batch.events, known)
-                await write(self.group, steps, self.connection, constrained=self._constrained)
+                await write(
+                    self.group,
+                    steps,
+                    self.connection,
+                    constrained=self._constrained,
+                    many=True,
+                )
         for switch in switched(steps):
             self._switches[switch.constraint.name] = switch
         events = batch.position - self.position

@@ -117,14 +117,14 @@ class Changes:
 def keys(group: Group, events: Sequence[Recorded]) -> dict[str, tuple[Table, set[Key]]]:
     """The rows that the group's folds need for these events, by table."""
     wanted: dict[str, tuple[Table, set[Key]]] = {}
+    folds = group.folds_of
     for index, recorded in enumerate(events):
-        for kinds, fold in group.folds:
-            if recorded.event.kind in kinds:
-                try:
-                    for table, key in _needs(fold, recorded):
-                        wanted.setdefault(table.name, (table, set()))[1].add(key)
-                except Exception as fault:
-                    raise Tripped(index, recorded, fault) from fault
+        for fold in folds.get(recorded.event.kind, ()):
+            try:
+                for table, key in _needs(fold, recorded):
+                    wanted.setdefault(table.name, (table, set()))[1].add(key)
+            except Exception as fault:
+                raise Tripped(index, recorded, fault) from fault
     return wanted
 
 
@@ -147,18 +147,19 @@ def fold_batch(
     steps = [Changes()]
     rows = {name: dict(of) for name, of in (known or {}).items()}
     before = {name: dict(of) for name, of in rows.items()}
-    projects = group.projects
+    projects, folds = group.projects, group.folds_of
     for index, recorded in enumerate(events):
+        kind = recorded.event.kind
         try:
-            for project in projects.get(recorded.event.kind, ()):
+            for project in projects.get(kind, ()):
                 for operation in project(recorded):
                     _join(steps, operation)
-            if group.folds:
-                for operation in _stepped(group, recorded, rows):
+            for fold in folds.get(kind, ()):
+                for operation in _stepped(fold, recorded, rows):
                     _join(steps, operation)
         except Exception as fault:
             raise Tripped(index, recorded, fault) from fault
-    for _, fold in group.folds:
+    for fold in group.folds:
         _fold_rows(fold, before.get(fold.table.name, {}), rows.get(fold.table.name, {}), steps[-1])
     return steps
 
@@ -171,20 +172,19 @@ def _join(steps: list[Changes], operation: Operation) -> None:
 
 
 def _stepped(
-    group: Group, recorded: Recorded, rows: dict[str, dict[Key, Row]]
+    fold: AnyFold, recorded: Recorded, rows: dict[str, dict[Key, Row]]
 ) -> Iterable[Operation]:
-    """Let every fold take its step; the operations beside."""
-    for kinds, fold in group.folds:
-        key = fold.key(recorded) if recorded.event.kind in kinds else None
-        if key is None:
-            continue
-        of_table = rows.setdefault(fold.table.name, {})
-        row, beside = _step(fold, of_table.get(key), recorded, rows)
-        if row is None:
-            of_table.pop(key, None)
-        else:
-            of_table[key] = row
-        yield from beside
+    """Let a fold take its step; the operations beside."""
+    key = fold.key(recorded)
+    if key is None:
+        return ()
+    of_table = rows.setdefault(fold.table.name, {})
+    row, beside = _step(fold, of_table.get(key), recorded, rows)
+    if row is None:
+        of_table.pop(key, None)
+    else:
+        of_table[key] = row
+    return beside
 
 
 def _step(

@@ -53,7 +53,7 @@ class Listing:
     found_by: str = ""
     """SQL for the first column of the key of what a search term finds, so many at most.
 
-    It takes the word of the term and how many, then twice its text and how many.
+    It takes twice the word of the term and how many, then twice its text and how many.
     """
     summary: str | None = None
     """The columns of a row in a list, where that is less than what is shown of one row."""
@@ -134,7 +134,7 @@ def _conditions(listing: Listing, wanted: PageRequest) -> tuple[list[str], list[
         # What two terms have in common is only to be told from all that each finds.
         most = MOST_FOUND if len(wanted.terms) == 1 else None
         for word, text in wanted.terms:
-            params += [word, most, text, most, text, most]
+            params += [word, most, word, most, text, most, text, most]
     if wanted.owner is not None:
         conditions.append(f"{listing.owner} = %s")
         params.append(wanted.owner)

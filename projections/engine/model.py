@@ -94,11 +94,19 @@ class Group:
         return frozenset(kind for model in self.models for kind in model.listens_to)
 
     @cached_property
-    def folds(self) -> tuple[tuple[frozenset[str], AnyFold], ...]:
-        """Every fold, and the kinds of aggregates that it is shown."""
-        return tuple(
-            (frozenset(model.listens_to), fold) for model in self.models for fold in model.folds
-        )
+    def folds(self) -> tuple[AnyFold, ...]:
+        """Every fold."""
+        return tuple(fold for model in self.models for fold in model.folds)
+
+    @cached_property
+    def folds_of(self) -> dict[str, tuple[AnyFold, ...]]:
+        """What steps with an event, by the kind of its aggregate."""
+        return {
+            kind: tuple(
+                fold for model in self.models if kind in model.listens_to for fold in model.folds
+            )
+            for kind in self.kinds
+        }
 
     @cached_property
     def projects(self) -> dict[str, tuple[Callable[[Recorded], Operations], ...]]:

@@ -49,31 +49,37 @@ async def load(
 
 
 async def write(
-    group: Group, steps: Sequence[Changes], connection: Connection, *, constrained: bool = True
+    group: Group,
+    steps: Sequence[Changes],
+    connection: Connection,
+    *,
+    constrained: bool = True,
+    many: bool = False,
 ) -> None:
     """Write these changes, one after the other.
 
     `constrained` is whether the tables have their constraints yet; without, none is switched.
+    With `many` new rows they are copied, which a pipeline does not allow.
     """
     switches = switched(steps) if constrained else ()
     for switch in switches:
         if not switch.on:
             await switch_off(switch, connection)
     for changes in steps:
-        await _write(group, changes, connection)
+        await _write(group, changes, connection, many=many)
     for switch in switches:
         if switch.on:
             await switch_on(switch, connection)
 
 
-async def _write(group: Group, changes: Changes, connection: Connection) -> None:
+async def _write(group: Group, changes: Changes, connection: Connection, *, many: bool) -> None:
     """First what is there, then what goes, and that before what it refers to.
 
     Constraints wait for the commit, ON DELETE does not: a row goes with its parent only if it
     is still the parent's when all that happened has been written.
     """
     for of_table in changes.tables.values():
-        await _write_rows(of_table, connection)
+        await _write_rows(of_table, connection, many=many)
     for table in reversed(group.tables):
         if table.name in changes.tables:
             of_table = changes.tables[table.name]
@@ -82,13 +88,15 @@ async def _write(group: Group, changes: Changes, connection: Connection) -> None
         await _gather(list(gathers), connection)
 
 
-async def _write_rows(changes: TableChanges, connection: Connection) -> None:
+async def _write_rows(changes: TableChanges, connection: Connection, *, many: bool) -> None:
     """Write what is there; a key that was given to a new row is taken from the old one."""
     table = changes.table
     await _delete_rows(table, changes.removes & changes.puts.keys(), connection)
     for columns, rows in changes.patches_by_columns().items():
         await connection.execute(_update(table, columns), [_json(rows)])
-    if changes.puts:
+    if many:
+        await _copy(table, changes.puts.values(), connection)
+    elif changes.puts:
         await connection.execute(_insert(table), [_json(list(changes.puts.values()))])
     by_columns: dict[tuple[str, ...], list[Row]] = {}
     for key, sums in changes.sums.items():
@@ -96,6 +104,18 @@ async def _write_rows(changes: TableChanges, connection: Connection) -> None:
         by_columns.setdefault(tuple(sums), []).append(row)
     for columns, rows in by_columns.items():
         await connection.execute(_add(table, columns), [_json(rows)])
+
+
+async def _copy(table: Table, rows: Iterable[Row], connection: Connection) -> None:
+    by_columns: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        by_columns.setdefault(tuple(row), []).append(row)
+    for columns, alike in by_columns.items():
+        named = SQL(", ").join(map(Identifier, columns))
+        statement = SQL("COPY {} ({}) FROM STDIN").format(Identifier(table.name), named)
+        async with connection.cursor().copy(statement) as copy:
+            for row in alike:
+                await copy.write_row([*row.values()])
 
 
 async def _delete_rows(table: Table, gone: set[Key], connection: Connection) -> None:

@@ -15,7 +15,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import amqp, append, cascades, finding, http, memory, projections, tokens
+from tests.benchmarks import (
+    amqp,
+    append,
+    cascades,
+    finding,
+    http,
+    memory,
+    projections,
+    reports,
+    tokens,
+)
 from tests.benchmarks.load import Loader
 from tests.benchmarks.postgres import durable_postgres
 from tests.benchmarks.report import Report, Shown
@@ -73,6 +83,10 @@ def run_projections(bench: Bench) -> Iterator[Shown]:
     yield from projections.measure(bench.url, bench.home, bench.quick)
 
 
+def run_reports(bench: Bench) -> Iterator[Shown]:
+    yield from reports.measure(bench.url, bench.home, bench.quick, bench.loader)
+
+
 def run_cascades(bench: Bench) -> Iterator[Shown]:
     yield from cascades.measure(bench.url, bench.quick).figures()
 
@@ -94,6 +108,7 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Shown]]] = {
     "tokens": run_tokens,
     "amqp": run_amqp,
     "projections": run_projections,
+    "reports": run_reports,
     "cascades": run_cascades,
     "memory": run_memory,
 }

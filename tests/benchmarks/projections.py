@@ -27,6 +27,7 @@ from infra.following.rebuilding import make_missing, rebuild
 from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
 from projections.catalogue import DOCUMENTED
+from projections.engine.model import Group
 from projections.engine.schema import add_constraints, create_tables
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.postgres import analyze, checkpoint, create_database
@@ -51,38 +52,41 @@ REPORTS_TARGET = 1.25
 """The time of a rebuild with reports, in that of one without."""
 
 BESIDE = "copied"
-_TABLES = ", ".join(table.name for table in DOCUMENTED.tables)
 
 
-async def run_tail(url: str) -> None:
+async def run_tail(url: str, group: Group = DOCUMENTED) -> None:
     """The live projector, from position 0 until the tables are at the ledger's end."""
     postgres, watch = Postgres(url), Watch()
     async with await postgres.connect() as connection:
         head = await _head(connection)
         await connection.execute("SET synchronous_commit = off")
-        tail = Projector(postgres, DOCUMENTED, watch)
+        tail = Projector(postgres, group, watch)
         while watch.position < head:
             await tail.step(connection)
 
 
-async def run_rebuild(url: str) -> None:
+async def run_rebuild(url: str, group: Group = DOCUMENTED) -> None:
     """Rebuild all tables beside the live ones, compare and swap."""
-    await rebuild(Postgres(url), DOCUMENTED)
+    await rebuild(Postgres(url), group)
 
 
-async def run_copy(url: str, rows: Path, *, indexed: bool) -> None:
+async def run_copy(url: str, rows: Path, group: Group = DOCUMENTED, *, indexed: bool) -> None:
     """The same rows into the same tables; `indexed` before they come, or after."""
     async with await Postgres(url).connect() as connection:
         await connection.execute(f"SET search_path = {BESIDE}, public".encode())
         if not indexed:
-            await create_tables(connection, DOCUMENTED.tables)
-        for table in DOCUMENTED.tables:
+            await create_tables(connection, group.tables)
+        for table in group.tables:
             cursor = connection.cursor()
             async with cursor.copy(f"COPY {table.name} FROM STDIN".encode()) as copy:
                 await copy.write((rows / table.name).read_bytes())
         if not indexed:
-            await add_constraints(connection, DOCUMENTED)
-            await connection.execute(f"ANALYZE {_TABLES}".encode())
+            await add_constraints(connection, group)
+            await connection.execute(f"ANALYZE {_names(group)}".encode())
+
+
+def _names(group: Group) -> str:
+    return ", ".join(table.name for table in group.tables)
 
 
 async def _head(connection: psycopg.AsyncConnection[Any]) -> int:
@@ -180,36 +184,47 @@ def _with_reports(url: str, events: int, rounds: int) -> Figure:
 class Log:
     """A ledger of a club's life, and tables that have followed it once."""
 
-    def __init__(self, url: str, name: str, events: int, reports: int = 0) -> None:
-        self._url = create_database(url, name)
-        self.events = asyncio.run(fill(self._url, events))
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        events: int,
+        reports: int = 0,
+        *,
+        group: Group = DOCUMENTED,
+        years: int = 0,
+    ) -> None:
+        self.url = create_database(url, name)
+        self._group = group
+        self.events = asyncio.run(fill(self.url, events, years))
         if reports:
-            self.events += asyncio.run(report_on(self._url, reports))
-        asyncio.run(make_missing(Postgres(self._url), [DOCUMENTED]))
-        alone(run_tail, self._url)
-        analyze(self._url)
+            self.events += asyncio.run(report_on(self.url, reports))
+        asyncio.run(make_missing(Postgres(self.url), [group]))
+        alone(partial(run_tail, group=group), self.url)
+        analyze(self.url)
 
     def tail(self) -> Run:
         """The tables are empty, and follow from the start."""
-        self._do(f"TRUNCATE {_TABLES}", "UPDATE read_groups SET position = 0")
-        return alone(run_tail, self._url)
+        self._do(f"TRUNCATE {_names(self._group)}", "UPDATE read_groups SET position = 0")
+        return alone(partial(run_tail, group=self._group), self.url)
 
     def rebuild(self) -> Run:
-        checkpoint(self._url)
-        return alone(run_rebuild, self._url)
+        checkpoint(self.url)
+        return alone(partial(run_rebuild, group=self._group), self.url)
 
     def copy(self, rows: Path, *, indexed: bool) -> float:
         """Seconds of a COPY into new tables beside."""
         self._do(f"DROP SCHEMA IF EXISTS {BESIDE} CASCADE", f"CREATE SCHEMA {BESIDE}")
         if indexed:
-            asyncio.run(_make_beside(self._url))
-        return alone(partial(run_copy, rows=rows, indexed=indexed), self._url).seconds
+            asyncio.run(_make_beside(self.url, self._group))
+        copied = partial(run_copy, rows=rows, group=self._group, indexed=indexed)
+        return alone(copied, self.url).seconds
 
     def save_rows(self, folder: Path) -> Path:
         """What is in the tables, as text, a file a table."""
         folder.mkdir()
-        with psycopg.connect(self._url) as connection:
-            for table in DOCUMENTED.tables:
+        with psycopg.connect(self.url) as connection:
+            for table in self._group.tables:
                 with (folder / table.name).open("wb") as file:
                     cursor = connection.cursor()
                     with cursor.copy(f"COPY {table.name} TO STDOUT".encode()) as copy:
@@ -218,30 +233,30 @@ class Log:
 
     def rows(self) -> int:
         """How many rows are in all tables together."""
-        return sum(self._count(table.name) for table in DOCUMENTED.tables)
+        return sum(self._count(table.name) for table in self._group.tables)
 
     def users(self) -> int:
         return self._count("users")
 
     def _count(self, table: str) -> int:
-        with psycopg.connect(self._url) as connection:
+        with psycopg.connect(self.url) as connection:
             row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
         assert row is not None
         return int(row[0])
 
     def _do(self, *statements: str) -> None:
-        with psycopg.connect(self._url, autocommit=True) as connection:
+        with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SET client_min_messages = warning")
             for statement in statements:
                 connection.execute(statement.encode())
-        checkpoint(self._url)
+        checkpoint(self.url)
 
 
-async def _make_beside(url: str) -> None:
+async def _make_beside(url: str, group: Group) -> None:
     async with await Postgres(url).connect() as connection:
         await connection.execute(f"SET search_path = {BESIDE}, public".encode())
-        await create_tables(connection, DOCUMENTED.tables)
-        await add_constraints(connection, DOCUMENTED)
+        await create_tables(connection, group.tables)
+        await add_constraints(connection, group)
 
 
 def alone(work: Callable[[str], Awaitable[None]], url: str) -> Run:

@@ -113,18 +113,27 @@ EVENTS_A_MEMBER = 18
 """What `member` below makes."""
 
 
-async def fill(url: str, events: int) -> int:
-    """Append about so many events of a club's life; returns how many there are."""
-    at = datetime.now(UTC)
+async def fill(url: str, events: int, years: int = 0, first: int = 1) -> int:
+    """Append about so many events of a club's life of so many years; returns how many there are.
+
+    The members are numbered from `first` on.
+    """
+    at = datetime.now(UTC) - timedelta(days=365 * years)
     async with open_ledger(url) as ledger:
         exercises = [
             Exercise.add(await ledger.next_id("exercise"), _exercise(n), at) for n in range(50)
         ]
         done = await append(ledger, iter(exercises))
-        members = range(1, (events - done) // EVENTS_A_MEMBER + 1)
+        members = range(first, first + (events - done) // EVENTS_A_MEMBER)
         known = [exercise.number for exercise in exercises]
+        step = timedelta(days=365 * years) / max(1, len(members))
         return done + await append(
-            ledger, (part for number in members for part in member(number, known, at))
+            ledger,
+            (
+                part
+                for number in members
+                for part in member(number, known, at + (number - first) * step)
+            ),
         )
 
 
@@ -158,7 +167,7 @@ def training_of(client_id: int, number: int, at: datetime) -> Training:
         "title": f"Strength, part {number}",
         "intensity": "MEDIUM",
         "duration_min": 45,
-        "date": "2026-01-31",
+        "date": at.date().isoformat(),
         "description": None,
     }
     return Training.plan(number, facts, at)
@@ -171,7 +180,7 @@ def member(number: int, exercises: Sequence[int], at: datetime) -> Iterator[Aggr
     client = Client.register(number, CLIENT | {"user_id": number, "membership_id": number}, at)
     yield Reservation.make(client_of(number), client.id, at)
     yield Reservation.make(holder_of(number), client.id, at)
-    payment = Payment.request(number, number, number, at, at)
+    payment = Payment.request(number, number, number, at, at, amount="49.90")
     payment.step(PaymentStatus.PAID, at, at)
     yield payment
     client.admit(Admission(number, time_text(at), 30), at)

@@ -85,21 +85,30 @@ def baseline_service(
 
 
 @contextmanager
-def club_service(url: str, home: Path, users: int, memberships: int) -> Iterator[Service]:
+def club_service(
+    url: str, home: Path, users: int, memberships: int, **settings: str
+) -> Iterator[Service]:
     """Our service as it is run by a user, seeded, with an administrator's token."""
-    with filled_club(url, home, lambda database: seed(database, users, memberships)) as service:
+
+    async def fill(database: str) -> tuple[range, range]:
+        return await seed(database, users, memberships)
+
+    with filled_club(url, home, fill, **settings) as service:
         yield service
 
 
 @contextmanager
 def filled_club(
-    url: str, home: Path, fill: Callable[[str], Coroutine[None, None, tuple[range, range]]]
+    url: str,
+    home: Path,
+    fill: Callable[[str], Coroutine[None, None, tuple[range, range]]],
+    **settings: str,
 ) -> Iterator[Service]:
     """Our service, with what `fill` put into its ledger; it tells the numbers."""
     name = f"club_{uuid.uuid4().hex[:8]}"
     database = create_database(url, name)
     port = free_port()
-    environment = club_environment(database, home / name, port)
+    environment = club_environment(database, home / name, port) | settings
     asyncio.run(make_club(Settings(database_url=database, home=home / name)))
     admin = ["users", "create-admin", "--username", "bench", "--email", "bench@example.com"]
     club(admin, environment, given="correct horse battery staple\n")
