@@ -99,6 +99,8 @@ class Permission(StrEnum):
     REPORTS_READ = "reports.read"
     RULES_READ = "rules.read"
     RULES_CHANGE = "rules.change"
+    HISTORY_READ = "history.read"
+    HISTORY_OF_OWN = "history.of-own"
     HEALTH_DETAILS = "health.details"
 
 
@@ -162,6 +164,8 @@ RULES: Mapping[Permission, Rule] = {
     Permission.REPORTS_READ: _rule(Role.ANALYST),
     Permission.RULES_READ: _ADMIN,
     Permission.RULES_CHANGE: _ADMIN,
+    Permission.HISTORY_READ: _ADMIN,
+    Permission.HISTORY_OF_OWN: _OWN,
     Permission.HEALTH_DETAILS: _ADMIN,
 }
 

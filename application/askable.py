@@ -88,6 +88,15 @@ class AskableList:
     """What holds for the rows that a role reaches, where it does not reach all."""
 
 
+@dataclass(frozen=True, slots=True)
+class AskablePast:
+    """A query for what happened, which the ledger itself answers."""
+
+    permission: Permission
+    of: str = ""
+    """The row whose history it is: the query that says to whom it belongs."""
+
+
 def creates(
     command: Callable[..., Command],
     body: type[Body],

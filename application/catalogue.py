@@ -26,6 +26,7 @@ from application.access import Permission
 from application.askable import (
     AskableCommand,
     AskableList,
+    AskablePast,
     AskableRow,
     changes,
     creates,
@@ -314,6 +315,15 @@ LISTS: Mapping[str, AskableList] = {
 }
 """What the club is asked for by the page; the same port answers it."""
 
+PAST: Mapping[str, AskablePast] = {
+    "list-history": AskablePast(Permission.HISTORY_READ),
+    "explain-event": AskablePast(Permission.HISTORY_READ),
+    "list-history-of": AskablePast(Permission.HISTORY_READ),
+    "list-history-of-client": AskablePast(Permission.HISTORY_OF_OWN, of="read-client"),
+    "list-history-of-payment": AskablePast(Permission.HISTORY_OF_OWN, of="read-payment"),
+}
+"""What happened in the club; the port `application.ports.history` answers it."""
+
 AT_THE_DOOR: Mapping[str, Permission | None] = {
     "first-password": None,
     "login": None,
@@ -331,6 +341,6 @@ def permission_for(name: str) -> Permission | None:
     """
     if name in AT_THE_DOOR:
         return AT_THE_DOOR[name]
-    entries: Mapping[str, AskableCommand | AskableRow | AskableList]
-    entries = {**COMMANDS, **ROWS, **LISTS}
+    entries: Mapping[str, AskableCommand | AskableRow | AskableList | AskablePast]
+    entries = {**COMMANDS, **ROWS, **LISTS, **PAST}
     return entries[name].permission

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Annotated, Any, Self
@@ -60,6 +61,10 @@ class Client(Aggregate):
         if patience is not None and client.status is ClientStatus.ACTIVE:
             client.happen(AdmittedProvisionally, at=at, until=time_text(at + patience))
         return client
+
+    def told(self, event: Event) -> Mapping[str, Any]:  # noqa: ARG002 - it is the same for all
+        """With the time for which the client is let in."""
+        return {**self.facts, "until": self.until, "kept_seconds": self.kept_seconds}
 
     @property
     def user_id(self) -> int:

@@ -16,6 +16,7 @@ import structlog
 from application.access import THE_CLUB
 from application.bus import Bus
 from application.command import Context
+from application.history import Past
 from application.housekeeping import expire_what_is_due
 from application.ports.read_side import ReadSide
 from application.ports.services import Services
@@ -36,6 +37,7 @@ from infra.following.rebuilding import (
 )
 from infra.following.watch import Watch
 from infra.health import Health, Lookout
+from infra.ledger.history import PostgresHistory
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.numbers import put_right
 from infra.ledger.postgres import Desks, Postgres
@@ -112,6 +114,7 @@ class Club:
     callers: Callers
     metrics: Metrics
     ledger: PostgresLedger
+    past: Past
     postgres: Postgres
     projecting: Projecting
     watch: Watch
@@ -306,6 +309,7 @@ def _wire(
         callers=callers,
         metrics=metrics,
         ledger=ledger,
+        past=Past(PostgresHistory(postgres), lambda: postgres.era),
         postgres=postgres,
         projecting=projecting,
         watch=watch,

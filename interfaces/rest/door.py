@@ -20,9 +20,10 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from application.access import ANYBODY, Permission, reaches_all
-from application.catalogue import permission_for
+from application.catalogue import ROWS, permission_for
 from application.ports.signing_in import InvalidToken, NoToken
 from interfaces.rest.asking import Asking, Service
+from interfaces.rest.lists import AsOf
 from interfaces.rest.places import PLACE
 
 ASKING = "asking"
@@ -56,6 +57,17 @@ class Asks:
             _count(request, None)
         everybody = self.permission is None or reaches_all(caller, self.permission)
         return Asking(request, service, self.name, caller, everybody=everybody)
+
+
+@dataclass(frozen=True, slots=True)
+class AsksForRow(Asks):
+    """The same, where it is one thing that is asked for: it may be asked for as it was."""
+
+    async def __call__(self, request: Request, as_of: AsOf = None) -> Asking:
+        """The request, of a caller who was let in, and the moment that it is about."""
+        asking = _asking(request)
+        asking.as_of = as_of
+        return asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +109,8 @@ class Route(APIRoute):
 
 def asks(name: str) -> Any:
     """Let in whoever may ask for this."""
-    return Depends(Asks(name, permission_for(name)))
+    kind = AsksForRow if name in ROWS else Asks
+    return Depends(kind(name, permission_for(name)))
 
 
 def visits(name: str) -> Any:

@@ -20,6 +20,7 @@ from interfaces.rest import (
     exercises,
     headers,
     health,
+    history,
     index,
     jwt_auth,
     memberships,
@@ -54,6 +55,7 @@ GROUPS = (
     payments,
     reports,
     rules,
+    history,
 )
 """Every group of routes, in the order of the documentation."""
 

@@ -131,6 +131,8 @@ EXPECTED: Mapping[Permission, Reach] = {
     Permission.REPORTS_READ: only(N),
     Permission.RULES_READ: only(),
     Permission.RULES_CHANGE: only(),
+    Permission.HISTORY_READ: only(),
+    Permission.HISTORY_OF_OWN: own_and(),
     Permission.HEALTH_DETAILS: only(),
 }
 

@@ -34,6 +34,7 @@ EXAMPLES: dict[str, Any] = {
     "access_level": "PREMIUM",
     "agent": "curl/8.9",
     "amount": "49.90",
+    "asked": "/history/clients/5/?limit=50",
     "client_id": 5,
     "collector": "provider-acme",
     "complexity_lvl": "BEGINNER",

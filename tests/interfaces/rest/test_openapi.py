@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
 
 from application.access import THE_CLUB, Caller, level_of
-from application.catalogue import AT_THE_DOOR, COMMANDS, LISTS, ROWS, permission_for
+from application.catalogue import AT_THE_DOOR, COMMANDS, LISTS, PAST, ROWS, permission_for
 from domain.values import Role
 from infra.settings import Settings
 from interfaces.rest import documents, health, index
@@ -166,7 +166,7 @@ SENT_BACK = {
 async def test_every_operation_is_an_entry_of_the_catalogue(rest: Rest) -> None:
     document = (await rest.http.get("/openapi.json")).json()
     found = {name for name, _, _ in operations(document)}
-    assert found == SERVICE | TWINS.keys() | {*COMMANDS, *ROWS, *LISTS, *AT_THE_DOOR}
+    assert found == SERVICE | TWINS.keys() | {*COMMANDS, *ROWS, *LISTS, *PAST, *AT_THE_DOOR}
     for name, path, operation in operations(document):
         asked = TWINS.get(name, name)
         numbers = path.count("{") + (name in TWINS)
