@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from interfaces.cli import (
+    audit,
     bot,
     demo,
     docs,
@@ -45,6 +46,7 @@ app.add_typer(providers.app, name="providers")
 app.add_typer(queue.app, name="queue")
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
+app.add_typer(audit.app, name="audit")
 
 if __name__ == "__main__":
     app()
