@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 import orjson
@@ -132,6 +133,11 @@ ROWS_THEN: Mapping[str, Callable[..., Awaitable[Found]]] = {
     "read-rules": _of(ClubRules, ClubRules.row),
 }
 """How each row of the catalogue is found as it was."""
+
+
+async def row_then(past: Past, reads: Queries, as_of: int | datetime, name: str, *key: int) -> Was:
+    """What an entry of the catalogue was answered with at a position, or a moment."""
+    return await Then(past, reads, await past.position(as_of)).row(name, *key)
 
 
 async def owner_of(past: Past, kind: type[Aggregate], number: int) -> int | None:

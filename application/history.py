@@ -45,8 +45,11 @@ LAST = 2**63 - 1
 CHUNK = 500
 """Events of one thing that are read and told together."""
 
-KEPT = 256
-"""How many states of things are kept to go on from: one for every CHUNK of events of a thing."""
+KEPT = 32
+"""How many states of things are kept, to go on from: they may be large."""
+
+APART = 16
+"""Of a long history that is gone through once, each so many chunks apart are kept."""
 
 MOST_AROUND = 1_000
 """Positions before an event, and after it, at which what belongs to it is looked for."""
@@ -233,13 +236,16 @@ class Past:
         known = chunk
         while known and (self._era(), stream, known) not in self._kept:
             known -= 1
-        state = self._kept.get((self._era(), stream, known), _State()).twin()
-        slices = Slices()
+        state = self._kept.get((self._era(), stream, known), _State())
+        if known:
+            self._keep(stream, known, state)
+        state, slices = state.twin(), Slices()
         for behind in range(known, chunk):
             for entry in await self._history.stream(stream, behind * CHUNK, CHUNK):
                 state = _after(state, entry)
                 await slices.between()
-            self._keep(stream, behind + 1, state.twin())
+            if behind + 1 == chunk or not (behind + 1) % APART:
+                self._keep(stream, behind + 1, state.twin())
         return state
 
     def _keep(self, stream: str, chunk: int, state: _State) -> None:

@@ -6,7 +6,8 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from application.as_it_was import Then
+from application.as_it_was import row_then
 from application.audit import NoteReading
 from application.history import KINDS, LAST, PageOf, Pages, Resource
 from application.rfc3339 import Rfc3339
@@ -139,7 +140,7 @@ def why(
 @app.command("as-of")
 def as_of(moment: Moment, kind: Kind, number: Number = THE_ONE) -> None:
     """Print one thing as it was at a moment, as JSON."""
-    of, then = _kind(kind), _moment(moment)
+    of, then = _kind(kind), moment_of(moment)
 
     async def told(club: Club) -> None:
         await _note(club)
@@ -157,7 +158,7 @@ def diff(
     json: Json = False,
 ) -> None:
     """Tell field by field what was another at one moment than at another."""
-    of, moments = _kind(kind), (_moment(one), _moment(other))
+    of, moments = _kind(kind), (moment_of(one), moment_of(other))
 
     async def told(club: Club) -> None:
         await _note(club)
@@ -189,7 +190,8 @@ def _kind(name: str) -> type[Aggregate]:
     return found
 
 
-def _moment(given: str) -> int | datetime:
+def moment_of(given: str) -> int | datetime:
+    """A position of the ledger, or a moment; what is neither is refused."""
     if given.isdecimal() and int(given) <= LAST:
         return int(given)
     try:
@@ -205,8 +207,8 @@ async def _row(
 ) -> dict[str, Any]:
     if kind.TOPIC not in ROWS:
         raise NotFound(what="row of", id=kind.TOPIC)
-    then = Then(club.past, club.reads, await club.past.position(moment))
-    row: dict[str, Any] = orjson.loads((await then.row(ROWS[kind.TOPIC], number)).body)
+    was = await row_then(club.past, club.reads, moment, ROWS[kind.TOPIC], number)
+    row: dict[str, Any] = orjson.loads(was.body)
     return row
 
 
@@ -240,14 +242,21 @@ def _with_reader(work: Callable[[Club], Awaitable[None]]) -> None:
     """Do it, as long as somebody reads what is printed: `| head` is no fault."""
 
     async def read(club: Club) -> None:
-        try:
+        with until_nobody_reads():
             await work(club)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # What is still to be written goes nowhere, also at the end of the program.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     with_club(read)
+
+
+@contextmanager
+def until_nobody_reads() -> Iterator[None]:
+    """Print as long as somebody reads it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be written goes nowhere, also at the end of the program.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # --- printing --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from interfaces.cli import (
     projections,
     providers,
     queue,
+    replay,
     rules,
     run,
     stack,
@@ -37,6 +38,7 @@ app.command("projector")(parts.projector)
 app.command("stack")(stack.stack)
 app.command("status")(status.status)
 app.command("rules")(rules.rules)
+app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 app.command("docs")(docs.docs)
 app.add_typer(users.app, name="users")

@@ -16,7 +16,7 @@ from fastapi import Request, Response
 
 from application.absent import missing
 from application.access import ANYBODY, Caller, Origin, Permission, reaches_all
-from application.as_it_was import Then, owner_of
+from application.as_it_was import owner_of, row_then
 from application.askable import AskableList, AskableRow
 from application.audit import NoteReading
 from application.bus import Bus, Outcome
@@ -257,12 +257,11 @@ class Asking:
 
     async def _as_it_was(self, entry: AskableRow, as_of: int | datetime, *key: int) -> Response:
         """200 with the row as it was: for an ADMIN, and for whoever it belongs to today."""
-        own = await self._is_own(entry, *key)
-        if not own and not reaches_all(self.caller, Permission.HISTORY_OF_OWN):
+        everybody = reaches_all(self.caller, Permission.HISTORY_OF_OWN)
+        if not everybody and not await self._is_own(entry, *key):
             raise Forbidden if self.everybody else missing(entry.kind, key[-1])
-        past = self.service.past
-        then = Then(past, self.service.reads, await past.position(as_of))
-        version, body = await self._noted(then.row(self.name, *key), own=own)
+        found = row_then(self.service.past, self.service.reads, as_of, self.name, *key)
+        version, body = await self._noted(found, own=not everybody)
         etag = _digest(body) if entry.composed else f'"{version}"'
         return self._unless_known(body, {"ETag": etag})
 
@@ -272,11 +271,10 @@ class Asking:
         What is in reach because it is one's own is told without saying who others are.
         """
         of = PAST[self.name].of
-        own = bool(of) and await self._is_own(ROWS[of], number)
-        if not own and not self.everybody:
+        if not self.everybody and not await self._is_own(ROWS[of], number):
             raise missing(kind, number)
         found = self.service.past.of(kind, number, pages, self.caller)
-        return await self._page_of(found, own=own)
+        return await self._page_of(found, own=not self.everybody)
 
     async def history(self, pages: Pages, **filters: str | None) -> Response:
         """200 with a page of everything that happened, 304 where the caller has it."""
