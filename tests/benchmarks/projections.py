@@ -181,34 +181,34 @@ class Log:
     """A ledger of a club's life, and tables that have followed it once."""
 
     def __init__(self, url: str, name: str, events: int, reports: int = 0) -> None:
-        self._url = create_database(url, name)
-        self.events = asyncio.run(fill(self._url, events))
+        self.url = create_database(url, name)
+        self.events = asyncio.run(fill(self.url, events))
         if reports:
-            self.events += asyncio.run(report_on(self._url, reports))
-        asyncio.run(make_missing(Postgres(self._url), [DOCUMENTED]))
-        alone(run_tail, self._url)
-        analyze(self._url)
+            self.events += asyncio.run(report_on(self.url, reports))
+        asyncio.run(make_missing(Postgres(self.url), [DOCUMENTED]))
+        alone(run_tail, self.url)
+        analyze(self.url)
 
     def tail(self) -> Run:
         """The tables are empty, and follow from the start."""
         self._do(f"TRUNCATE {_TABLES}", "UPDATE read_groups SET position = 0")
-        return alone(run_tail, self._url)
+        return alone(run_tail, self.url)
 
     def rebuild(self) -> Run:
-        checkpoint(self._url)
-        return alone(run_rebuild, self._url)
+        checkpoint(self.url)
+        return alone(run_rebuild, self.url)
 
     def copy(self, rows: Path, *, indexed: bool) -> float:
         """Seconds of a COPY into new tables beside."""
         self._do(f"DROP SCHEMA IF EXISTS {BESIDE} CASCADE", f"CREATE SCHEMA {BESIDE}")
         if indexed:
-            asyncio.run(_make_beside(self._url))
-        return alone(partial(run_copy, rows=rows, indexed=indexed), self._url).seconds
+            asyncio.run(_make_beside(self.url))
+        return alone(partial(run_copy, rows=rows, indexed=indexed), self.url).seconds
 
     def save_rows(self, folder: Path) -> Path:
         """What is in the tables, as text, a file a table."""
         folder.mkdir()
-        with psycopg.connect(self._url) as connection:
+        with psycopg.connect(self.url) as connection:
             for table in DOCUMENTED.tables:
                 with (folder / table.name).open("wb") as file:
                     cursor = connection.cursor()
@@ -224,17 +224,17 @@ class Log:
         return self._count("users")
 
     def _count(self, table: str) -> int:
-        with psycopg.connect(self._url) as connection:
+        with psycopg.connect(self.url) as connection:
             row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
         assert row is not None
         return int(row[0])
 
     def _do(self, *statements: str) -> None:
-        with psycopg.connect(self._url, autocommit=True) as connection:
+        with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SET client_min_messages = warning")
             for statement in statements:
                 connection.execute(statement.encode())
-        checkpoint(self._url)
+        checkpoint(self.url)
 
 
 async def _make_beside(url: str) -> None:
