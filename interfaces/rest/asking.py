@@ -282,8 +282,8 @@ class Asking:
 
     async def why(self, position: int) -> Response:
         """200 with what led to an event, and what it led to."""
-        found = await self._noted(self.service.past.why(position))
-        return Response(orjson.dumps(found), media_type=JSON)
+        body = orjson.dumps(await self._noted(self.service.past.why(position)))
+        return self._unless_known(body, {"ETag": _digest(body)})
 
     async def _page_of(self, finding: Awaitable[PageOf], *, own: bool = False) -> Response:
         found = await self._noted(finding, own=own)
@@ -306,7 +306,12 @@ class Asking:
         if query := self.request.scope["query_string"].decode("latin-1"):
             asked = f"{asked}?{query}"
         noting = self._note(NoteReading(asked))
-        return (await asyncio.gather(finding, noting))[0]
+        found, noted = await asyncio.gather(finding, noting, return_exceptions=True)
+        if isinstance(noted, BaseException):
+            raise noted
+        if isinstance(found, BaseException):
+            raise found
+        return found
 
     async def _note(self, command: Command) -> None:
         conversation = self.request.scope["state"][REQUEST_ID]

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing import get_context
-from multiprocessing.synchronize import Event
 from pathlib import Path
+from threading import Event
 
 import psycopg
 
@@ -83,8 +83,9 @@ def _reader(url: str) -> Iterator[list[float]]:
         context.Manager() as manager,
         ProcessPoolExecutor(max_workers=1, mp_context=context) as process,
     ):
-        over: Event = manager.Event()  # type: ignore[assignment]
-        reading = process.submit(_read_until, url, over)
+        reads, over = manager.Event(), manager.Event()
+        reading = process.submit(_read_until, url, reads, over)
+        reads.wait()
         try:
             yield longest
         finally:
@@ -92,9 +93,11 @@ def _reader(url: str) -> Iterator[list[float]]:
             longest.append(reading.result())
 
 
-def _read_until(url: str, over: Event) -> float:
+def _read_until(url: str, reads: Event, over: Event) -> float:
     longest = 0.0
     with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT FROM users")
+        reads.set()
         while not over.is_set():
             began = time.perf_counter()
             connection.execute("SELECT id, username FROM users WHERE id = 1").fetchone()

@@ -123,8 +123,12 @@ async def test_a_moment_is_the_last_event_recorded_by_then(rest: Rest, scene: Sc
     assert row["price"] == "2.00"
 
 
-async def test_the_clock_may_be_put_back_and_moments_go_on(rest: Rest, scene: Scene) -> None:
+@pytest.mark.parametrize("large", [1000, 0], ids=["a command", "a large command"])
+async def test_the_clock_may_be_put_back_and_moments_go_on(
+    rest: Rest, scene: Scene, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As another server's clock, or a person, may do it: recorded an hour ahead of what follows."""
+    monkeypatch.setattr("infra.ledger.bulk.LARGE", large)
     async with await psycopg.AsyncConnection.connect(
         rest.club.postgres.url, autocommit=True
     ) as connection:

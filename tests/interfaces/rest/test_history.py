@@ -402,8 +402,9 @@ async def test_whoever_looks_into_the_past_of_others_is_written_down_before_the_
         f"/clients/{scene.client}/?as_of=1000000",
         f"/clients/{scene.client}/?as_of={await rest.club.ledger.head()}",
     ]
-    for path in paths:
+    for number, path in enumerate(paths, start=1):
         await rest.http.get(path, headers=scene.admin)
+        assert len(await noted(rest)) == number, "also where there is nothing to be found"
     assert await noted(rest) == [(f"user-{scene.admin_id}", path) for path in paths]
 
 
