@@ -100,6 +100,8 @@ class Permission(StrEnum):
     PAGE_LINKS_REVOKE = "page-links.revoke"
     RULES_READ = "rules.read"
     RULES_CHANGE = "rules.change"
+    HISTORY_READ = "history.read"
+    HISTORY_OF_OWN = "history.of-own"
     HEALTH_DETAILS = "health.details"
 
 
@@ -164,6 +166,8 @@ RULES: Mapping[Permission, Rule] = {
     Permission.PAGE_LINKS_REVOKE: _OWN,
     Permission.RULES_READ: _ADMIN,
     Permission.RULES_CHANGE: _ADMIN,
+    Permission.HISTORY_READ: _ADMIN,
+    Permission.HISTORY_OF_OWN: _OWN,
     Permission.HEALTH_DETAILS: _ADMIN,
 }
 

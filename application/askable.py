@@ -97,6 +97,15 @@ class AskableFigures:
     """The name of the report; none for the overview of all."""
 
 
+@dataclass(frozen=True, slots=True)
+class AskablePast:
+    """A query for what happened, which the ledger itself answers."""
+
+    permission: Permission
+    of: str = ""
+    """The row whose history it is: the query that says to whom it belongs."""
+
+
 def creates(
     command: Callable[..., Command],
     body: type[Body],

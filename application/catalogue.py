@@ -29,6 +29,7 @@ from application.askable import (
     AskableCommand,
     AskableFigures,
     AskableList,
+    AskablePast,
     AskableRow,
     changes,
     creates,
@@ -343,6 +344,15 @@ FIGURES: Mapping[str, AskableFigures] = {
 }
 """What the club is asked for by the period; the port `application.ports.figures` answers it."""
 
+PAST: Mapping[str, AskablePast] = {
+    "list-history": AskablePast(Permission.HISTORY_READ),
+    "explain-event": AskablePast(Permission.HISTORY_READ),
+    "list-history-of": AskablePast(Permission.HISTORY_READ),
+    "list-history-of-client": AskablePast(Permission.HISTORY_OF_OWN, of="read-client"),
+    "list-history-of-payment": AskablePast(Permission.HISTORY_OF_OWN, of="read-payment"),
+}
+"""What happened in the club; the port `application.ports.history` answers it."""
+
 AT_THE_DOOR: Mapping[str, Permission | None] = {
     "first-password": None,
     "login": None,
@@ -360,6 +370,6 @@ def permission_for(name: str) -> Permission | None:
     """
     if name in AT_THE_DOOR:
         return AT_THE_DOOR[name]
-    entries: Mapping[str, AskableCommand | AskableRow | AskableList | AskableFigures]
-    entries = {**COMMANDS, **ROWS, **LISTS, **FIGURES}
+    entries: Mapping[str, AskableCommand | AskableRow | AskableList | AskableFigures | AskablePast]
+    entries = {**COMMANDS, **ROWS, **LISTS, **FIGURES, **PAST}
     return entries[name].permission

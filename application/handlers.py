@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from application import (
+    audit,
     clients,
     exercises,
     first_passwords,
@@ -85,6 +86,11 @@ REPORTED: Mapping[type[Command], Handler] = {
 }
 """What payment providers report, in messages that they sign."""
 
+NOTED: Mapping[type[Command], Handler] = {
+    audit.NoteReading: audit.note_reading,
+}
+"""What is written down of whoever asks what happened, and how it was."""
+
 AT_THE_MACHINE: Mapping[type[Command], Handler] = {
     providers.RegisterProvider: providers.register_provider,
     providers.AddProviderSecret: providers.add_provider_secret,
@@ -125,6 +131,7 @@ HANDLERS: Mapping[type[Command], Handler] = {
     **ASKED,
     **AT_THE_DOOR,
     **REPORTED,
+    **NOTED,
     **AT_THE_MACHINE,
     **AT_THE_START,
     **IN_TIME,

@@ -85,6 +85,10 @@ class Aggregate(BaseAggregate[str]):
         """The aggregate as its row shows it: `id` and the documented columns."""
         return {"id": self.number, **self.facts}
 
+    def told(self, event: Event) -> Mapping[str, Any]:  # noqa: ARG002 - some are about a part
+        """What holds of what an event is about: a history tells what of it the event changed."""
+        return self.facts
+
     def changed(self, facts: Facts) -> dict[str, type_of_fact]:
         """Of these facts, only those that differ from what holds now."""
         return {name: fact for name, fact in facts.items() if self.facts[name] != fact}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Annotated, Any, Self
 
+from domain import upcasts
 from domain.admissions import NO_TIME, Admission, Span, TimeLeft, admitted_until, used_up
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, text_time, time_text
 from domain.privacy import DeclaredIn, OfClient, Plain
@@ -60,6 +62,10 @@ class Client(Aggregate):
         if patience is not None and client.status is ClientStatus.ACTIVE:
             client.happen(AdmittedProvisionally, at=at, until=time_text(at + patience))
         return client
+
+    def told(self, event: Event) -> Mapping[str, Any]:  # noqa: ARG002 - it is the same for all
+        """With the time for which the client is let in."""
+        return {**self.facts, "until": self.until, "kept_seconds": self.kept_seconds}
 
     @property
     def user_id(self) -> int:
@@ -369,6 +375,7 @@ class Admitted(Event):
 
     TOPIC = "client.admitted"
     class_version = 2
+    upcast_v1_v2 = staticmethod(upcasts.nothing_kept)
     payment_id: Plain[int]
     paid_at: Plain[str]
     days: Plain[int]
@@ -383,11 +390,6 @@ class Admitted(Event):
         aggregate.kept_seconds = self.kept_seconds
         aggregate.provisional = None
         aggregate.endless = False
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Nothing was kept when the first version was written."""
-        state["kept_seconds"] = None
 
 
 class DaysGranted(Event):
@@ -414,6 +416,7 @@ class AdmissionWithdrawn(Event):
 
     TOPIC = "client.admission-withdrawn"
     class_version = 2
+    upcast_v1_v2 = staticmethod(upcasts.nothing_kept)
     payment_id: Plain[int]
     until: Plain[str | None]
     kept_seconds: Plain[int | None]
@@ -425,11 +428,6 @@ class AdmissionWithdrawn(Event):
         )
         aggregate.until = self.until
         aggregate.kept_seconds = self.kept_seconds
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Nothing was kept when the first version was written."""
-        state["kept_seconds"] = None
 
 
 class DaysKept(Event):

@@ -47,6 +47,23 @@ def declared_frame(kind: type[Event]) -> Mapping[str, Declared]:
     return dict(_declarations(kind, frame=True))
 
 
+WITHHELD = frozenset({Privacy.SECRET, Privacy.OF_CALLER})
+"""What no history shows to anybody: hashes and codes, and from where somebody asked."""
+
+
+@cache
+def withheld(kind: str) -> frozenset[str]:
+    """The names of facts that no history of such an aggregate shows, in whatever event they are."""
+    names: set[str] = set()
+    classes: list[type[Event]] = [Event]
+    while classes:
+        event = classes.pop()
+        classes += event.__subclasses__()
+        if event.__dict__.get("TOPIC", "").partition(".")[0] == kind:
+            names |= {name for name, said in declared(event).items() if said.privacy in WITHHELD}
+    return frozenset(names)
+
+
 def _declarations(kind: type[Event], *, frame: bool) -> Iterator[tuple[str, Declared]]:
     hints = get_type_hints(kind, include_extras=True)
     for name in (field.name for field in fields(kind)):  # type: ignore[arg-type]

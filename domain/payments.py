@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
+from domain import upcasts
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, text_time, time_text
 from domain.money import UNKNOWN, SecondCollection, Source
 from domain.privacy import DeclaredIn, OfClient, Plain
@@ -301,6 +302,7 @@ class Requested(CreatedEvent):
 
     TOPIC = "payment.requested"
     class_version = 2
+    upcast_v1_v2 = staticmethod(upcasts.amount_unknown)
     client_id: Plain[int]
     membership_id: Plain[int]
     occurred_at: Plain[str]
@@ -315,11 +317,6 @@ class Requested(CreatedEvent):
             "timestamp": self.occurred_at,
             "amount": self.amount,
         }
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Nobody wrote down how much it was when the first version was written."""
-        state["amount"] = None
 
 
 class DetailsChanged(Event):
@@ -352,6 +349,7 @@ class Settled(StepEvent):
 
     TOPIC = "payment.settled"
     class_version = 2
+    upcast_v1_v2 = staticmethod(upcasts.source_unknown)
     client_id: Plain[int]
     collector: Plain[str | None]
     reference: OfClient[str | None]
@@ -360,11 +358,6 @@ class Settled(StepEvent):
         """It is paid, with the money of this source."""
         super().apply(aggregate)
         aggregate.collected_by = Source(self.collector, self.reference)
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Nobody wrote down from where money came when the first version was written."""
-        state |= UNKNOWN._asdict()
 
 
 class Failed(StepEvent):
@@ -402,6 +395,7 @@ class RefundAnnounced(Event):
 
     TOPIC = "payment.refund-announced"
     class_version = 2
+    upcast_v1_v2 = staticmethod(upcasts.source_unknown)
     occurred_at: Plain[str]
     collector: Plain[str | None]
     reference: OfClient[str | None]
@@ -410,11 +404,6 @@ class RefundAnnounced(Event):
         """As soon as that money has arrived, it has gone back."""
         source = Source(self.collector, self.reference)
         aggregate.announced = (*aggregate.announced, (source, self.occurred_at))
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """Nobody wrote down who told of it when the first version was written."""
-        state |= UNKNOWN._asdict()
 
 
 class CollectedAgain(Event):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
+from domain import upcasts
 from domain.aggregate import Aggregate, CreatedEvent
-from domain.days import end_of, is_zone, start_of
+from domain.days import end_of, start_of
 from domain.privacy import Plain
 from domain.refusals import Conflict, Invalid
 
@@ -64,27 +65,14 @@ class DrawnUp(CreatedEvent):
 
     TOPIC = "report.drawn-up"
     class_version = 3
+    upcast_v1_v2 = staticmethod(upcasts.days_of_the_zone)
+    upcast_v2_v3 = staticmethod(upcasts.asked_for)
     report_date_start: Plain[str]
     report_date_end: Plain[str]
     timezone: Plain[str]
     starts_at: Plain[str]
     ends_before: Plain[str]
     daily: Plain[bool]
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """The first version left it to whoever read it to know when days begin."""
-        zone = state["timezone"]
-        if not is_zone(zone):
-            # Other tz databases know more names, of which some put a room before the zone's own.
-            zone = zone.partition("/")[2] if is_zone(zone.partition("/")[2]) else "UTC"
-        state["starts_at"] = start_of(state["report_date_start"], zone)
-        state["ends_before"] = end_of(state["report_date_end"], zone)
-
-    @staticmethod
-    def upcast_v2_v3(state: dict[str, Any]) -> None:
-        """Somebody had asked for each of them."""
-        state["daily"] = False
 
     def apply(self, aggregate: Report) -> None:
         """What it covers holds for good."""

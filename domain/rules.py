@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any, Self
 
+from domain import upcasts
 from domain.aggregate import Aggregate, CreatedEvent, Event, Facts, time_text
 from domain.days import time_of_day, zone
 from domain.privacy import DeclaredIn, Plain
@@ -59,16 +60,12 @@ class Adopted(CreatedEvent):
 
     TOPIC = "rules.adopted"
     class_version = 2
+    upcast_v1_v2 = staticmethod(upcasts.daily_report_at_eight)
     paid_days: Plain[int]
     payment_patience_hours: Plain[int]
     shared_memberships: Plain[bool]
     timezone: Plain[str]
     daily_report_at: Plain[str]
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """There was none before; it is made at eight unless the club says something else."""
-        state["daily_report_at"] = "08:00"
 
     def apply(self, aggregate: ClubRules) -> None:
         """All of them have a value."""

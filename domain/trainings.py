@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -39,6 +40,12 @@ class Training(Aggregate):
     def plan(cls, number: int, facts: Facts, at: datetime) -> Self:
         """Give a client a training."""
         return cls.begin(number, Planned, at=at, **facts)
+
+    def told(self, event: Event) -> Mapping[str, Any]:
+        """How the exercise is done that the event is about, where it is about one."""
+        if isinstance(event, ExerciseAdded | ExerciseChanged | ExerciseRemoved):
+            return self.exercises.get(event.exercise_id, {})
+        return self.facts
 
     @property
     def client_id(self) -> int:

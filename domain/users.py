@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hmac
 from datetime import datetime
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
+from domain import upcasts
 from domain.aggregate import Aggregate, CreatedEvent, Event, text_time, time_text
 from domain.privacy import OfCaller, OfUser, Plain, Secret
 from domain.refusals import Conflict, Unauthenticated
@@ -257,13 +258,9 @@ class RoleChanged(Event):
 
     TOPIC = "user.role-changed"
     class_version = 2
+    upcast_v1_v2 = staticmethod(upcasts.origin_unknown)
     role: Plain[str]
     origin: OfCaller[str]
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """The first version did not say."""
-        state["origin"] = "unknown"
 
     def apply(self, aggregate: User) -> None:
         """The new role holds; whoever has seen a code does not come into it by that."""

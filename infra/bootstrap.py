@@ -17,6 +17,7 @@ from application.access import THE_CLUB
 from application.bus import Bus
 from application.command import Context
 from application.daily_reports import draw_up_what_is_due
+from application.history import Past
 from application.housekeeping import expire_what_is_due
 from application.morning import Mornings
 from application.ports.read_side import ReadSide
@@ -41,6 +42,7 @@ from infra.following.rebuilding import (
 from infra.following.refreshing import refresh
 from infra.following.watch import Watch
 from infra.health import Health, Lookout
+from infra.ledger.history import PostgresHistory
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.numbers import put_right
 from infra.ledger.postgres import Desks, Postgres
@@ -123,6 +125,7 @@ class Club:
     callers: Callers
     metrics: Metrics
     ledger: PostgresLedger
+    past: Past
     postgres: Postgres
     projecting: Projecting
     watch: Watch
@@ -341,6 +344,7 @@ def _wire(
         callers=callers,
         metrics=metrics,
         ledger=ledger,
+        past=Past(PostgresHistory(postgres), lambda: postgres.era),
         postgres=postgres,
         projecting=projecting,
         watch=watch,

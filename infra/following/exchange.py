@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ from infra.following.follower import database_said
 from infra.ledger.connection import ASLEEP
 from infra.ledger.schema import HEAD, number_in
 from projections.engine.model import Group
+from projections.engine.table import Table
 
 PAUSE = 0.5
 """Seconds between attempts, where others are in the way."""
@@ -46,8 +47,26 @@ class TablesBusy(ReadTablesError):
     """Somebody has been reading the read tables all the time: they could not be exchanged."""
 
 
-async def compare(builder: Builder, connection: Connection, reader: Connection) -> tuple[str, ...]:
-    """Which tables in use differ from the new ones, both at the same position."""
+class NotCompared(ReadTablesError):
+    """The tables in use are behind the ledger, and do not come further: nothing was compared."""
+
+
+async def compare(
+    builder: Builder, connection: Connection, reader: Connection, *, strictly: bool = False
+) -> tuple[str, ...]:
+    """Which tables in use differ from the new ones, both at the same position.
+
+    `strictly` raises NotCompared where that cannot be told.
+    """
+    async with compared(builder, connection, reader, strictly=strictly) as differing:
+        return tuple(table.name for table in differing)
+
+
+@asynccontextmanager
+async def compared(
+    builder: Builder, connection: Connection, reader: Connection, *, strictly: bool
+) -> AsyncIterator[Sequence[Table]]:
+    """The same; while the context lasts, the reader sees the tables in use as they were then."""
     group = builder.group
     await _let_the_tail_pass(builder, reader)
     async with reader.transaction():
@@ -57,13 +76,16 @@ async def compare(builder: Builder, connection: Connection, reader: Connection) 
         async with awake(connection):
             in_use = [await _checksum(reader, f"public.{table.name}") for table in group.tables]
         if builder.position > position:
+            if strictly:
+                raise NotCompared
             logger.warning("rebuild.not-compared", reason="the tables in use are behind")
-            return ()
-        await builder.catch_up(position)
-    new = [await _checksum(connection, f"{beside(group)}.{table.name}") for table in group.tables]
-    return tuple(
-        table.name for table, old, now in zip(group.tables, in_use, new, strict=True) if old != now
-    )
+            yield ()
+            return
+        async with awake(reader):
+            await builder.catch_up(position)
+            new = [await _checksum(connection, f"{beside(group)}.{t.name}") for t in group.tables]
+        pairs = zip(group.tables, in_use, new, strict=True)
+        yield [table for table, old, now in pairs if old != now]
 
 
 @asynccontextmanager

@@ -6,17 +6,21 @@ and the swap itself takes a moment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import psycopg
+from psycopg import errors
 
 from infra.faults import Fault
 from infra.following import belongings, tables
 from infra.following.belongings import Belongings, Moment
 from infra.following.builder import Builder, Progress, ReadTablesError, beside
 from infra.following.exchange import NamesTaken, compare, exchange
+from infra.following.follower import database_said
 from infra.following.projecting import TablesOlder
 from infra.ledger import feed
 from infra.ledger.connection import HOLDING
@@ -63,6 +67,10 @@ class RebuildStopped(ReadTablesError):
 
     The tables in use stay as they are.
     """
+
+
+class NoRoom(ReadTablesError):
+    """The database has no room for the new tables: {reason}. Those in use stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,29 +130,51 @@ async def rebuild(postgres: Postgres, group: Group, progress: Progress = lambda 
     Raises RebuildRunning where another process is at it, and another ReadTablesError where the
     tables cannot be exchanged, or an event cannot be taken. Then those in use stay as they are.
     """
-    try:
-        return await _rebuild(postgres, group, progress)
-    except (feed.Unreadable, Tripped) as stopped:
-        raise RebuildStopped(
-            position=stopped.position, topic=stopped.topic, reason=stopped.reason
-        ) from stopped
+    async with building(postgres, group.name, beside(group), group.types) as (connection, reader):
+        in_use = await tables.find(reader, group)
+        return await _build_and_swap(Builder(group, connection, reader, progress), in_use)
 
 
-async def _rebuild(postgres: Postgres, group: Group, progress: Progress) -> Rebuilt:
+@asynccontextmanager
+async def building(
+    postgres: Postgres, name: str, schema: str, types: Mapping[str, type[StrEnum]]
+) -> AsyncIterator[tuple[Connection, Connection]]:
+    """A connection that builds tables in a new schema, and one that reads; of this name, one only.
+
+    What somebody who was killed left in the schema goes first; where it ends with a fault, what
+    was built goes again.
+    """
     async with (
         await postgres.connect(HOLDING, autocommit=True) as connection,
         await postgres.connect(autocommit=True) as reader,
     ):
-        cursor = await connection.execute(_LOCK, [group.name])
+        cursor = await connection.execute(_LOCK, [name])
         if (await cursor.fetchone()) != (True,):
             raise RebuildRunning
-        in_use = await tables.find(reader, group)
-        await _begin(connection, group)
+        await _begin(connection, schema, types)
         try:
-            return await _build_and_swap(Builder(group, connection, reader, progress), in_use)
-        except (Fault, feed.Unreadable, Tripped):
-            await connection.execute(_DROP.format(beside=beside(group)).encode())
+            yield connection, reader
+        except (feed.Unreadable, Tripped) as stopped:
+            await _drop(connection, schema)
+            raise RebuildStopped(
+                position=stopped.position, topic=stopped.topic, reason=stopped.reason
+            ) from stopped
+        except _NO_ROOM as full:
+            await _drop(connection, schema)
+            raise NoRoom(reason=database_said(full)) from full
+        except (Fault, psycopg.DatabaseError):
+            await _drop(connection, schema)
             raise
+
+
+_NO_ROOM = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
+
+
+async def _drop(connection: Connection, schema: str) -> None:
+    """Take it away; where the connection is gone, whoever comes next does."""
+    if not connection.closed:
+        with suppress(psycopg.OperationalError):
+            await connection.execute(_DROP.format(beside=schema).encode())
 
 
 async def _build_and_swap(builder: Builder, in_use: tables.InUse | None) -> Rebuilt:
@@ -167,14 +197,14 @@ async def _build_and_swap(builder: Builder, in_use: tables.InUse | None) -> Rebu
     return Rebuilt(builder.events, builder.position, differing)
 
 
-async def _begin(connection: Connection, group: Group) -> None:
+async def _begin(connection: Connection, schema: str, types: Mapping[str, type[StrEnum]]) -> None:
     await connection.execute("SET client_min_messages = warning")
     await connection.execute("SET statement_timeout = 0")
     await connection.execute("SET synchronous_commit = off")
-    await create_types(connection, group.types)
-    await connection.execute(_DROP.format(beside=beside(group)).encode())
-    await connection.execute(f"CREATE SCHEMA {beside(group)}".encode())
-    await connection.execute(f"SET search_path = {beside(group)}, public".encode())
+    await create_types(connection, types)
+    await connection.execute(_DROP.format(beside=schema).encode())
+    await connection.execute(f"CREATE SCHEMA {schema}".encode())
+    await connection.execute(f"SET search_path = {schema}, public".encode())
 
 
 async def _try_out(

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from application.ports.ledger import AlreadyDone, StaleDecision
 from application.slices import Slices
 from infra.ledger.connection import Connection
-from infra.ledger.schema import CHANNEL, LOCK
+from infra.ledger.schema import CHANNEL, LOCK, NOW
 from infra.ledger.writer import CHECK, Entry, Writer, hold, insert_receipts
 
 LARGE = 1000
@@ -35,17 +35,17 @@ _TYPES = ("int8", "text", "int8", "text", "bytea", "text", "text")
 
 # To what something happened after a position.
 _SINCE = "SELECT DISTINCT originator_id FROM ledger_events WHERE notification_id > %s"
-_INSERT = """
-WITH inserted AS (
+_INSERT = f"""
+WITH now AS MATERIALIZED ({NOW}), inserted AS (
     INSERT INTO ledger_events (
         originator_id, originator_version, topic, state, notification_id,
-        actor, command, command_id, correlation_id, causation_id)
+        actor, command, command_id, correlation_id, causation_id, recorded_at)
     SELECT originator_id, originator_version, topic, state, %s + n, %s, command, %s, %s,
-           causation_id
-    FROM recorded ORDER BY n
+           causation_id, moment
+    FROM recorded, now ORDER BY n
 )
 SELECT pg_notify(%s, %s)
-"""
+"""  # noqa: S608 - made of constants
 
 
 def is_large(entry: Entry) -> bool:

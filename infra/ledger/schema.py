@@ -58,6 +58,13 @@ SEQUENCES = {
 HEAD = "SELECT coalesce(max(notification_id), 0) FROM ledger_events"
 """The last position; 0 in an empty ledger."""
 
+NOW = """
+SELECT greatest(clock_timestamp(), (
+    SELECT recorded_at FROM ledger_events ORDER BY notification_id DESC LIMIT 1)) AS moment
+"""
+"""The moment of whatever is recorded together, by the clock of Postgres: never before one of an
+earlier position, also where that clock was put back or another server has taken over."""
+
 _FIRST = """
 CREATE TABLE IF NOT EXISTS ledger_events (
     originator_id text COLLATE "C" NOT NULL,
@@ -178,12 +185,19 @@ _PAGE_LINKS = """
 CREATE SEQUENCE IF NOT EXISTS page_links_id_seq AS integer;
 """
 
+# A conversation is looked up by its name, as a request's answer has it.
+_CONVERSATIONS = """
+CREATE INDEX CONCURRENTLY ledger_events_correlation_idx
+    ON ledger_events (correlation_id, notification_id)
+"""
+
 STEPS = (
     Step(1, _FIRST),
     Step(2, _GROUPS),
     Step(3, _PARTS),
     Step(4, _NUMBERS, builds="ledger_events_number_idx"),
     Step(5, _PAGE_LINKS),
+    Step(6, _CONVERSATIONS, builds="ledger_events_correlation_idx"),
 )
 """Every change of the ledger's tables, in order."""
 

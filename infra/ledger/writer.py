@@ -34,7 +34,7 @@ from infra.ledger.conditions import Unseen
 from infra.ledger.connection import Connection
 from infra.ledger.feed import LAST
 from infra.ledger.pipelines import sent
-from infra.ledger.schema import CHANNEL, LOCK
+from infra.ledger.schema import CHANNEL, LOCK, NOW
 
 MOST_WAITING = 4096
 """Commands that may wait; with more, the next are refused at once."""
@@ -108,17 +108,17 @@ WHERE notification_id > %s AND topic = ANY(%s)
 """
 
 # The events of a batch; one announcement tells where it ended.
-_INSERT_EVENTS = """
-WITH recorded AS (
+_INSERT_EVENTS = f"""
+WITH now AS MATERIALIZED ({NOW}), recorded AS (
     INSERT INTO ledger_events (
         originator_id, originator_version, topic, state, notification_id,
-        actor, command, command_id, correlation_id, causation_id)
-    SELECT * FROM unnest(
+        actor, command, command_id, correlation_id, causation_id, recorded_at)
+    SELECT event.*, now.moment FROM unnest(
         %b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[],
-        %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
+        %b::text[], %b::text[], %b::text[], %b::text[], %b::text[]) AS event, now
 )
 SELECT pg_notify(%b, %b)
-"""
+"""  # noqa: S608 - made of constants
 
 _INSERT_RECEIPTS = """
 INSERT INTO ledger_receipts (source, key, fingerprint, outcome)

@@ -19,11 +19,11 @@ from domain.aggregate import Event, time_text
 from domain.facts import declared, facts_of
 from domain.privacy import Privacy
 
-BOOKKEEPING = frozenset({"reservation", "sign-in"})
+BOOKKEEPING = frozenset({"reservation", "sign-in", "audit-reading"})
 """Kinds that only the club understands: neither their facts nor their ids go out.
 
-A digest of an address can be found by trying addresses, and nobody knows who it was that failed to
-sign in.
+A digest of an address can be found by trying addresses, nobody knows who it was that failed to
+sign in, and who looks into the past of whom is for those to know who may look into it.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from interfaces.cli import (
+    audit,
     bot,
     demo,
     docs,
@@ -14,6 +15,7 @@ from interfaces.cli import (
     projections,
     providers,
     queue,
+    replay,
     report_links,
     reports,
     rules,
@@ -38,6 +40,7 @@ app.command("projector")(parts.projector)
 app.command("stack")(stack.stack)
 app.command("status")(status.status)
 app.command("rules")(rules.rules)
+app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 app.command("docs")(docs.docs)
 app.add_typer(users.app, name="users")
@@ -49,6 +52,7 @@ app.add_typer(reports.app, name="reports")
 reports.app.command("link")(report_links.link)
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
+app.add_typer(audit.app, name="audit")
 
 if __name__ == "__main__":
     app()

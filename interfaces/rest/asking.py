@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import orjson
 from fastapi import Request, Response
 
 from application.absent import missing
-from application.access import ANYBODY, Caller, Origin, reaches_all
+from application.access import ANYBODY, Caller, Origin, Permission, reaches_all
+from application.as_it_was import owner_of, row_then
 from application.askable import AskableList, AskableRow
+from application.audit import NoteReading
 from application.bus import Bus, Outcome
-from application.catalogue import COMMANDS, LISTS, ROWS
+from application.catalogue import COMMANDS, LISTS, PAST, ROWS
 from application.command import Command, Context
 from application.fields import Body
 from application.figures import Figures, Overview
+from application.history import PageOf, Pages, Past
 from application.ports.figures import FiguresOfClub, Wanted
 from application.ports.ledger import LedgerUnavailable, OutcomeUnknown, ReceiptKey
 from application.ports.queries import PageRequest, Queries, ReadRow, Term
 from application.ports.read_side import ReadSide
 from application.ports.signing_in import Callers, PageClaims
 from application.sign_in import SignIn, Visit
-from domain.refusals import Busy, Invalid
+from domain.aggregate import Aggregate
+from domain.refusals import Busy, Forbidden, Invalid
 from interfaces.rest.lists import PageQuery
 from interfaces.rest.places import PLACE
 from interfaces.rest.problems import JSON
 from interfaces.rest.public import public
+
+T = TypeVar("T")
 
 POSITION = "Ledger-Position"
 """On answers: where in the ledger a change is. On requests: show at least this."""
@@ -80,12 +88,14 @@ class Service(Protocol):
     def read_side(self) -> ReadSide: ...
     @property
     def sign_in(self) -> SignIn: ...
+    @property
+    def past(self) -> Past: ...
 
 
 class Asking:
     """A request for an entry of the catalogue, whose caller is known."""
 
-    __slots__ = ("caller", "everybody", "name", "request", "service")
+    __slots__ = ("as_of", "caller", "everybody", "name", "request", "service")
 
     def __init__(
         self, request: Request, service: Service, name: str, caller: Caller, *, everybody: bool
@@ -97,6 +107,8 @@ class Asking:
         self.caller = caller
         self.everybody = everybody
         """Whether the caller reaches everybody's, or only their own."""
+        self.as_of: int | datetime | None = None
+        """The position or the moment that is asked about, where it is not the present."""
 
     @property
     def origin(self) -> Origin:
@@ -185,6 +197,8 @@ class Asking:
     async def one(self, *key: int) -> Response:
         """200 with the row, 304 where the caller has it; another's is not found."""
         entry = ROWS[self.name]
+        if self.as_of is not None:
+            return await self._as_it_was(entry, self.as_of, *key)
         row = await self._row(entry, *key, everybody=self.everybody)
         etag = _digest(row.body) if entry.composed else f'"{row.version}"'
         return self._unless_known(row.body, {"ETag": etag})
@@ -217,13 +231,17 @@ class Asking:
             terms=terms,
         )
         found = await self.service.reads.page(entry.view, wanted)
-        headers = {}
-        if found.after is not None:
-            headers["Link"] = f'<{self._next(found.after)}>; rel="next"'
+        total = {}
         if query.total:
-            headers["X-Total-Count"] = str(await self.service.reads.total(entry.view, wanted))
-        headers["ETag"] = _digest(found.body, *headers.values())
-        return self._unless_known(found.body, headers)
+            total["X-Total-Count"] = str(await self.service.reads.total(entry.view, wanted))
+        return self._paged(found.body, found.after, total)
+
+    def _paged(self, body: bytes, after: str | None, more: Mapping[str, str]) -> Response:
+        """200 with a page, 304 where the caller has it; the next one is in the Link header."""
+        headers = {} if after is None else {"Link": f'<{self._next(after)}>; rel="next"'}
+        headers |= more
+        headers["ETag"] = _digest(body, *headers.values())
+        return self._unless_known(body, headers)
 
     async def figures(self, report: str, wanted: Wanted) -> Figures:
         """A report of these days; refused where the request demands a later position."""
@@ -272,6 +290,71 @@ class Asking:
         if row is None or not (everybody or row.owner == self.caller.user_id):
             raise missing(entry.kind, key[-1])
         return row
+
+    # --- the past --------------------------------------------------------------------------
+
+    async def _as_it_was(self, entry: AskableRow, as_of: int | datetime, *key: int) -> Response:
+        """200 with the row as it was: for an ADMIN, and for whoever it belongs to today."""
+        everybody = reaches_all(self.caller, Permission.HISTORY_OF_OWN)
+        if not everybody and not await self._is_own(entry, *key):
+            raise Forbidden if self.everybody else missing(entry.kind, key[-1])
+        found = row_then(self.service.past, self.service.reads, as_of, self.name, *key)
+        version, body = await self._noted(found, own=not everybody)
+        etag = _digest(body) if entry.composed else f'"{version}"'
+        return self._unless_known(body, {"ETag": etag})
+
+    async def history_of(self, kind: type[Aggregate], number: int, pages: Pages) -> Response:
+        """200 with a page of what happened to a thing, 304 where the caller has it.
+
+        What is in reach because it is one's own is told without saying who others are.
+        """
+        of = PAST[self.name].of
+        if not self.everybody and not await self._is_own(ROWS[of], number):
+            raise missing(kind, number)
+        found = self.service.past.of(kind, number, pages, self.caller)
+        return await self._page_of(found, own=not self.everybody)
+
+    async def history(self, pages: Pages, **filters: str | None) -> Response:
+        """200 with a page of everything that happened, 304 where the caller has it."""
+        return await self._page_of(self.service.past.log(pages, **filters))
+
+    async def why(self, position: int) -> Response:
+        """200 with what led to an event, and what it led to."""
+        body = orjson.dumps(await self._noted(self.service.past.why(position)))
+        return self._unless_known(body, {"ETag": _digest(body)})
+
+    async def _page_of(self, finding: Awaitable[PageOf], *, own: bool = False) -> Response:
+        found = await self._noted(finding, own=own)
+        return self._paged(orjson.dumps(found.entries), found.after, {})
+
+    async def _is_own(self, entry: AskableRow, *key: int) -> bool:
+        """Whether it belongs to the caller, as of now; of what is gone, whether it did."""
+        row = await self.service.reads.one(entry.view, *key)
+        if row is None:
+            owner = await owner_of(self.service.past, entry.kind, key[0])
+        else:
+            owner = row.owner
+        return owner is not None and owner == self.caller.user_id
+
+    async def _noted(self, finding: Awaitable[T], *, own: bool = False) -> T:
+        """What is found; given once it is written down who asked, where it is not their own."""
+        if own:
+            return await finding
+        asked = self.request.scope["path"]
+        if query := self.request.scope["query_string"].decode("latin-1"):
+            asked = f"{asked}?{query}"
+        noting = self._note(NoteReading(asked))
+        found, noted = await asyncio.gather(finding, noting, return_exceptions=True)
+        if isinstance(noted, BaseException):
+            raise noted
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    async def _note(self, command: Command) -> None:
+        conversation = self.request.scope["state"][REQUEST_ID]
+        context = Context(self.caller, conversation, origin=self.origin, visible=False)
+        await self.service.bus.execute(command, context)
 
     def _next(self, after: str) -> str:
         params = [(k, v) for k, v in self.request.query_params.multi_items() if k != "after"]

@@ -11,10 +11,12 @@ from application.clients import ClientBody, ClientChanges, GrantBody
 from application.fields import Day, Id, Moment, SentBack
 from application.searching import LONGEST_SEARCH, terms_of
 from application.training_plans import PinBody
+from domain.clients import Client
 from domain.values import ClientStatus, Gender, PlanStatus
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
+from interfaces.rest.history import HistoryQuery, HistoryShown
 from interfaces.rest.lists import Digits, ListQuery, Number, PageQuery, PathNumber, sorting, words
 from interfaces.rest.memberships import MembershipShown
 from interfaces.rest.payments import PaymentShown, PaymentsOfClientQuery
@@ -188,6 +190,16 @@ async def read_admission(
 ) -> Response:
     """Retrieve until when the client is let in, or what is kept of the time in a pause."""
     return await asking.one(client_id)
+
+
+@routes.get("/{client_id}/history/", tags=["History"], responses=lists(HistoryShown))
+async def list_history_of_client(
+    client_id: PathNumber,
+    asking: Annotated[Asking, asks("list-history-of-client")],
+    query: Annotated[HistoryQuery, Query()],
+) -> Response:
+    """Retrieve what happened to the client, without saying who others are."""
+    return await asking.history_of(Client, client_id, query.pages())
 
 
 @routes.get("/{client_id}/membership/", responses=shows(MembershipShown))

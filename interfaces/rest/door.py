@@ -20,10 +20,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from application.access import ANYBODY, Permission, reaches_all
-from application.catalogue import permission_for
+from application.catalogue import ROWS, permission_for
 from application.page_links import PARAMETER
 from application.ports.signing_in import InvalidToken, NoLink, NoToken
 from interfaces.rest.asking import Asking, Service
+from interfaces.rest.lists import AsOf
 from interfaces.rest.meanings import wants_page
 from interfaces.rest.places import PLACE
 from interfaces.rest.problems import PAGE
@@ -87,6 +88,17 @@ class Opens(Asks):
 
 
 @dataclass(frozen=True, slots=True)
+class AsksForRow(Asks):
+    """The same, where it is one thing that is asked for: it may be asked for as it was."""
+
+    async def __call__(self, request: Request, as_of: AsOf = None) -> Asking:
+        """The request, of a caller who was let in, and the moment that it is about."""
+        asking = _asking(request)
+        asking.as_of = as_of
+        return asking
+
+
+@dataclass(frozen=True, slots=True)
 class Visits:
     """Lets everybody in, whatever they hold: they are about to show who they are."""
 
@@ -125,7 +137,8 @@ class Route(APIRoute):
 
 def asks(name: str) -> Any:
     """Let in whoever may ask for this."""
-    return Depends(Asks(name, permission_for(name)))
+    kind = AsksForRow if name in ROWS else Asks
+    return Depends(kind(name, permission_for(name)))
 
 
 def opens(name: str, page: str) -> Any:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from fastapi import Path, Query
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationInfo,
+)
 from pydantic_core import PydanticCustomError
 
 from application.catalogue import LISTS
 from application.fields import LARGEST_ID
+from application.rfc3339 import Rfc3339
+from domain.aggregate import text_time
 from domain.text import composed
 
 _DIGITS = re.compile(r"-?[0-9]+")
@@ -40,6 +51,23 @@ PathNumber = Annotated[int, Digits, Path(ge=1, le=LARGEST_ID)]
 
 Truth = Annotated[bool, BeforeValidator(_true_or_false)]
 """A yes or no in a query."""
+
+
+def _position_or_moment(given: object) -> object:
+    """A position of the ledger is a whole number, a moment is as RFC 3339 has it."""
+    if isinstance(given, str) and re.fullmatch(r"[0-9]{1,18}", given):
+        return int(given)
+    return text_time(_MOMENT.validate_python(given)) if isinstance(given, str) else given
+
+
+_MOMENT: TypeAdapter[str] = TypeAdapter(Rfc3339)
+
+AsOf = Annotated[
+    int | datetime | None,
+    BeforeValidator(_position_or_moment),
+    Query(description="as it was: at a position of the ledger, or at a moment (RFC 3339)"),
+]
+"""A question about the past; none is about the present."""
 
 
 def not_before(first: str) -> Any:

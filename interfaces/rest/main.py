@@ -21,6 +21,7 @@ from interfaces.rest import (
     figures,
     headers,
     health,
+    history,
     index,
     jwt_auth,
     memberships,
@@ -58,6 +59,7 @@ GROUPS = (
     page_links,
     reports,
     rules,
+    history,
 )
 """Every group of routes, in the order of the documentation."""
 

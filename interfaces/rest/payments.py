@@ -9,10 +9,12 @@ from pydantic import BaseModel, Field
 
 from application.fields import Id, Moment, Price, SentBack
 from application.payments import PaymentBody
+from domain.payments import Payment
 from domain.values import PaymentStatus
 from interfaces.rest.asking import Asking
 from interfaces.rest.documented import changes, creates, deletes, group, lists, shows
 from interfaces.rest.door import asks
+from interfaces.rest.history import HistoryQuery, HistoryShown
 from interfaces.rest.lists import ListQuery, Number, PathNumber, Truth, sorting, words
 
 routes = group("/payments", "Payments")
@@ -100,6 +102,16 @@ async def read_payment(
 ) -> Response:
     """Retrieve the payment by ID."""
     return await asking.one(payment_id)
+
+
+@routes.get("/{payment_id}/history/", tags=["History"], responses=lists(HistoryShown))
+async def list_history_of_payment(
+    payment_id: PathNumber,
+    asking: Annotated[Asking, asks("list-history-of-payment")],
+    query: Annotated[HistoryQuery, Query()],
+) -> Response:
+    """Retrieve what happened to the payment, without saying who others are."""
+    return await asking.history_of(Payment, payment_id, query.pages())
 
 
 @routes.post("/", status_code=201, responses=creates(PaymentShown))

@@ -133,6 +133,8 @@ EXPECTED: Mapping[Permission, Reach] = {
     Permission.PAGE_LINKS_REVOKE: own_and(),
     Permission.RULES_READ: only(),
     Permission.RULES_CHANGE: only(),
+    Permission.HISTORY_READ: only(),
+    Permission.HISTORY_OF_OWN: own_and(),
     Permission.HEALTH_DETAILS: only(),
 }
 

@@ -6,8 +6,9 @@ from dataclasses import fields
 
 from application import handlers, policies
 from application.access import RULES, Permission
+from application.as_it_was import ROWS_THEN
 from application.askable import Answer
-from application.catalogue import AT_THE_DOOR, COMMANDS, FIGURES, LISTS, ROWS, permission_for
+from application.catalogue import AT_THE_DOOR, COMMANDS, FIGURES, LISTS, PAST, ROWS, permission_for
 from application.command import Command
 from application.handlers import ASKED, FOLLOWING, HANDLERS
 from application.ports.queries import View
@@ -44,7 +45,7 @@ def test_each_command_is_handled_for_one_reason() -> None:
 
 
 def test_each_name_stands_for_one_thing() -> None:
-    names = [*COMMANDS, *ROWS, *LISTS, *FIGURES, *AT_THE_DOOR]
+    names = [*COMMANDS, *ROWS, *LISTS, *FIGURES, *PAST, *AT_THE_DOOR]
     assert len(set(names)) == len(names)
 
 
@@ -57,7 +58,7 @@ def test_a_command_is_made_of_its_numbers_and_its_body() -> None:
 
 
 def test_every_permission_is_for_something_that_is_asked() -> None:
-    names = [*COMMANDS, *ROWS, *LISTS, *FIGURES, *AT_THE_DOOR]
+    names = [*COMMANDS, *ROWS, *LISTS, *FIGURES, *PAST, *AT_THE_DOOR]
     assert {permission_for(name) for name in names} == {None, *Permission} - ABOUT_FACTS
 
 
@@ -78,6 +79,10 @@ def test_a_row_is_of_the_kind_and_the_key_of_its_view() -> None:
         assert LISTINGS[entry.view].kind == entry.kind.TOPIC, name
         found_without = name in {"read-rules", "read-me", "read-subscriptions"}
         assert entry.numbers == (0 if found_without else len(LISTINGS[entry.view].keys)), name
+
+
+def test_every_row_is_found_as_it_was() -> None:
+    assert ROWS_THEN.keys() == ROWS.keys()
 
 
 def test_the_rows_of_ones_own_thing_are_for_those_who_may_read_it() -> None:

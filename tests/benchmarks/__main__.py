@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.benchmarks import (
     amqp,
     append,
+    audit,
     cascades,
     finding,
     http,
@@ -91,6 +92,10 @@ def run_cascades(bench: Bench) -> Iterator[Shown]:
     yield from cascades.measure(bench.url, bench.quick).figures()
 
 
+def run_audit(bench: Bench) -> Iterator[Shown]:
+    yield from audit.measure(bench.url, bench.home, bench.quick, bench.loader)
+
+
 def run_memory(bench: Bench) -> Iterator[Shown]:
     many = memory.clients_needed(bench.quick)
     with (
@@ -110,6 +115,7 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Shown]]] = {
     "projections": run_projections,
     "reports": run_reports,
     "cascades": run_cascades,
+    "audit": run_audit,
     "memory": run_memory,
 }
 """Every part by its name, in the order in which they are measured."""

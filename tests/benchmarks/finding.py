@@ -62,11 +62,11 @@ def measure(url: str, home: Path, quick: bool, loader: Loader) -> Iterator[Figur
         for name, typed in searches(known, chance).items():
             found = [f"/clients/search/?q={quote(text)}" for text in typed]
             note = f"{many:,} clients, such as q={typed[0]}"
-            yield _beside(service, loader, f"search by {name}", found, by_id, SEARCH_TARGET, note)
+            yield beside(service, loader, f"search by {name}", found, by_id, SEARCH_TARGET, note)
         for client, trainings in enumerate(TRAININGS, 1):
             mine = [f"/clients/{client}/trainings/?limit={PAGE}"]
             everybodys = [f"/trainings/?limit={PAGE}"]
-            yield _beside(
+            yield beside(
                 service,
                 loader,
                 f"list of a client's {trainings:,} trainings",
@@ -126,7 +126,7 @@ async def populate(database: str, many: int, known: Sequence[Person]) -> tuple[r
     return range(user_ids[0], user_ids[-1] + 1), range(membership_ids[0], membership_ids[-1] + 1)
 
 
-def _beside(
+def beside(
     service: Service,
     loader: Loader,
     name: str,
@@ -135,6 +135,7 @@ def _beside(
     target: float,
     note: str,
 ) -> Figure:
+    """How long some requests take, in how long others do on the same server, in turn."""
     ours: list[float] = []
     theirs: list[float] = []
     for turn in range(ROUNDS):

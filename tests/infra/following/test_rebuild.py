@@ -81,10 +81,10 @@ def environment(database: str, settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def rebuilding(database: str, settings: Settings) -> Iterator[subprocess.Popen[str]]:
-    """`club projections rebuild` in a process of its own."""
+def rebuilding(database: str, settings: Settings, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """`club projections rebuild`, or another command, in a process of its own."""
     with subprocess.Popen(
-        [Path(sys.executable).with_name("club"), "projections", "rebuild"],
+        [Path(sys.executable).with_name("club"), *(command or ("projections", "rebuild"))],
         cwd=CHECKOUT,
         env=environment(database, settings),
         stdout=subprocess.PIPE,

@@ -36,6 +36,7 @@ EXAMPLES: dict[str, Any] = {
     "again_at": "2026-03-02T09:45:00.000000Z",
     "amount": "49.90",
     "attempt": 1,
+    "asked": "/history/clients/5/?limit=50",
     "client_id": 5,
     "collector": "provider-acme",
     "complexity_lvl": "BEGINNER",

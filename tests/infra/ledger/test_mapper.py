@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.repository import replay
+from domain import upcasts
 from domain.aggregate import CreatedEvent, Event
 from infra.ledger.mapper import OrjsonTranscoder, UnreadableEvent, to_event, to_stored
 from tests.infra.ledger.release_events import (
@@ -112,10 +113,36 @@ def test_the_words_class_version_in_a_text_mean_nothing() -> None:
     assert to_event("test-thing-1", 2, kept.topic, kept.state) == event
 
 
+def test_upcasts_are_one_list_and_each_version_before_todays_has_one() -> None:
+    named = {
+        (kind.TOPIC, name): vars(kind)[name].__func__
+        for kind in CLASSES.values()
+        for name in vars(kind)
+        if name.startswith("upcast_")
+    }
+    assert named.keys() == {
+        (topic, f"upcast_v{version}_v{version + 1}")
+        for topic, kind in CLASSES.items()
+        for version in range(1, version_of(kind))
+    }
+    listed = {one for one in vars(upcasts).values() if getattr(one, "__module__", "") == LIST}
+    assert set(named.values()) == {one for one in listed if callable(one)}
+
+
+def test_every_version_ever_released_has_a_sample() -> None:
+    there = {(sample["topic"], sample["class_version"]) for sample in SAMPLES}
+    assert there == {
+        (topic, version)
+        for topic, kind in CLASSES.items()
+        for version in range(1, version_of(kind) + 1)
+    }
+
+
 # --- every version ever released ---------------------------------------------------------------
 
 SAMPLES = released()
 CLASSES = {kind.TOPIC: kind for kind in event_classes()}
+LIST = upcasts.__name__
 
 
 def load(sample: Sample, version: int) -> Event:

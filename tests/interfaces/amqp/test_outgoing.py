@@ -116,6 +116,7 @@ GOES_OUT: Mapping[str, tuple[str, ...]] = {
 """What goes out of each event, told a second time, so that no fact leaves by a slip of one word."""
 
 STAYS: Mapping[str, set[str]] = {
+    "audit-reading.made": {"asked"},
     "client.days-granted": {"reason"},
     "client.registered": PERSON,
     "payment.collected-again": {"reference"},

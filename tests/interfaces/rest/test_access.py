@@ -104,6 +104,7 @@ TABLE: dict[str, str] = {
     "PATCH /clients/{client_id}/": OWN_OR_STAFFER,
     "DELETE /clients/{client_id}/": OWN_OR_STAFFER,
     "GET /clients/{client_id}/admission/": OWN_OR_TRAINER_OR_STAFFER,
+    "GET /clients/{client_id}/history/": OWN,
     "GET /clients/{client_id}/membership/": OWN_OR_TRAINER_OR_STAFFER,
     "GET /clients/{client_id}/user/": OWN_OR_STAFFER,
     "GET /clients/{client_id}/trainings/": OWN_OR_TRAINER,
@@ -155,6 +156,7 @@ TABLE: dict[str, str] = {
     "GET /payments/": STAFFER_OR_SYSTEM,
     "GET /payments/second-collections/": STAFFER,
     "GET /payments/{payment_id}/": OWN_OR_CASHIER,
+    "GET /payments/{payment_id}/history/": OWN,
     "POST /payments/": FOR_ONESELF_OR_CASHIER,
     "PUT /payments/{payment_id}/": OWN_OR_CASHIER,
     "DELETE /payments/{payment_id}/": OWN_OR_CASHIER,
@@ -172,6 +174,9 @@ TABLE: dict[str, str] = {
     "DELETE /reports/overview/links/{page_link_id}/": ANALYST,
     "GET /reports/{report_id}/": ANALYST,
     "POST /reports/": ANALYST_OR_SYSTEM,
+    "GET /history/": ADMIN,
+    "GET /history/events/{position}/why/": ADMIN,
+    "GET /history/{resource}/{number}/": ADMIN,
 }
 """Every route, and who may use it on what is the owner's; 200 stands for 201 and 204 too."""
 
@@ -324,7 +329,8 @@ class World:
             self.ids["membership_id"] = await new_membership(self.rest)
         await self.come_to_the_door(route)
         body = self.body(method, path)
-        ids = self.ids
+        ids: dict[str, Any] = {**self.ids, "position": 1, "resource": "clients"}
+        ids["number"] = ids["client_id"]
         if route == "POST /users/{user_id}/first-password-codes/":
             ids = ids | {"user_id": ids["taken_in_id"]}
         answer = await self.rest.http.request(

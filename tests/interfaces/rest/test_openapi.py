@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
 
 from application.access import THE_CLUB, Caller, level_of
-from application.catalogue import AT_THE_DOOR, COMMANDS, FIGURES, LISTS, ROWS, permission_for
+from application.catalogue import AT_THE_DOOR, COMMANDS, FIGURES, LISTS, PAST, ROWS, permission_for
 from domain.values import Role
 from infra.settings import Settings
 from interfaces.rest import documents, health, index
@@ -172,7 +172,14 @@ SENT_BACK = {
 async def test_every_operation_is_an_entry_of_the_catalogue(rest: Rest) -> None:
     document = (await rest.http.get("/openapi.json")).json()
     found = {name for name, _, _ in operations(document)}
-    assert found == SERVICE | TWINS.keys() | {*COMMANDS, *ROWS, *LISTS, *FIGURES, *AT_THE_DOOR}
+    assert found == SERVICE | TWINS.keys() | {
+        *COMMANDS,
+        *ROWS,
+        *LISTS,
+        *FIGURES,
+        *PAST,
+        *AT_THE_DOOR,
+    }
     for name, path, operation in operations(document):
         asked = TWINS.get(name, name)
         numbers = path.count("{") + (name in TWINS)
@@ -208,7 +215,7 @@ async def test_every_operation_says_who_may_ask_as_the_catalogue_has_it(rest: Re
 
 async def test_every_row_list_and_report_may_be_asked_for_if_it_is_another(rest: Rest) -> None:
     document = (await rest.http.get("/openapi.json")).json()
-    reads = ROWS.keys() | LISTS.keys() | FIGURES.keys()
+    reads = ROWS.keys() | LISTS.keys() | FIGURES.keys() | PAST.keys()
     asked = [one for name, _, one in operations(document) if name in reads]
     assert len(asked) > 20
     for operation in asked:

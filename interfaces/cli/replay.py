@@ -1,0 +1,126 @@
+"""`club replay`: the read tables from the ledger again; to exchange, to check, or to look back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from infra.bootstrap import Club
+from infra.following.rebuilding import Rebuilt, rebuild
+from infra.following.replaying import Checked, build_into, check
+from interfaces.cli.audit import moment_of, until_nobody_reads
+from interfaces.cli.opening import with_club
+from projections.catalogue import GROUPS
+from projections.engine.model import Group
+
+NAMED = {group.name: group for group in GROUPS}
+
+
+def replay(
+    group: Annotated[
+        list[str] | None, typer.Argument(metavar="GROUP...", help="all, where none is named")
+    ] = None,
+    checking: Annotated[
+        bool, typer.Option("--check", help="exchange nothing; ends with 1 where rows differ")
+    ] = False,
+    until: Annotated[
+        str | None, typer.Option(metavar="MOMENT", help="as they were then (or at a position)")
+    ] = None,
+    into: Annotated[
+        str | None, typer.Option(metavar="SCHEMA", help="the new schema in which those are built")
+    ] = None,
+) -> None:
+    """Build read tables again from the ledger, beside those in use, while the club stays open."""
+    groups = [_named(name) for name in group or NAMED]
+    if (until is None) != (into is None) or (checking and until is not None):
+        raise typer.BadParameter("--until and --into belong together, and not to --check")
+    if until is not None and into is not None:
+        _look_back(groups, until, into)
+    elif checking:
+        _check(groups)
+    else:
+        _exchange(groups)
+
+
+def _named(name: str) -> Group:
+    if name not in NAMED:
+        raise typer.BadParameter(f"there is no group {name}; there are {', '.join(NAMED)}")
+    return NAMED[name]
+
+
+def _exchange(groups: Sequence[Group]) -> None:
+    async def exchanged(club: Club) -> dict[str, Rebuilt]:
+        with _progress(len(groups) * await club.ledger.head()) as advance:
+            return {g.name: await rebuild(club.postgres, g, advance) for g in groups}
+
+    for name, done in with_club(exchanged, building=True).items():
+        print(f"{name}: built from {done.events} events, up to position {done.position}.")
+        for table in done.differing:
+            print(f"  {table} was not what the ledger says; now it is.")
+
+
+def _check(groups: Sequence[Group]) -> None:
+    async def checked(club: Club) -> dict[str, Checked]:
+        with _progress(len(groups) * await club.ledger.head()) as advance:
+            return {g.name: await check(club.postgres, g, advance) for g in groups}
+
+    found = with_club(checked)
+    with until_nobody_reads():
+        for name, done in found.items():
+            said = ", ".join(done.differing) or "nothing"
+            print(f"{name}: {done.events} events, up to position {done.position}: {said} differs.")
+            for one in done.first:
+                where = " ".join(filter(None, [one.table, one.key, one.column]))
+                print(f"  {where}: is {one.found}, should be {one.due}")
+    if any(done.differing for done in found.values()):
+        raise typer.Exit(1)
+
+
+def _look_back(groups: Sequence[Group], until: str, into: str) -> None:
+    then = moment_of(until)
+
+    async def built(club: Club) -> int:
+        position = await club.past.position(then)
+        with _progress(len(groups) * position) as advance:
+            await build_into(club.postgres, groups, into, position, advance)
+        return position
+
+    position = with_club(built)
+    print(f"The schema {into} has the tables as they were at position {position}.")
+    print(f"DROP SCHEMA {into} CASCADE takes it away.")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """How far it is, how fast, and how long it takes yet; on standard error."""
+    columns = (
+        TextColumn("events"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("events", total=total)
+        yield lambda events: progress.advance(task, events)
+
+
+class _Speed(ProgressColumn):
+    """Events a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.completed / (task.elapsed or 1):,.0f}/s")
