@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,6 +34,7 @@ from infra.following.rebuilding import (
     make_missing,
     rebuild,
 )
+from infra.following.sealing import Sealing
 from infra.following.watch import Watch
 from infra.health import Health, Lookout
 from infra.ledger.ledger import PostgresLedger
@@ -48,11 +49,13 @@ from infra.ledger.schema import (
 )
 from infra.metrics import Metrics
 from infra.parts import Parts
+from infra.proofs.heads import Outside
 from infra.rabbitmq import RabbitMQ, open_rabbitmq
 from infra.secrets.callers import Callers
 from infra.secrets.codes import open_codes
 from infra.secrets.keys import Keys
 from infra.secrets.passwords import Argon2Hasher
+from infra.secrets.sealing_key import SealingKey
 from infra.secrets.seals import open_seal
 from infra.secrets.signatures import ProviderSecrets, StandardWebhooks
 from infra.secrets.tokens import SignedTokens
@@ -129,6 +132,16 @@ class Club:
         """How every part of the club is doing."""
         return await self.lookout.health()
 
+    def sealing(self) -> Sealing:
+        """Who seals the ledger, with the key of this club's home."""
+        folder = self.settings.seals_dir
+        return Sealing(
+            self.postgres,
+            SealingKey.of(self.settings.home),
+            self.settings.seal_seconds,
+            None if folder is None else Outside(folder),
+        )
+
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""
         done = [await rebuild(self.postgres, group, progress) for group in GROUPS]
@@ -138,7 +151,7 @@ class Club:
 
 
 @asynccontextmanager
-async def open_club(
+async def open_club(  # noqa: PLR0913 - each is a part of the club that may run elsewhere
     settings: Settings,
     *,
     projecting: bool = True,
@@ -146,6 +159,7 @@ async def open_club(
     forward: bool = True,
     founding: Tell | None = quietly,
     housekeeping: bool = False,
+    sealing: bool = False,
     reporting: bool = False,
 ) -> AsyncIterator[Club]:
     """The club of these settings; everything is closed at the end.
@@ -156,7 +170,8 @@ async def open_club(
     `projecting` follows the ledger in this process, not only in others; `building` makes what is
     missing or (`forward`) older than this release, and is for those whose part it is to project;
     `founding` hears of it where the club itself is made, and None makes none; `housekeeping` does
-    what time does; `reporting` tells all others how the parts here are doing.
+    what time does; `sealing` signs what is in the ledger; `reporting` tells all others how the
+    parts here are doing.
 
     Raises HomeMissing or LedgerMissing where there is no club, and none is to be made, and without
     `building` LedgerOlder where this release cannot work.
@@ -171,8 +186,8 @@ async def open_club(
         club = _wire(settings, postgres, store, codes, rabbitmq, building=building and forward)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
-            timers = Timers(partial(_keep_house, club), settings.housekeeping_seconds)
-            parts = _parts(club, projecting, timers if housekeeping else None)
+            beside = list(_beside(club, housekeeping=housekeeping, sealing=sealing))
+            parts = _parts(club, projecting, beside)
             running = [tasks.create_task(part, name=name) for name, part in parts]
             working = [p.follower for p in club.projecting.projectors] if projecting else []
             if reporting:
@@ -180,7 +195,7 @@ async def open_club(
             try:
                 if building and not opened.has_rules:
                     await _adopt_rules(club)
-                async with club.parts.reporting(*working, *([timers] if housekeeping else [])):
+                async with club.parts.reporting(*working, *beside):
                     yield club
             finally:
                 for task in running:
@@ -196,7 +211,7 @@ async def make_club(settings: Settings, founding: Tell = quietly) -> None:
 
 
 def _parts(
-    club: Club, projecting: bool, timers: Timers | None
+    club: Club, projecting: bool, beside: Sequence[Timers | Sealing]
 ) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
     """What runs as long as the club is open."""
     yield "postgres", club.postgres.keep_watch()
@@ -206,8 +221,16 @@ def _parts(
         yield "follower", follow(club.postgres, club.watch)
     if club.settings.database_url is None:
         yield "embedded-postgres", _keep_up(club)
-    if timers is not None:
-        yield timers.name, timers.run()
+    for part in beside:
+        yield part.name, part.run()
+
+
+def _beside(club: Club, *, housekeeping: bool, sealing: bool) -> Iterator[Timers | Sealing]:
+    """What works beside the projectors, and says how it is doing."""
+    if housekeeping:
+        yield Timers(partial(_keep_house, club), club.settings.housekeeping_seconds)
+    if sealing:
+        yield club.sealing()
 
 
 async def _database(

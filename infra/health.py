@@ -211,6 +211,8 @@ class Lookout:
             yield known.RELAY, _following(publishing, head, *relay, doing="publishes events")
             for name in (known.COMMANDS, known.PAYMENTS):
                 wanted[name] = f"takes {name} from RabbitMQ"
+        if _named(parts, known.SEALS):
+            wanted[known.SEALS] = "seals the ledger"
         celery = {known.BEAT, known.WORKER} & {part.name for part in parts}
         if celery:
             wanted |= {name: f"runs as Celery's {name}" for name in (known.BEAT, known.WORKER)}

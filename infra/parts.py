@@ -33,6 +33,7 @@ TIMERS = "timers"
 WORKER = "worker"
 BEAT = "beat"
 BOT = "bot"
+SEALS = "seals"
 """The names of parts; a projector has that of its group."""
 
 EVERY = 5.0

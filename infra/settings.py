@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     housekeeping_seconds: float = Field(
         default=60, gt=0, description="seconds between looks at what is overdue"
     )
+    seal_seconds: float = Field(
+        default=60, gt=0, description="seconds between two seals of the ledger, at least"
+    )
+    seals_dir: Path | None = Field(
+        default=None, description="a folder outside of the database where each seal is kept, too"
+    )
     deciding_connections: int = Field(
         default=4, ge=1, le=100, description="connections to Postgres for what decisions rest on"
     )
