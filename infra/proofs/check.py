@@ -79,7 +79,7 @@ def is_continued(
 ) -> bool:
     """Whether the second tree is the first with more behind it; section 2.1.4.2."""
     if not 0 < first < second:
-        return first == second and first_root == second_root and not path
+        return 0 < first == second and first_root == second_root and not path
     hashes = list(path)
     if first & (first - 1) == 0:
         hashes.insert(0, first_root)

@@ -37,6 +37,11 @@ class Node(NamedTuple):
     level: int
     number: int
 
+    @property
+    def leaves(self) -> Range:
+        """What is below it."""
+        return Range(self.number << self.level, self.number + 1 << self.level)
+
 
 class Tile(NamedTuple):
     """Hashes of one height that are kept together, and which those are."""
@@ -118,14 +123,18 @@ class Frontier:
 
     def __init__(self) -> None:
         self.size = 0
+        self.whole: list[tuple[Node, bytes]] = []
+        """The hashes of full tiles, as they are made; for whoever looks at them."""
         self._subtrees: list[bytes] = []
 
     def add(self, leaf: bytes) -> None:
         """One leaf more."""
-        size = self.size
+        size, level = self.size, 0
         while size & 1:
             leaf = node_hash(self._subtrees.pop(), leaf)
-            size >>= 1
+            size, level = size >> 1, level + 1
+            if level % HEIGHT == 0:
+                self.whole.append((Node(level, size), leaf))
         self._subtrees.append(leaf)
         self.size += 1
 

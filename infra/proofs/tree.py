@@ -18,6 +18,7 @@ from application.slices import Slices
 from infra.ledger.schema import number_in
 from infra.proofs.check import ENCODING, HASH_SIZE
 from infra.proofs.merkle import (
+    TILE_SIZE,
     WIDTH,
     Node,
     Nodes,
@@ -32,13 +33,14 @@ from infra.proofs.merkle import (
 
 Connection = psycopg.AsyncConnection[Any]
 
-FIRST = -(2**63)
-"""Before every position that a row can have, also one that no event of ours has."""
+FIRST, LAST = -(2**63), 2**63 - 1
+"""The positions that a row can have, also those that no event of ours has."""
 
 _LEAVES = """
 COPY (SELECT notification_id, originator_id, originator_version, topic, sha256(state),
              recorded_at, actor, command, command_id, correlation_id, causation_id
-      FROM ledger_events WHERE notification_id >= %s ORDER BY notification_id LIMIT %s)
+      FROM ledger_events WHERE notification_id BETWEEN %s AND %s
+      ORDER BY notification_id LIMIT %s)
 TO STDOUT (FORMAT binary)
 """
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
@@ -78,11 +80,11 @@ class Leaf(NamedTuple):
 
 
 async def leaves(
-    connection: Connection, start: int = FIRST, limit: int | None = None
+    connection: Connection, start: int = FIRST, limit: int | None = None, *, end: int = LAST
 ) -> AsyncIterator[Leaf]:
     """The events from a position on, in order."""
     slices = Slices()
-    async with connection.cursor().copy(_LEAVES, [start, limit]) as copy:
+    async with connection.cursor().copy(_LEAVES, [start, end, limit]) as copy:
         async for data in copy:
             row = bytes(data)
             if row.startswith(_SIGNATURE):
@@ -135,6 +137,15 @@ async def nodes(connection: Connection, ranges: Iterable[Range]) -> Nodes:
             raise TreeTorn from torn
 
     return hash_of
+
+
+async def hashes(connection: Connection, leaves: Range) -> bytes:
+    """The leaves in a row, from the first of a tile on; zeros where a tile is missing."""
+    numbers = range(leaves.start // WIDTH, (leaves.end - 1) // WIDTH + 1)
+    tiles = await _tiles(connection, [(0, number) for number in numbers])
+    return b"".join(tiles.get((0, number), b"").ljust(TILE_SIZE, b"\0") for number in numbers)[
+        : (leaves.end - leaves.start) * HASH_SIZE
+    ]
 
 
 async def root_at(connection: Connection, size: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from interfaces.cli import (
+    audit,
     bot,
     demo,
     docs,
@@ -38,6 +39,7 @@ app.command("status")(status.status)
 app.command("rules")(rules.rules)
 app.command("demo")(demo.demo)
 app.command("docs")(docs.docs)
+app.add_typer(audit.app, name="audit")
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(keys.app, name="keys")
