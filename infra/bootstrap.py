@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -37,6 +38,7 @@ from infra.following.rebuilding import (
 from infra.following.sealing import Sealing
 from infra.following.watch import Watch
 from infra.health import Health, Lookout
+from infra.ledger.importing import import_from, make_room
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.numbers import put_right
 from infra.ledger.postgres import Desks, Postgres
@@ -50,6 +52,7 @@ from infra.ledger.schema import (
 from infra.metrics import Metrics
 from infra.parts import Parts
 from infra.proofs.heads import Outside
+from infra.proofs.verifying import Keys as PublicKeys
 from infra.rabbitmq import RabbitMQ, open_rabbitmq
 from infra.secrets.callers import Callers
 from infra.secrets.codes import open_codes
@@ -210,6 +213,27 @@ async def make_club(settings: Settings, founding: Tell = quietly) -> None:
         pass
 
 
+async def import_club(
+    settings: Settings, path: Path, keys: PublicKeys, progress: Progress, founding: Tell = quietly
+) -> int:
+    """Make a club from an export, where there is none yet; how many events it has.
+
+    Raises NotEmpty, and whatever is wrong with the file, before there is anything of it.
+    """
+    alone = settings.model_copy(update={"redis_url": None, "amqp_url": None})
+    async with AsyncExitStack() as stack:
+        postgres = Postgres(_server(alone, stack, founding))
+        async with await postgres.connect(autocommit=True) as connection:
+            await make_room(connection)
+            await connection.set_autocommit(False)
+            count = await import_from(connection, path, keys, progress)
+    founding(MAKING_TABLES)
+    async with open_club(alone, building=True) as club:
+        while not await club.watch.reached(count, RETRY):
+            pass
+    return count
+
+
 def _parts(
     club: Club, projecting: bool, beside: Sequence[Timers | Sealing]
 ) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
@@ -237,16 +261,7 @@ async def _database(
     settings: Settings, stack: AsyncExitStack, *, building: bool, founding: Tell | None
 ) -> tuple[Postgres, Opened]:
     """The database, and what is known of the ledger in it."""
-    if settings.database_url is None:
-        if not has_database(settings.home):
-            if founding is None:
-                raise HomeMissing(home=settings.home)
-            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            founding(MAKING_POSTGRES.format(folder=settings.home / "postgres"))
-        url = stack.enter_context(embedded_postgres(settings.home))
-    else:
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        url = settings.database_url
+    url = _server(settings, stack, founding)
     postgres = Postgres(
         url,
         Desks(
@@ -270,6 +285,19 @@ async def _database(
         raise LedgerMissing
     await stack.enter_async_context(postgres.open())
     return postgres, opened
+
+
+def _server(settings: Settings, stack: AsyncExitStack, founding: Tell | None) -> str:
+    """The address of the database: of the embedded Postgres, where no other is set."""
+    if settings.database_url is None:
+        if not has_database(settings.home):
+            if founding is None:
+                raise HomeMissing(home=settings.home)
+            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            founding(MAKING_POSTGRES.format(folder=settings.home / "postgres"))
+        return stack.enter_context(embedded_postgres(settings.home))
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings.database_url
 
 
 def _wire(

@@ -72,7 +72,7 @@ def verify(
     """Look at every event, whether it is the one that was sealed; ends with 1 where one is not."""
 
     async def verified(club: Club) -> Verified:
-        keys = _keys(club, key_files)
+        keys = believed_keys(club.settings.home, key_files)
         outside = _outside(seals or club.settings.seals_dir)
         with progress_bar("events") as progress:
             task = progress.add_task("events", total=await club.ledger.head())
@@ -92,8 +92,8 @@ def verify(
         print(f"{found.events - found.sealed} of them are not sealed yet.")
 
 
-def _keys(club: Club, files: Sequence[Path]) -> Keys:
-    home = club.settings.home
+def believed_keys(home: Path, files: Sequence[Path]) -> Keys:
+    """The public keys in files, and that of the club's home; raises NoKey where there is none."""
     keys = [read_key(read_file(path)) for path in files]
     if has_sealing_key(home):
         keys.append(SealingKey.of(home).public)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from infra.proofs import check as checker
 from infra.proofs import heads
@@ -275,8 +276,6 @@ def test_what_cannot_be_checked_is_said_in_a_sentence(
 
 
 def rsa(home: Path) -> str:
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
-
     loaded = serialization.load_pem_private_key((home / "keys/signing.pem").read_bytes(), None)
     return (
         loaded.public_key()

@@ -20,7 +20,7 @@ NOWHERE = {
 }
 """All that a command could ask for before it looks for the club; none of it answers."""
 
-MAKE_ONE = {"run", "stack"}
+MAKE_ONE = {"run", "stack", "audit import"}
 NEED_NONE = {"docs", "audit check"}
 LOOK_AT_RABBITMQ_ALONE = {"queue parked", "queue show", "queue drop"}
 
