@@ -15,7 +15,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import amqp, append, cascades, finding, http, memory, projections, tokens
+from tests.benchmarks import (
+    amqp,
+    append,
+    cascades,
+    finding,
+    http,
+    memory,
+    projections,
+    proof,
+    tokens,
+)
 from tests.benchmarks.load import Loader
 from tests.benchmarks.postgres import durable_postgres
 from tests.benchmarks.report import Report, Shown
@@ -77,6 +87,10 @@ def run_cascades(bench: Bench) -> Iterator[Shown]:
     yield from cascades.measure(bench.url, bench.quick).figures()
 
 
+def run_proof(bench: Bench) -> Iterator[Shown]:
+    yield from proof.measure(bench.url, bench.home, bench.quick, bench.loader)
+
+
 def run_memory(bench: Bench) -> Iterator[Shown]:
     many = memory.clients_needed(bench.quick)
     with (
@@ -95,6 +109,7 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Shown]]] = {
     "amqp": run_amqp,
     "projections": run_projections,
     "cascades": run_cascades,
+    "proof": run_proof,
     "memory": run_memory,
 }
 """Every part by its name, in the order in which they are measured."""
