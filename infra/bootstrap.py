@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -40,9 +41,11 @@ from infra.following.rebuilding import (
     rebuild,
 )
 from infra.following.refreshing import refresh
+from infra.following.sealing import Sealing
 from infra.following.watch import Watch
 from infra.health import Health, Lookout
 from infra.ledger.history import PostgresHistory
+from infra.ledger.importing import import_from, make_room
 from infra.ledger.ledger import PostgresLedger
 from infra.ledger.numbers import put_right
 from infra.ledger.postgres import Desks, Postgres
@@ -55,11 +58,14 @@ from infra.ledger.schema import (
 )
 from infra.metrics import Metrics
 from infra.parts import Parts
+from infra.proofs.heads import Outside
+from infra.proofs.verifying import Keys as PublicKeys
 from infra.rabbitmq import RabbitMQ, open_rabbitmq
 from infra.secrets.callers import Callers
 from infra.secrets.codes import open_codes
 from infra.secrets.keys import Keys
 from infra.secrets.passwords import Argon2Hasher
+from infra.secrets.sealing_key import SealingKey
 from infra.secrets.seals import open_seal
 from infra.secrets.signatures import ProviderSecrets, StandardWebhooks
 from infra.secrets.tokens import SignedTokens
@@ -159,6 +165,16 @@ class Club:
         mornings = Mornings(self.figures, self.reads, self.bus.rules, self.refresh_reports)
         return await send_what_is_due(self.bus, self.services, chats, mornings.write)
 
+    def sealing(self) -> Sealing:
+        """Who seals the ledger, with the key of this club's home."""
+        folder = self.settings.seals_dir
+        return Sealing(
+            self.postgres,
+            SealingKey.of(self.settings.home),
+            self.settings.seal_seconds,
+            None if folder is None else Outside(folder),
+        )
+
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""
         done = [await rebuild(self.postgres, group, progress) for group in GROUPS]
@@ -168,7 +184,7 @@ class Club:
 
 
 @asynccontextmanager
-async def open_club(
+async def open_club(  # noqa: PLR0913 - each is a part of the club that may run elsewhere
     settings: Settings,
     *,
     projecting: bool = True,
@@ -176,6 +192,7 @@ async def open_club(
     forward: bool = True,
     founding: Tell | None = quietly,
     housekeeping: bool = False,
+    sealing: bool = False,
     reporting: bool = False,
 ) -> AsyncIterator[Club]:
     """The club of these settings; everything is closed at the end.
@@ -186,7 +203,8 @@ async def open_club(
     `projecting` follows the ledger in this process, not only in others; `building` makes what is
     missing or (`forward`) older than this release, and is for those whose part it is to project;
     `founding` hears of it where the club itself is made, and None makes none; `housekeeping` does
-    what time does; `reporting` tells all others how the parts here are doing.
+    what time does; `sealing` signs what is in the ledger; `reporting` tells all others how the
+    parts here are doing.
 
     Raises HomeMissing or LedgerMissing where there is no club, and none is to be made, and without
     `building` LedgerOlder where this release cannot work.
@@ -201,8 +219,8 @@ async def open_club(
         club = _wire(settings, postgres, store, codes, rabbitmq, building=building and forward)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
-            timers = _timers(club)
-            parts = _parts(club, projecting, timers if housekeeping else None)
+            beside = list(_beside(club, housekeeping=housekeeping, sealing=sealing))
+            parts = _parts(club, projecting, beside)
             running = [tasks.create_task(part, name=name) for name, part in parts]
             working = [p.follower for p in club.projecting.projectors] if projecting else []
             if reporting:
@@ -210,7 +228,7 @@ async def open_club(
             try:
                 if building and not opened.has_rules:
                     await _adopt_rules(club)
-                async with club.parts.reporting(*working, *([timers] if housekeeping else [])):
+                async with club.parts.reporting(*working, *beside):
                     yield club
             finally:
                 for task in running:
@@ -225,8 +243,29 @@ async def make_club(settings: Settings, founding: Tell = quietly) -> None:
         pass
 
 
+async def import_club(
+    settings: Settings, path: Path, keys: PublicKeys, progress: Progress, founding: Tell = quietly
+) -> int:
+    """Make a club from an export, where there is none yet; how many events it has.
+
+    Raises NotEmpty, and whatever is wrong with the file, before there is anything of it.
+    """
+    alone = settings.model_copy(update={"redis_url": None, "amqp_url": None})
+    async with AsyncExitStack() as stack:
+        postgres = Postgres(_server(alone, stack, founding))
+        async with await postgres.connect(autocommit=True) as connection:
+            await make_room(connection)
+            await connection.set_autocommit(False)
+            count = await import_from(connection, path, keys, progress)
+    founding(MAKING_TABLES)
+    async with open_club(alone, building=True) as club:
+        while not await club.watch.reached(count, RETRY):
+            pass
+    return count
+
+
 def _parts(
-    club: Club, projecting: bool, timers: Timers | None
+    club: Club, projecting: bool, beside: Sequence[Timers | Sealing]
 ) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
     """What runs as long as the club is open."""
     yield "postgres", club.postgres.keep_watch()
@@ -236,24 +275,23 @@ def _parts(
         yield "follower", follow(club.postgres, club.watch)
     if club.settings.database_url is None:
         yield "embedded-postgres", _keep_up(club)
-    if timers is not None:
-        yield timers.name, timers.run()
+    for part in beside:
+        yield part.name, part.run()
+
+
+def _beside(club: Club, *, housekeeping: bool, sealing: bool) -> Iterator[Timers | Sealing]:
+    """What works beside the projectors, and says how it is doing."""
+    if housekeeping:
+        yield _timers(club)
+    if sealing:
+        yield club.sealing()
 
 
 async def _database(
     settings: Settings, stack: AsyncExitStack, *, building: bool, founding: Tell | None
 ) -> tuple[Postgres, Opened]:
     """The database, and what is known of the ledger in it."""
-    if settings.database_url is None:
-        if not has_database(settings.home):
-            if founding is None:
-                raise HomeMissing(home=settings.home)
-            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            founding(MAKING_POSTGRES.format(folder=settings.home / "postgres"))
-        url = stack.enter_context(embedded_postgres(settings.home))
-    else:
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        url = settings.database_url
+    url = _server(settings, stack, founding)
     postgres = Postgres(
         url,
         Desks(
@@ -277,6 +315,19 @@ async def _database(
         raise LedgerMissing
     await stack.enter_async_context(postgres.open())
     return postgres, opened
+
+
+def _server(settings: Settings, stack: AsyncExitStack, founding: Tell | None) -> str:
+    """The address of the database: of the embedded Postgres, where no other is set."""
+    if settings.database_url is None:
+        if not has_database(settings.home):
+            if founding is None:
+                raise HomeMissing(home=settings.home)
+            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            founding(MAKING_POSTGRES.format(folder=settings.home / "postgres"))
+        return stack.enter_context(embedded_postgres(settings.home))
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings.database_url
 
 
 def _wire(

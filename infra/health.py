@@ -220,6 +220,8 @@ class Lookout:
             yield known.RELAY, _following(publishing, head, *relay, doing="publishes events")
             for name in (known.COMMANDS, known.PAYMENTS):
                 wanted[name] = f"takes {name} from RabbitMQ"
+        if _named(parts, known.SEALS):
+            wanted[known.SEALS] = "seals the ledger"
         of_celery = (known.BEAT, known.WORKER, known.REPORT_WORKER)
         celery = {*of_celery} & {part.name for part in parts}
         if celery:

@@ -34,6 +34,7 @@ WORKER = "worker"
 REPORT_WORKER = "report-worker"
 BEAT = "beat"
 BOT = "bot"
+SEALS = "seals"
 """The names of parts; a projector has that of its group."""
 
 TASKS = "club.tasks"

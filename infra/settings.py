@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     reports_seconds: float = Field(
         default=15, gt=0, le=300, description="seconds between refreshes of the figures in reports"
     )
+    seal_seconds: float = Field(
+        default=60, gt=0, description="seconds between two seals of the ledger, at least"
+    )
+    seals_dir: Path | None = Field(
+        default=None, description="a folder outside of the database where each seal is kept, too"
+    )
     deciding_connections: int = Field(
         default=4, ge=1, le=100, description="connections to Postgres for what decisions rest on"
     )

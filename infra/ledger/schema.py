@@ -191,6 +191,29 @@ CREATE INDEX CONCURRENTLY ledger_events_correlation_idx
     ON ledger_events (correlation_id, notification_id)
 """
 
+# The tree over all events, 128 hashes in a row, and the heads of it that were signed. Heads may
+# have been restored with the ledger, before this step.
+_SEALS = """
+CREATE TABLE ledger_tree (
+    level smallint NOT NULL,
+    number bigint NOT NULL,
+    hashes bytea NOT NULL,
+    PRIMARY KEY (level, number)
+);
+ALTER TABLE ledger_tree ALTER hashes SET STORAGE EXTERNAL;
+CREATE TABLE IF NOT EXISTS ledger_seals (
+    position bigint PRIMARY KEY,
+    size bigint NOT NULL,
+    root bytea NOT NULL,
+    moment timestamptz NOT NULL,
+    key text NOT NULL,
+    signature bytea NOT NULL
+);
+CREATE OR REPLACE TRIGGER ledger_is_immutable
+    BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_seals
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_immutable();
+"""
+
 STEPS = (
     Step(1, _FIRST),
     Step(2, _GROUPS),
@@ -198,6 +221,7 @@ STEPS = (
     Step(4, _NUMBERS, builds="ledger_events_number_idx"),
     Step(5, _PAGE_LINKS),
     Step(6, _CONVERSATIONS, builds="ledger_events_correlation_idx"),
+    Step(7, _SEALS),
 )
 """Every change of the ledger's tables, in order."""
 

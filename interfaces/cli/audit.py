@@ -1,4 +1,4 @@
-"""`club audit`: what happened in the club, who did it, and how it was."""
+"""`club audit`: what happened in the club, who did it, how it was, and proof of it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,17 @@ from domain.aggregate import Aggregate, text_time
 from domain.refusals import NotFound
 from domain.rules import THE_ONE
 from infra.bootstrap import Club
+from interfaces.cli import exports, proofs
 from interfaces.cli.opening import ask, with_club
 
-app = typer.Typer(help="What happened, who did it, and how it was.", no_args_is_help=True)
+app = typer.Typer(help="What happened, how it was, and proof of it.", no_args_is_help=True)
+app.command("seal")(proofs.seal)
+app.command("verify")(proofs.verify)
+app.command("prove")(proofs.prove)
+app.command("check")(proofs.check)
+app.command("key")(proofs.key)
+app.command("export")(exports.export_ledger)
+app.command("import")(exports.import_ledger)
 
 AT_ONCE = 500
 """Entries that are read at a time."""

@@ -25,6 +25,7 @@ from domain.refusals import NotFound, Refusal
 from infra.bootstrap import Club, open_club
 from infra.faults import Fault
 from infra.logs import set_up_logs
+from infra.proofs.check import Refused
 from infra.secrets.keys import KeysMissing, has_keys
 from infra.servers.local_servers import running_rabbitmq
 from infra.settings import Settings
@@ -120,7 +121,7 @@ def in_plain_words() -> Iterator[None]:
         complain(type(newer).__doc__ or "")
     except (LedgerUnavailable, psycopg.OperationalError) as lost:
         complain(f"The database cannot be reached: {str(lost).strip()}")
-    except Fault as missing:
+    except (Fault, Refused) as missing:
         complain(str(missing))
     except OSError as unusable:
         complain(": ".join(filter(None, [unusable.filename, f"{unusable.strerror}."])))

@@ -28,7 +28,10 @@ def relay() -> None:
 
 
 def projector() -> None:
-    """Build the read tables; beside it, start `club run` with --no-projector."""
+    """Build the read tables, and seal the ledger.
+
+    Beside it, start `club run` with --no-projector.
+    """
 
     async def wait(_: Club, closing: asyncio.Event) -> None:
         await closing.wait()
@@ -52,6 +55,7 @@ def _run(found: Settings, part: Part, *, projecting: bool) -> None:
             found,
             projecting=projecting,
             building=projecting,
+            sealing=projecting,
             # Nobody else makes the tables of a database that several processes were given.
             founding=None if found.database_url is None else tell,
             reporting=True,

@@ -48,7 +48,9 @@ def run(
     bot: Annotated[
         bool, typer.Option(help="run the Telegram bot too, where there is a token for it")
     ] = True,
-    projector: Annotated[bool, typer.Option(help="build the read tables too")] = True,
+    projector: Annotated[
+        bool, typer.Option(help="build the read tables too, and seal the ledger")
+    ] = True,
     amqp: Annotated[
         bool, typer.Option(help="run consumers and relay too, where there is a RabbitMQ")
     ] = True,
@@ -70,6 +72,7 @@ async def _run(found: Settings, parts: Parts) -> None:
         projecting=parts.projector,
         building=parts.projector,
         housekeeping=parts.timers,
+        sealing=parts.projector,
         founding=tell,
         reporting=True,
     ) as club:

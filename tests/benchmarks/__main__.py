@@ -24,6 +24,7 @@ from tests.benchmarks import (
     http,
     memory,
     projections,
+    proof,
     reports,
     tokens,
 )
@@ -96,6 +97,10 @@ def run_audit(bench: Bench) -> Iterator[Shown]:
     yield from audit.measure(bench.url, bench.home, bench.quick, bench.loader)
 
 
+def run_proof(bench: Bench) -> Iterator[Shown]:
+    yield from proof.measure(bench.url, bench.home, bench.quick, bench.loader)
+
+
 def run_memory(bench: Bench) -> Iterator[Shown]:
     many = memory.clients_needed(bench.quick)
     with (
@@ -116,6 +121,7 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Shown]]] = {
     "reports": run_reports,
     "cascades": run_cascades,
     "audit": run_audit,
+    "proof": run_proof,
     "memory": run_memory,
 }
 """Every part by its name, in the order in which they are measured."""

@@ -20,8 +20,8 @@ NOWHERE = {
 }
 """All that a command could ask for before it looks for the club; none of it answers."""
 
-MAKE_ONE = {"run", "stack"}
-NEED_NONE = {"docs"}
+MAKE_ONE = {"run", "stack", "audit import"}
+NEED_NONE = {"docs", "audit check"}
 LOOK_AT_RABBITMQ_ALONE = {"queue parked", "queue show", "queue drop"}
 
 SAMPLE = Path(__file__).with_name("sample_exercises.json")
@@ -74,7 +74,7 @@ def test_without_a_club_a_command_says_so_in_a_sentence_and_makes_none(
     assert (refused.exit_code, refused.stdout) == (1, "")
     if name in LOOK_AT_RABBITMQ_ALONE:
         assert refused.stderr.startswith("RabbitMQ does not answer as it should: ")
-    elif name in {"keys rotate", "queue replay"}:
+    elif name in {"keys rotate", "queue replay", "audit key"}:
         assert refused.stderr == "The keys of the club are not in .club: CLUB_HOME says where.\n"
     else:
         expected = "There is no club in .club: `club run` makes one, and CLUB_HOME says where.\n"
@@ -104,7 +104,15 @@ def test_in_an_empty_database_a_command_makes_no_club_either(
 
 @pytest.mark.parametrize(
     "name",
-    ["tokens issue", "providers add", "providers rotate", "providers simulate", "keys rotate"],
+    [
+        "tokens issue",
+        "providers add",
+        "providers rotate",
+        "providers simulate",
+        "keys rotate",
+        "audit key",
+        "audit seal",
+    ],
 )
 def test_no_keys_are_made_where_the_club_keeps_none(
     command: Callable[..., Result],

@@ -1,0 +1,41 @@
+"""Files that are there whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def whole_file(path: Path, *, mode: int = 0o600, only_new: bool = False) -> Iterator[BinaryIO]:
+    """A file to be written, which takes its place when the block has ended, and is on disk then.
+
+    Whatever goes wrong before, nothing of it is left. With `only_new`, it takes no other's place:
+    raises FileExistsError.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if only_new:
+            path.hardlink_to(draft)
+        else:
+            draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _on_disk(path.parent)
+
+
+def _on_disk(folder: Path) -> None:
+    """A name is on disk when its folder is."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,178 @@
+"""Who seals the ledger: a follower that extends its tree, and signs a head of it now and then.
+
+It looks seldom, and takes much at once: between two seals it asks nothing, so that whoever writes
+does not notice it. Leaves, tiles and heads are committed together; the tree itself says how far
+it is. Of several who seal, one has a turn at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from infra.faults import Fault
+from infra.following.follower import Follower
+from infra.ledger.postgres import Postgres
+from infra.ledger.schema import HEAD, LOCK, number_in
+from infra.parts import SEALS
+from infra.proofs import heads, tree
+from infra.proofs.heads import Head, Outside
+from infra.secrets.sealing_key import SealingKey
+from infra.standstill import Standstill
+
+SEALING_LOCK = LOCK + 2
+"""The advisory lock under which the tree grows."""
+
+BATCH = 4096
+"""Events that go into the tree in one transaction."""
+
+LOOK = 5.0
+"""Seconds between looks whether there is something new, once it is time to seal."""
+
+Connection = psycopg.AsyncConnection[Any]
+
+_TURN = "SELECT pg_try_advisory_xact_lock(%s)"
+_WAIT = "SELECT pg_advisory_xact_lock(%s)"
+_ON_DISK = "SET LOCAL synchronous_commit = on"
+
+
+class LedgerShorter(Fault):
+    """The ledger ends at position {head}, and was sealed up to {sealed}.
+
+    It was cut, or restored to an earlier time: `club audit verify` says more.
+    """
+
+
+class LedgerRewritten(Fault):
+    """The ledger is not the one that was sealed at position {sealed}.
+
+    `club audit verify` says more.
+    """
+
+
+class PositionMissing(Fault):
+    """There is no event at position {position} of the ledger, but there are later ones."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Sealing:
+    """Seals what is new, at most every so many seconds."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        key: SealingKey,
+        every: float,
+        outside: Outside | None = None,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.name = SEALS
+        self.follower = Follower(SEALS, postgres, self.step)
+        self._key = key
+        self._every = every
+        self._outside = outside
+        self._now = now
+        self._look_at = 0.0
+
+    @property
+    def standstill(self) -> Standstill | None:
+        """Why it does not go on; None where it does."""
+        return self.follower.standstill
+
+    async def run(self) -> None:
+        """Seal until cancelled."""
+        await self.follower.run()
+
+    async def step(self, connection: Connection) -> bool:
+        """Take some events into the tree, and seal it with the last; whether there are more."""
+        if time.monotonic() < self._look_at:
+            return False
+        cursor = await connection.execute(_TURN, [SEALING_LOCK])
+        if await cursor.fetchone() != (True,):
+            await connection.rollback()
+            return False
+        wait = await self._wait(connection)
+        if wait > 0:
+            await connection.rollback()
+            self._look_at = time.monotonic() + min(wait, LOOK)
+            return False
+        if await self._extend(connection) == BATCH:
+            await connection.commit()
+            return True
+        if await self._seal(connection) is None:
+            self._look_at = time.monotonic() + min(self._every, LOOK)
+        return False
+
+    async def seal_now(
+        self, connection: Connection, progress: Callable[[int], object] = lambda _: None
+    ) -> Head | None:
+        """Seal all that is there; the last head, also where there was nothing new."""
+        while True:
+            await connection.execute(_WAIT, [SEALING_LOCK])
+            taken = await self._extend(connection)
+            progress(taken)
+            if taken < BATCH:
+                await self._seal(connection)
+                last = await heads.last(connection)
+                await connection.rollback()
+                return last
+            await connection.commit()
+
+    async def _wait(self, connection: Connection) -> float:
+        """Seconds until it is time to seal; a clock that was put back does not put that off."""
+        last = await heads.last(connection)
+        age = self._every if last is None else (self._now() - last.moment).total_seconds()
+        return self._every - age if 0 <= age < self._every else 0
+
+    async def _extend(self, connection: Connection) -> int:
+        """Take the next events into the tree; how many there were.
+
+        The last one that is in it is looked at again: it must still be where it was.
+        """
+        size = await tree.size_of(connection)
+        known = [await tree.leaf_at(connection, size)] if size else []
+        hashes: list[bytes] = []
+        async for leaf in tree.leaves(connection, size + 1 - len(known), BATCH + len(known)):
+            expected = size + 1 - len(known) + len(hashes)
+            if leaf.position != expected:
+                raise PositionMissing(position=expected)
+            hashes.append(leaf.hash)
+        if len(hashes) < len(known):
+            raise LedgerShorter(head=await number_in(connection, HEAD), sealed=size)
+        if hashes[: len(known)] != known:
+            raise LedgerRewritten(sealed=size)
+        new = hashes[len(known) :]
+        await tree.extend(connection, size, new)
+        return len(new)
+
+    async def _seal(self, connection: Connection) -> Head | None:
+        """Sign the tree as it is, and commit; None where that is signed already."""
+        size = await tree.size_of(connection)
+        last = await heads.last(connection)
+        outside = await asyncio.to_thread(self._outside.last) if self._outside else None
+        for before in filter(None, (last, outside)):
+            if before.size > size:
+                raise LedgerShorter(head=size, sealed=before.size)
+            if await tree.root_at(connection, before.size) != before.root:
+                raise LedgerRewritten(sealed=before.size)
+        new = None
+        if size > (last.size if last else 0):
+            # Whoever keeps it outside keeps what must not be gone after a crash.
+            await connection.execute(_ON_DISK)
+            new = heads.sign(self._key, size, await tree.root_at(connection, size), self._now())
+            await heads.keep(connection, new)
+        await connection.commit()
+        if self._outside is not None:
+            missing = await heads.after(connection, outside.size if outside else 0)
+            await connection.rollback()
+            for each in missing:
+                await asyncio.to_thread(self._outside.put, each)
+        return new

@@ -1,0 +1,172 @@
+"""Signed heads: what the ledger was up to a position, at a moment.
+
+They are kept in the database, where nobody changes one, and outside of it: whoever rewrites the
+ledger with everything that is beside it still has to explain the heads that others hold.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+
+from infra.faults import Fault
+from infra.files import whole_file
+from infra.proofs.check import (
+    Refused,
+    hash_of,
+    head_text,
+    moment_of,
+    moment_text,
+    read_file,
+    read_json,
+)
+from infra.secrets.sealing_key import SealingKey
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+class NotAHead(Fault):
+    """{path} is not a head as the club wrote it."""
+
+
+class OtherHeadOutside(Fault):
+    """{path} is another head than the one that was sealed now: somebody sealed another ledger."""
+
+
+class Head(NamedTuple):
+    """The root over all events up to a position, signed."""
+
+    size: int
+    root: bytes
+    moment: datetime
+    key: str
+    signature: bytes
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The head as JSON has it."""
+        return {
+            **_signed(self.size, self.root, self.moment),
+            "key": self.key,
+            "signature": base64.b64encode(self.signature).decode(),
+        }
+
+    @classmethod
+    def of(cls, shown: Any) -> Head:
+        """The head in JSON, whoever signed it; raises Refused."""
+        try:
+            if not isinstance(shown["size"], int) or shown["position"] != shown["size"]:
+                raise TypeError
+            return cls(
+                shown["size"],
+                hash_of(shown["root"]),
+                moment_of(shown["moment"]),
+                str(shown["key"]),
+                base64.b64decode(shown["signature"], validate=True),
+            )
+        except (KeyError, TypeError, ValueError) as wrong:
+            raise Refused("The head is not written as a head is.") from wrong
+
+
+def sign(key: SealingKey, size: int, root: bytes, moment: datetime) -> Head:
+    """A head that this key stands for."""
+    signature = key.sign(head_text(_signed(size, root, moment)))
+    return Head(size, root, moment, key.name, signature)
+
+
+def _signed(size: int, root: bytes, moment: datetime) -> dict[str, Any]:
+    # The last position is the number of events, as positions have no gaps.
+    return {"position": size, "size": size, "root": root.hex(), "moment": moment_text(moment)}
+
+
+# --- in the database ---------------------------------------------------------------------------
+
+_COLUMNS = "size, root, moment, key, signature"
+_KEEP = f"""
+INSERT INTO ledger_seals (position, {_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s)
+"""  # noqa: S608 - made of constants
+_LAST = f"SELECT {_COLUMNS} FROM ledger_seals ORDER BY position DESC LIMIT 1"  # noqa: S608
+# The first head that an event is below.
+_COVERING = f"""
+SELECT {_COLUMNS} FROM ledger_seals WHERE position >= %s ORDER BY position LIMIT 1
+"""  # noqa: S608
+_AFTER = f"SELECT {_COLUMNS} FROM ledger_seals WHERE position > %s ORDER BY position"  # noqa: S608
+
+
+async def keep(connection: Connection, head: Head) -> None:
+    """Keep it for good."""
+    await connection.execute(_KEEP, [head.size, *head])
+
+
+async def last(connection: Connection) -> Head | None:
+    """The last one."""
+    found = await _heads(connection, _LAST)
+    return found[0] if found else None
+
+
+async def covering(connection: Connection, position: int) -> Head | None:
+    """The first one that has this position below it."""
+    found = await _heads(connection, _COVERING, position)
+    return found[0] if found else None
+
+
+async def after(connection: Connection, position: int) -> Sequence[Head]:
+    """Those after a position, in order."""
+    return await _heads(connection, _AFTER, position)
+
+
+async def _heads(connection: Connection, sql: str, *params: object) -> list[Head]:
+    cursor = await connection.execute(sql.encode(), params or None)
+    return [
+        Head(size, bytes(root), moment, key, bytes(signature))
+        for size, root, moment, key, signature in await cursor.fetchall()
+    ]
+
+
+# --- outside of it -----------------------------------------------------------------------------
+
+
+class Outside:
+    """A folder of heads, one in a file, which this process only adds to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, head: Head) -> None:
+        """Keep one more; raises OtherHeadOutside where there is another of its position."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{head.size:020}.json"
+        text = json.dumps(head.shown, indent=1).encode() + b"\n"
+        try:
+            with whole_file(path, mode=0o644, only_new=True) as file:
+                file.write(text)
+        except FileExistsError:
+            if path.read_bytes() != text:
+                raise OtherHeadOutside(path=path) from None
+
+    def last(self) -> Head | None:
+        """That of the last position; raises NotAHead."""
+        paths = self._paths()
+        return read_head(paths[-1]) if paths else None
+
+    def all(self) -> Iterator[Head]:
+        """All of them, in order; raises NotAHead."""
+        return map(read_head, self._paths())
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._folder.glob("[0-9]*.json")) if self._folder.exists() else []
+
+
+def read_head(path: Path) -> Head:
+    """The head in a file; raises NotAHead, or Refused where it cannot be read."""
+    text = read_file(path)
+    try:
+        return Head.of(read_json(text))
+    except Refused as wrong:
+        raise NotAHead(path=path) from wrong

@@ -1,0 +1,173 @@
+"""`club audit seal`, `verify`, `prove`, `check` and `key`: proof that nobody changed the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infra.bootstrap import Club
+from infra.faults import Fault
+from infra.files import whole_file
+from infra.ledger.postgres import Connection
+from infra.proofs import heads
+from infra.proofs.check import check_files, key_name, read_file, read_key
+from infra.proofs.heads import Head, Outside, read_head
+from infra.proofs.proving import NothingSealed, prove_continuation, prove_event
+from infra.proofs.verifying import Keys, Verified
+from infra.proofs.verifying import verify as verify_all
+from infra.secrets.sealing_key import SealingKey, has_sealing_key
+from interfaces.cli.opening import in_plain_words, look_for_keys, settings, with_club
+from interfaces.cli.together import progress_bar
+
+KeyFiles = Annotated[
+    list[Path], typer.Option("--key", help="a public key that is believed, beside that of the home")
+]
+
+
+class NoKey(Fault):
+    """There is no key here to check signatures with: --key names the public key."""
+
+
+class NoFolder(Fault):
+    """{path} is not a folder."""
+
+
+class NoHead(Fault):
+    """There is no head {name}: name a file, or a position that was sealed."""
+
+
+class NothingAsked(Fault):
+    """What is to be proved? Name an event, or an earlier head with --from."""
+
+
+def seal() -> None:
+    """Sign what is in the ledger now, also outside where CLUB_SEALS_DIR says where."""
+
+    async def sealed(club: Club) -> Head | None:
+        with progress_bar("events") as progress:
+            task = progress.add_task("events", total=None)
+            async with await club.postgres.connect() as connection:
+                return await club.sealing().seal_now(
+                    connection, lambda events: progress.advance(task, events)
+                )
+
+    head = with_club(sealed, projecting=False, signing=True)
+    if head is None:
+        print("There is nothing to seal yet.")
+    else:
+        print(f"Sealed up to position {head.size}: {head.root.hex()}")
+
+
+def verify(
+    seals: Annotated[
+        Path | None,
+        typer.Option(help="a folder of earlier heads", show_default="CLUB_SEALS_DIR"),
+    ] = None,
+    key_files: KeyFiles = [],  # noqa: B006 - typer hands over a new one
+) -> None:
+    """Look at every event, whether it is the one that was sealed; ends with 1 where one is not."""
+
+    async def verified(club: Club) -> Verified:
+        keys = believed_keys(club.settings.home, key_files)
+        outside = _outside(seals or club.settings.seals_dir)
+        with progress_bar("events") as progress:
+            task = progress.add_task("events", total=await club.ledger.head())
+            async with await club.postgres.connect() as connection:
+                return await verify_all(
+                    connection, keys, outside, lambda events: progress.advance(task, events)
+                )
+
+    found = with_club(verified, projecting=False)
+    for finding in found.findings:
+        print(finding.sentence)
+    if found.findings:
+        print(f"{found.events} events are not what was sealed: {len(found.findings)} findings.")
+        raise typer.Exit(1)
+    print(f"{found.events} events and {found.heads} heads: all of it is as it was sealed.")
+    if found.events > found.sealed:
+        print(f"{found.events - found.sealed} of them are not sealed yet.")
+
+
+def believed_keys(home: Path, files: Sequence[Path]) -> Keys:
+    """The public keys in files, and that of the club's home; raises NoKey where there is none."""
+    keys = [read_key(read_file(path)) for path in files]
+    if has_sealing_key(home):
+        keys.append(SealingKey.of(home).public)
+    if not keys:
+        raise NoKey
+    return {key_name(key): key for key in keys}
+
+
+def _outside(folder: Path | None) -> Sequence[Head]:
+    if folder is None:
+        return ()
+    if not folder.is_dir():
+        raise NoFolder(path=folder)
+    return list(Outside(folder).all())
+
+
+def prove(
+    event: Annotated[
+        str | None,
+        typer.Argument(help="a position (17), or an aggregate and a version (client-42/3)"),
+    ] = None,
+    earlier: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="prove that nothing changed since this head: a file, or a position"
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="where to write the proof")] = None,
+    without_state: Annotated[
+        bool, typer.Option("--without-state", help="prove an event, and withhold what it says")
+    ] = False,
+) -> None:
+    """Prove to others that an event is in the ledger, or that an earlier head still holds."""
+
+    async def proved(club: Club) -> dict[str, Any]:
+        async with await club.postgres.connect() as connection:
+            if earlier is not None and event is None:
+                return await prove_continuation(connection, await _head(connection, earlier))
+            if event is None or earlier is not None:
+                raise NothingAsked
+            return await prove_event(connection, event, withheld=without_state)
+
+    text = json.dumps(with_club(proved, projecting=False), ensure_ascii=False, indent=1)
+    if out is None:
+        print(text)
+        return
+    with in_plain_words(), whole_file(out) as file:
+        file.write(text.encode() + b"\n")
+
+
+async def _head(connection: Connection, name: str) -> Head:
+    """The head in a file, or that of a position in the database."""
+    if not name.isdecimal():
+        return read_head(Path(name))
+    if await heads.last(connection) is None:
+        raise NothingSealed
+    found = await heads.covering(connection, int(name))
+    if found is None or found.size != int(name):
+        raise NoHead(name=name)
+    return found
+
+
+def check(
+    proof: Annotated[Path, typer.Argument(help="what `club audit prove` wrote")],
+    key_file: Annotated[Path, typer.Option("--key", help="what `club audit key` printed")],
+) -> None:
+    """Check a proof, with nothing but the public key: no club, no database, no network."""
+    with in_plain_words():
+        print(check_files(proof, key_file))
+
+
+def key() -> None:
+    """Print the public key with which others check proofs."""
+    found = settings()
+    with in_plain_words():
+        look_for_keys(found)
+        print(SealingKey.of(found.home).public_pem, end="")

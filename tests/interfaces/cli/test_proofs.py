@@ -1,0 +1,148 @@
+"""`club audit seal`, `verify`, `prove`, `check` and `key`, as somebody at the machine sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from infra.ledger.numbers import put_right
+from infra.ledger.postgres import Postgres
+from infra.proofs.heads import Outside
+from infra.settings import Settings
+from tests.infra.ledger.scenes import look
+from tests.infra.proofs.scenes import EVENTS, Sealed
+from tests.projections.histories import record
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def ledger(
+    settings: Settings, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Sealed:
+    """A ledger of 40 events, 30 of them sealed, for the command line to work on."""
+    monkeypatch.setenv("CLUB_HOME", str(settings.home))
+    monkeypatch.setenv("CLUB_DATABASE_URL", database)
+    monkeypatch.setenv("CLUB_SEALS_DIR", str(settings.home / "outside"))
+    ledger = Sealed(database, settings.home)
+
+    async def fill() -> None:
+        await record(database, EVENTS[:30])
+        await ledger.seal(ledger.outside)
+        await record(database, EVENTS[30:40], head=30)
+        async with await Postgres(database).connect(autocommit=True) as connection:
+            await put_right(connection)
+
+    asyncio.run(fill())
+    return ledger
+
+
+def test_what_is_there_is_sealed_now(command: Command, ledger: Sealed) -> None:
+    first, again = command("audit", "seal"), command("audit", "seal")
+    assert first.exit_code == again.exit_code == 0, first.output
+    *_, head = ledger.outside.all()
+    assert first.stdout == again.stdout == f"Sealed up to position 40: {head.root.hex()}\n"
+    assert [h.size for h in ledger.outside.all()] == [30, 40]
+
+
+def test_an_empty_club_has_nothing_to_seal(
+    command: Command, ledger: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.attack("TRUNCATE ledger_events, ledger_tree, ledger_seals")
+    monkeypatch.delenv("CLUB_SEALS_DIR")
+    assert command("audit", "seal").stdout == "There is nothing to seal yet.\n"
+    assert command("audit", "verify").exit_code == 0
+    refused = command("audit", "prove", "--from", "1")
+    assert refused.stderr.startswith("Nothing is sealed yet")
+
+
+def test_everything_is_verified_and_what_is_not_sealed_said(
+    command: Command, ledger: Sealed
+) -> None:
+    held = command("audit", "verify")
+    assert held.exit_code == 0, held.output
+    assert held.stdout == (
+        "40 events and 1 heads: all of it is as it was sealed.\n10 of them are not sealed yet.\n"
+    )
+
+
+def test_what_differs_is_told_with_its_position_and_exit_status_1(
+    command: Command, ledger: Sealed, tmp_path: Path
+) -> None:
+    Outside(tmp_path / "notary").put(next(ledger.outside.all()))
+    ledger.attack(
+        "UPDATE ledger_events SET actor = 'user-2' WHERE notification_id = 17",
+        "TRUNCATE ledger_tree, ledger_seals",
+    )
+    found = command("audit", "verify", "--seals", str(tmp_path / "notary"))
+    assert found.exit_code == 1
+    assert "position 30: what was sealed up to here is not what is there" in found.stdout
+    refused = command("audit", "verify", "--seals", str(tmp_path / "nowhere"))
+    assert (refused.exit_code, refused.stderr) == (1, f"{tmp_path / 'nowhere'} is not a folder.\n")
+
+
+def test_a_proof_is_made_and_checked_where_there_is_no_club(
+    command: Command, ledger: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, proof, later = (tmp_path / name for name in ("key.pem", "proof.json", "later.json"))
+    key.write_text(command("audit", "key").stdout)
+    assert command("audit", "prove", "17", "--out", str(proof)).exit_code == 0
+    assert command("audit", "seal").exit_code == 0
+    assert command("audit", "prove", "--from", "30", "--out", str(later)).exit_code == 0
+    head = next((ledger.home / "outside").iterdir())
+    assert json.loads(command("audit", "prove", "--from", str(head)).stdout)["format"]
+
+    for name in ("CLUB_HOME", "CLUB_DATABASE_URL"):
+        monkeypatch.setenv(name, "/nowhere")
+    held = command("audit", "check", str(proof), "--key", str(key))
+    assert held.exit_code == 0, held.output
+    assert "is at position 17 of the ledger" in held.stdout
+    held = command("audit", "check", str(later), "--key", str(key))
+    assert "up to position 40 begins with what was sealed up to 30," in held.stdout
+    proof.write_text(proof.read_text().replace('"position": 17', '"position": 18'))
+    refused = command("audit", "check", str(proof), "--key", str(key))
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == "The event is not at position 18 of what was sealed.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["prove"], "What is to be proved? Name an event, or an earlier head with --from."),
+        (["prove", "1", "--from", "30"], "What is to be proved? Name an event, or an"),
+        (["prove", "35"], "The event at position 35 is not sealed yet: `club audit seal` seals"),
+        (["prove", "client-1"], "There is no event client-1: a position (17) names one"),
+        (["prove", "--from", "29"], "There is no head 29: name a file, or a position"),
+        (["prove", "--from", "nowhere.json"], "nowhere.json: No such file or directory."),
+        (["prove", "1", "--out", "no/where.json"], "no/.where.json"),
+        (["verify", "--key", "nowhere.pem"], "nowhere.pem: No such file or directory."),
+    ],
+)
+def test_what_cannot_be_proved_is_said_in_a_sentence(
+    command: Command, ledger: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], said: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    refused = command("audit", *arguments)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.splitlines()[-1].startswith(said) or said in refused.stderr
+
+
+def test_without_a_key_nothing_is_called_signed(
+    command: Command, ledger: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text(command("audit", "key").stdout)
+    monkeypatch.setenv("CLUB_HOME", str(tmp_path / "elsewhere"))
+    refused = command("audit", "verify")
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        "There is no key here to check signatures with: --key names the public key.\n"
+    )
+    assert command("audit", "verify", "--key", str(key)).exit_code == 0
+    assert look(ledger.database, "SELECT count(*) FROM ledger_seals") == [(1,)]
