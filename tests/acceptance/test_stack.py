@@ -165,7 +165,7 @@ def test_a_part_that_is_killed_is_started_again(stack: Stack, headers: dict[str,
 
 
 NAMES = {
-    "projector": {"projector"},
+    "projector": {"projector", "seals"},
     "consumer": {"commands", "payments"},
     "relay": {"relay"},
     "worker": {"worker"},

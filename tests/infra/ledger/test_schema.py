@@ -222,3 +222,23 @@ async def test_tables_are_made_for_groups_that_have_none(empty_database: str) ->
     await build_forward(postgres, DOCUMENTED)
     async with await postgres.connect() as connection:
         assert await every_row(connection) == []
+
+
+async def test_heads_that_were_restored_with_the_ledger_stay_when_their_step_is_taken(
+    empty_database: str,
+) -> None:
+    seals = next(step.number for step in STEPS if "ledger_seals" in step.sql)
+    await advance(empty_database, STEPS[: seals - 1])
+    with pytest.raises(LedgerOlder):
+        await opened(empty_database)
+    await ask(
+        empty_database,
+        "CREATE TABLE ledger_seals (position bigint PRIMARY KEY, size bigint NOT NULL,"
+        " root bytea NOT NULL, moment timestamptz NOT NULL, key text NOT NULL,"
+        " signature bytea NOT NULL)",
+    )
+    await ask(empty_database, "INSERT INTO ledger_seals VALUES (1, 1, '', now(), '', '')")
+    await advance(empty_database)
+    assert await ask(empty_database, "SELECT position FROM ledger_seals") == [(1,)]
+    with pytest.raises(psycopg.errors.RaiseException, match="never changed"):
+        await ask(empty_database, "TRUNCATE ledger_seals")
