@@ -65,9 +65,9 @@ async def _deliver(
     context: Context,
 ) -> bool:
     too_late = services.clock.now() > daily.drawn_at + TRIED_FOR
-    text = "" if too_late else await write(daily, user_id)
     begin = BeginDelivery(user_id, daily.number, chats is not None)
     try:
+        text = "" if too_late else await write(daily, user_id)
         begun = await bus.execute(begin, context)
     except (Conflict, NotFound, UnreadableHistory):
         # Another process has begun it, or the user is not to have it any more.

@@ -21,6 +21,7 @@ from application.daily_reports import draw_up_what_is_due
 from application.history import Past
 from application.housekeeping import expire_what_is_due
 from application.morning import Mornings
+from application.page_links import MakePageLinkFor
 from application.ports.read_side import ReadSide
 from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
@@ -156,13 +157,21 @@ class Club:
         """
         return await refresh(self.postgres, FIGURES, progress)
 
+    async def link_for(self, user_id: int) -> str:
+        """A link with which a user opens the overview in a browser, for a day."""
+        context = Context(THE_CLUB, "the-morning", visible=False)
+        made = await self.bus.execute(MakePageLinkFor(user_id), context)
+        return self.settings.address + str((made.shown or {})["url"])
+
     async def send_reports(self) -> int:
         """Send the figures of the morning to who wants them; to how many they were sent."""
         # Importing aiogram takes seconds.
         from infra.telegram import TelegramChats  # noqa: PLC0415
 
         chats = None if self.bot is None else TelegramChats(self.bot)
-        mornings = Mornings(self.figures, self.reads, self.bus.rules, self.refresh_reports)
+        mornings = Mornings(
+            self.figures, self.reads, self.bus.rules, self.refresh_reports, self.link_for
+        )
         return await send_what_is_due(self.bus, self.services, chats, mornings.write)
 
     def sealing(self) -> Sealing:

@@ -215,6 +215,11 @@ class Settings(BaseSettings):
         return self.database_url is None if self.console_codes is None else self.console_codes
 
     @property
+    def address(self) -> str:
+        """Where the club is reached, as far as it knows."""
+        return (self.public_url or f"http://{self.http_host}:{self.http_port}").rstrip("/")
+
+    @property
     def issuer(self) -> str:
         """Who issues the tokens of this club."""
         return self.public_url or "training-api-service"

@@ -16,10 +16,6 @@ def link(username: Annotated[str, typer.Argument(help="who reads with it")]) -> 
 
     async def made(club: Club) -> str:
         outcome = await ask(club, MakePageLinkFor(await named(club, username)))
-        there = (
-            club.settings.public_url
-            or f"http://{club.settings.http_host}:{club.settings.http_port}"
-        )
-        return there.rstrip("/") + str((outcome.shown or {})["url"])
+        return club.settings.address + str((outcome.shown or {})["url"])
 
     print(with_club(made, signing=True))

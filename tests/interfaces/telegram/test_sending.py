@@ -10,6 +10,7 @@ import pytest
 from application.access import THE_CLUB, Caller
 from application.command import Context
 from application.daily_reports import draw_up_what_is_due
+from application.page_links import OVERVIEW
 from application.repository import replay
 from application.rules import ChangeRules
 from application.sessions import OpenSession, proof_of
@@ -90,6 +91,9 @@ async def test_the_figures_come_once_beside_those_of_the_day_before(
     for line in ("Active clients: 0 (0)", "Joined: 0 (0)", "Lapsed: 0 (0)", "New users: 0 (0)"):
         assert line in sent["text"].splitlines(), sent["text"]
     assert "Net money: 0" in sent["text"]
+    _, _, token = sent["text"].partition("/reports/overview/?link=")
+    reader = await morning_of_ada.club.callers.reader(token, OVERVIEW)
+    assert reader.user_id == morning_of_ada.ada.user_id
     assert "is_disabled" in sent["link_preview_options"]
     assert await morning_of_ada.shown() == [("sending", None), ("delivered", None)]
 
