@@ -61,6 +61,9 @@ class AlwaysAnAdmin:
     async def of(self, token: str) -> Caller:
         return THE_CLUB
 
+    async def reader(self, token: str, page: str) -> Caller:
+        return THE_CLUB
+
 
 async def test_schemathesis_finds_no_fault_and_no_undocumented_answer(
     rest: Rest, tmp_path: Path
