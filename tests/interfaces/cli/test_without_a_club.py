@@ -25,7 +25,15 @@ NEED_NONE = {"docs", "audit check"}
 LOOK_AT_RABBITMQ_ALONE = {"queue parked", "queue show", "queue drop"}
 
 SAMPLE = Path(__file__).with_name("sample_exercises.json")
-ANSWERS = {"role": "ADMIN", "payment": "1", "email": "a@example.com", "file": str(SAMPLE)}
+ANSWERS = {
+    "role": "ADMIN",
+    "payment": "1",
+    "email": "a@example.com",
+    "file": str(SAMPLE),
+    "group": "documented",
+    "kind": "client",
+    **dict.fromkeys(("number", "event", "moment", "one", "other"), "1"),
+}
 """What is said where not any name will do."""
 
 
