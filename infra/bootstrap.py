@@ -20,6 +20,7 @@ from application.daily_reports import draw_up_what_is_due
 from application.history import Past
 from application.housekeeping import expire_what_is_due
 from application.morning import Mornings
+from application.page_links import MakePageLinkFor
 from application.ports.read_side import ReadSide
 from application.ports.services import Services
 from application.ports.signing_in import CodeChannel
@@ -27,6 +28,7 @@ from application.reporting.reports import Reports
 from application.rules import AdoptRules
 from application.sending import send_what_is_due
 from application.sign_in import SignIn
+from domain.refusals import Conflict, NotFound
 from infra.faults import Fault
 from infra.following.builder import Progress
 from infra.following.elsewhere import follow
@@ -156,8 +158,20 @@ class Club:
         from infra.telegram import TelegramChats  # noqa: PLC0415
 
         chats = None if self.bot is None else TelegramChats(self.bot)
-        mornings = Mornings(self.figures, self.reads, self.bus.rules, self.refresh_reports)
+        mornings = Mornings(
+            self.figures, self.reads, self.bus.rules, self.refresh_reports, self._link_for
+        )
         return await send_what_is_due(self.bus, self.services, chats, mornings.write)
+
+    async def _link_for(self, user_id: int) -> str | None:
+        """A link to the overview; none where nobody said how the club is reached from outside."""
+        if not self.settings.public_url:
+            return None
+        try:
+            made = await self.bus.execute(MakePageLinkFor(user_id), Context(THE_CLUB, "sending"))
+        except (Conflict, NotFound):
+            return None  # They may not read it any more.
+        return self.settings.public_url.rstrip("/") + str((made.shown or {})["url"])
 
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""

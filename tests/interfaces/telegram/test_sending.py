@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -70,6 +70,16 @@ async def morning_of_ada(
         assert await draw_up_what_is_due(club.bus) == 1
         assert await club.read_side.reached(await club.ledger.head())
         yield Morning(club, telegram, ada)
+
+
+async def test_with_the_figures_comes_a_link_where_the_club_is_reached_from_outside(
+    morning_of_ada: Morning,
+) -> None:
+    reached = morning_of_ada.club.settings.model_copy(update={"public_url": "https://club.example"})
+    club = replace(morning_of_ada.club, settings=reached)
+    assert await club.send_reports() == 1
+    (sent,) = morning_of_ada.telegram.sent
+    assert "https://club.example/reports/overview/?link=" in sent["text"]
 
 
 REFUSALS = {
