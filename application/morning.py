@@ -19,8 +19,8 @@ from domain.refusals import Busy
 TOLD = ("active", "joined", "lapsed", "net")
 """Which of the overview's figures are sent."""
 
-LinkFor = Callable[[int], Awaitable[str]]
-"""Where a user reads all of it in a browser."""
+LinkFor = Callable[[int], Awaitable[str | None]]
+"""Where a user reads all of it in a browser, where anybody knows."""
 
 
 class Mornings:
@@ -54,14 +54,16 @@ class Mornings:
         return morning(overview, yesterday, new_users, await self._link_for(user_id))
 
 
-def morning(overview: Overview, yesterday: date, new_users: tuple[int, int], link: str) -> str:
+def morning(
+    overview: Overview, yesterday: date, new_users: tuple[int, int], link: str | None
+) -> str:
     """A text for a chat; `new_users` are those of yesterday, and of the day before."""
     told = {headline.name: headline for headline in overview.headlines}
     now, before = new_users
     lines = [*(_line(told[name]) for name in TOLD), f"New users: {now} ({before})"]
     said = f"The club on {yesterday:%A, %d %B %Y}; in brackets, the day before.\n\n"
     said += "\n".join(lines)
-    return f"{said}\n\nAll of it, for a day: {link}"
+    return said if link is None else f"{said}\n\nAll of it, for a day: {link}"
 
 
 def _line(headline: Headline) -> str:

@@ -29,6 +29,7 @@ from application.reporting.reports import Reports
 from application.rules import AdoptRules
 from application.sending import send_what_is_due
 from application.sign_in import SignIn
+from domain.refusals import Conflict, NotFound
 from infra.faults import Fault
 from infra.following.builder import Progress
 from infra.following.elsewhere import follow
@@ -157,12 +158,6 @@ class Club:
         """
         return await refresh(self.postgres, FIGURES, progress)
 
-    async def link_for(self, user_id: int) -> str:
-        """A link with which a user opens the overview in a browser, for a day."""
-        context = Context(THE_CLUB, "the-morning", visible=False)
-        made = await self.bus.execute(MakePageLinkFor(user_id), context)
-        return self.settings.address + str((made.shown or {})["url"])
-
     async def send_reports(self) -> int:
         """Send the figures of the morning to who wants them; to how many they were sent."""
         # Importing aiogram takes seconds.
@@ -170,7 +165,7 @@ class Club:
 
         chats = None if self.bot is None else TelegramChats(self.bot)
         mornings = Mornings(
-            self.figures, self.reads, self.bus.rules, self.refresh_reports, self.link_for
+            self.figures, self.reads, self.bus.rules, self.refresh_reports, self._link_for
         )
         return await send_what_is_due(self.bus, self.services, chats, mornings.write)
 
@@ -183,6 +178,16 @@ class Club:
             self.settings.seal_seconds,
             None if folder is None else Outside(folder),
         )
+
+    async def _link_for(self, user_id: int) -> str | None:
+        """A link to the overview; none where nobody said how the club is reached from outside."""
+        if not self.settings.public_url:
+            return None
+        try:
+            made = await self.bus.execute(MakePageLinkFor(user_id), Context(THE_CLUB, "sending"))
+        except (Conflict, NotFound):
+            return None  # They may not read it any more.
+        return self.settings.public_url.rstrip("/") + str((made.shown or {})["url"])
 
     async def rebuild(self, progress: Progress) -> Rebuilt:
         """Build all read tables again from the ledger, and swap them in."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -73,6 +73,18 @@ async def morning_of_ada(
         yield Morning(club, telegram, ada)
 
 
+async def test_with_the_figures_comes_a_link_where_the_club_is_reached_from_outside(
+    morning_of_ada: Morning,
+) -> None:
+    reached = morning_of_ada.club.settings.model_copy(update={"public_url": "https://club.example"})
+    club = replace(morning_of_ada.club, settings=reached)
+    assert await club.send_reports() == 1
+    (sent,) = morning_of_ada.telegram.sent
+    _, _, token = sent["text"].partition("https://club.example/reports/overview/?link=")
+    reader = await club.callers.reader(token, OVERVIEW)
+    assert reader.user_id == morning_of_ada.ada.user_id
+
+
 REFUSALS = {
     "blocked": Trouble(403, "Forbidden: bot was blocked by the user"),
     "no chat": Trouble(400, "Bad Request: chat not found"),
@@ -91,9 +103,6 @@ async def test_the_figures_come_once_beside_those_of_the_day_before(
     for line in ("Active clients: 0 (0)", "Joined: 0 (0)", "Lapsed: 0 (0)", "New users: 0 (0)"):
         assert line in sent["text"].splitlines(), sent["text"]
     assert "Net money: 0" in sent["text"]
-    _, _, token = sent["text"].partition("/reports/overview/?link=")
-    reader = await morning_of_ada.club.callers.reader(token, OVERVIEW)
-    assert reader.user_id == morning_of_ada.ada.user_id
     assert "is_disabled" in sent["link_preview_options"]
     assert await morning_of_ada.shown() == [("sending", None), ("delivered", None)]
 
