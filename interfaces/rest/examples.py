@@ -27,6 +27,7 @@ EXAMPLES: Mapping[str, Any] = {
     "day": "2026-03-02",
     "days": 10,
     "deleted_at": None,
+    "deliveries": [],
     "description": "Slowly down, and up again.",
     "drawn_at": AT,
     "duration_min": 45,

@@ -163,6 +163,7 @@ def schema_of_the_body(operation: dict[str, Any]) -> str | None:
 
 SENT_BACK = {
     "Doing": "DoingSentBack",
+    "SubscriptionBody": "SubscriptionSentBack",
     "UserReplacement": "UserSentBack",
     **{
         f"{kind}Body": f"{kind}SentBack"
