@@ -10,7 +10,7 @@ import base64
 import binascii
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -165,7 +165,9 @@ class Past:
             page.append(_logged(entry, reader) | told)
         return PageOf(page, None)
 
-    async def _told(self, stream: str, first: int, last: int, *, newest_first: bool) -> Any:
+    async def _told(
+        self, stream: str, first: int, last: int, *, newest_first: bool
+    ) -> AsyncIterator[tuple[Entry, dict[str, Any]]]:
         """What is told of each event from one version to another."""
         chunks = range(max(first - 1, 0) // CHUNK, max(last - 1, 0) // CHUNK + 1)
         for chunk in reversed(chunks) if newest_first else chunks:

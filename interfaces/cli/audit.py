@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
@@ -234,7 +234,9 @@ async def _note(club: Club) -> None:
     await ask(club, NoteReading(" ".join(["club", *sys.argv[1:]])))
 
 
-async def _every(page: Callable[[str | None], Awaitable[PageOf]]) -> Any:
+async def _every(
+    page: Callable[[str | None], Awaitable[PageOf]],
+) -> AsyncIterator[dict[str, Any]]:
     """The entries of all pages, one page at a time."""
     after = None
     while True:
