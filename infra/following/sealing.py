@@ -81,6 +81,8 @@ class Sealing:
         self._outside = outside
         self._now = now
         self._look_at = 0.0
+        self._owed = outside is not None
+        """Whether heads may be missing outside: that does not wait for the next seal."""
 
     @property
     def standstill(self) -> Standstill | None:
@@ -99,7 +101,7 @@ class Sealing:
         if await cursor.fetchone() != (True,):
             await connection.rollback()
             return False
-        wait = await self._wait(connection)
+        wait = 0 if self._owed else await self._wait(connection)
         if wait > 0:
             await connection.rollback()
             self._look_at = time.monotonic() + min(wait, LOOK)
@@ -171,8 +173,10 @@ class Sealing:
             await heads.keep(connection, new)
         await connection.commit()
         if self._outside is not None:
+            self._owed = True
             missing = await heads.after(connection, outside.size if outside else 0)
             await connection.rollback()
             for each in missing:
                 await asyncio.to_thread(self._outside.put, each)
+            self._owed = False
         return new

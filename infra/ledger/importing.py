@@ -25,7 +25,7 @@ from infra.faults import Fault
 from infra.ledger import numbers
 from infra.ledger.exporting import FORMAT, Line, as_bytes, manifest_text
 from infra.ledger.schema import HEAD, LOCK, SEQUENCES, advance_ledger, has_ledger, number_in
-from infra.proofs.check import COLUMNS, Refused, encode, leaf_hash, moment_of, state_of
+from infra.proofs.check import COLUMNS, Refused, encode, leaf_hash, moment_of
 from infra.proofs.merkle import Frontier
 
 LONGEST_LINE = 1 << 28
@@ -185,9 +185,9 @@ class Reading:
         if line.get("position") != expected:
             self._refuse(f"position {expected} is expected, and this is {line.get('position')!r}")
         try:
-            state = state_of({**line, "state_sha256": _digest_of(line)})
-            leaf = leaf_hash(encode({**line, "state_sha256": _digest_of(line)}))
-        except (Refused, KeyError, TypeError, ValueError):
+            state = _state_of(line)
+            leaf = leaf_hash(encode({**line, "state_sha256": sha256(state).hexdigest()}))
+        except (Refused, AttributeError, KeyError, TypeError, ValueError):
             self._refuse("it is not an event")
         if [*line] != _MEMBERS or leaf.hex() != line["leaf"] or None in line.values():
             self._refuse("the event was changed")
@@ -224,10 +224,11 @@ _STORED = ["state" if name == "state_sha256" else name for name in COLUMNS]
 _MEMBERS = [*(name for name in COLUMNS if name != "state_sha256"), "state", "leaf"]
 
 
-def _digest_of(line: Line) -> str:
+def _state_of(line: Line) -> bytes:
     state = line["state"]
-    raw = base64.b64decode(state["base64"], validate=True) if isinstance(state, dict) else None
-    return sha256(state.encode() if raw is None else raw).hexdigest()
+    if isinstance(state, dict):
+        return base64.b64decode(state["base64"], validate=True)
+    return cast("str", state).encode()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -146,7 +147,7 @@ def prove(
 
 async def _head(connection: Connection, name: str) -> Head:
     """The head in a file, or that of a position in the database."""
-    if not name.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,18}", name):
         return read_head(Path(name))
     if await heads.last(connection) is None:
         raise NothingSealed

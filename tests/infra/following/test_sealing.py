@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra.following.sealing import SEALING_LOCK, Sealing
+from infra.following.sealing import SEALING_LOCK, LedgerShorter, Sealing
 from infra.ledger.postgres import Connection, Postgres
 from infra.proofs import heads, tree
 from infra.proofs.check import check_head
@@ -319,6 +319,43 @@ async def test_every_head_is_put_outside_also_what_was_sealed_without(
     (folder / "00000000000000000010.json").write_text("{}")
     with pytest.raises(Exception, match="not a head as the club wrote it"):
         list(Outside(folder).all())
+
+
+async def test_a_head_that_could_not_be_put_outside_is_told_and_put_there_as_soon_as_it_can_be(
+    database: str, key: SealingKey, tmp_path: Path
+) -> None:
+    folder = tmp_path / "outside"
+    folder.write_text("in its place")
+    await record(database, EVENTS)
+    outside = Outside(folder)
+    sealing = Sealing(Postgres(database), key, 3600, outside)
+    task = asyncio.create_task(sealing.run())
+
+    async def stands() -> bool:
+        return sealing.standstill is not None
+
+    async def goes_on() -> bool:
+        return sealing.standstill is None and len(list(outside.all())) == 1
+
+    await until(stands, "it says that it stands")
+    assert sealing.standstill is not None
+    assert "File exists" in sealing.standstill.reason
+    assert look(database, "SELECT position FROM ledger_seals") == [(len(EVENTS),)]
+    folder.unlink()
+    await until(goes_on, "it is put there, long before the next seal")
+    task.cancel()
+
+
+async def test_a_ledger_that_was_restored_is_told_at_once(
+    database: str, connection: Connection, key: SealingKey, tmp_path: Path
+) -> None:
+    await record(database, EVENTS[:100])
+    outside = Outside(tmp_path / "outside")
+    await Sealing(Postgres(database), key, 3600, outside).seal_now(connection)
+    later = heads.sign(key, 200, b"1" * 32, datetime(2026, 5, 4, tzinfo=UTC))
+    outside.put(later)
+    with pytest.raises(LedgerShorter, match="ends at position 100, and was sealed up to 200"):
+        await Sealing(Postgres(database), key, 3600, outside).step(connection)
 
 
 def test_a_head_outside_is_never_overwritten(key: SealingKey, tmp_path: Path) -> None:

@@ -194,6 +194,9 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "an empty line": (lambda x: [*x[:9], b"\n", *x[9:]], "Line 10 of the export: it is not JSON"),
     "no event": (lambda x: [*x[:9], b"{}\n", *x[9:]], "Line 10 of the export: position 10"),
+    "no state": (
+        replaced(9, b'"state":', b'"stage":'), "Line 10 of the export: it is not an event",
+    ),
     "garbage": (lambda x: [*x[:9], b"\xff\xfe\n", *x[9:]], "Line 10 of the export: it is not JSON"),
     "depth": (lambda x: [*x[:9], b"[" * 99_999 + b"\n"], "Line 10 of the export: it is not JSON"),
     "a manifest": (

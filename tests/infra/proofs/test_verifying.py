@@ -74,6 +74,21 @@ async def test_every_bit_of_every_column_counts(ledger: Sealed, column: str) -> 
     assert {p for f in changed for p in range(f.first, f.last + 1)} == set(at)
 
 
+async def test_every_bit_of_a_position_counts(ledger: Sealed) -> None:
+    at = {1 + 4 * bit: bit for bit in range(64)}
+    ledger.attack(
+        *(
+            f"UPDATE ledger_events SET notification_id = notification_id # (1::bigint << {bit})"
+            f" WHERE originator_id = '{EVENTS[position - 1].originator_id}'"
+            f" AND originator_version = {EVENTS[position - 1].originator_version}"
+            for position, bit in at.items()
+        )
+    )
+    found = (await ledger.verify()).findings
+    for position in at:
+        assert any(f.first <= position <= f.last for f in found), position
+
+
 async def test_the_heads_say_from_where_on_the_ledger_is_another(ledger: Sealed) -> None:
     ledger.attack("UPDATE ledger_events SET actor = 'user-2' WHERE notification_id = 129")
     other = "what was sealed up to here is not what is there"
