@@ -13,7 +13,7 @@ from application.absent import missing
 from application.clients import client_of
 from application.history import LAST, Past
 from application.ports.queries import Queries, View
-from domain.aggregate import Aggregate
+from domain.aggregate import Aggregate, time_text
 from domain.clients import Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
@@ -21,6 +21,7 @@ from domain.payments import Payment
 from domain.reports import Report
 from domain.reservations import Reservation
 from domain.rules import ClubRules
+from domain.subscriptions import Subscription
 from domain.training_plans import TrainingPlan
 from domain.trainings import ExerciseNotInTraining, Training
 from domain.users import User
@@ -113,6 +114,18 @@ async def _report(then: Then, number: int) -> Found:
     return report, row.body
 
 
+async def _subscription(then: Then, number: int) -> Found:
+    """What the user wanted sent then, and of the deliveries that are still shown those by then."""
+    user = await then.get(User, number)
+    known = await then.past.was(Subscription.stream(number), then.position)
+    row = await then.reads.one(View.SUBSCRIPTIONS, number)
+    if known is None or row is None:
+        return user, {"daily": False, "deliveries": []}
+    by_then = time_text(known.modified_on)
+    deliveries = [one for one in orjson.loads(row.body)["deliveries"] if one["at"] <= by_then]
+    return user, {"daily": cast("Subscription", known).daily, "deliveries": deliveries}
+
+
 ROWS_THEN: Mapping[str, Callable[..., Awaitable[Found]]] = {
     "read-user": _of(User, User.row),
     "read-me": _me,
@@ -130,6 +143,7 @@ ROWS_THEN: Mapping[str, Callable[..., Awaitable[Found]]] = {
     "read-training-plan": _of(TrainingPlan, TrainingPlan.row),
     "read-payment": _of(Payment, Payment.row),
     "read-report": _report,
+    "read-subscriptions": _subscription,
     "read-rules": _of(ClubRules, ClubRules.row),
 }
 """How each row of the catalogue is found as it was."""
