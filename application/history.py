@@ -357,7 +357,7 @@ def _logged(entry: Entry, reader: Caller = THE_CLUB) -> dict[str, Any]:
         "type": entry.topic,
         "said": None if entry.event is None else _sentence(type(entry.event)),
         "resource": entry.kind,
-        "id": None if digest else entry.number,
+        "subject": None if digest else entry.stream,
         "version": entry.version,
         "actor": entry.actor if everything else _in_general(entry.actor, reader),
         "command": entry.command,

@@ -35,12 +35,6 @@ class Entry(NamedTuple):
         return self.topic.partition(".")[0]
 
     @property
-    def number(self) -> int | str:
-        """What its aggregate is called among those of its kind."""
-        name = self.stream.removeprefix(f"{self.kind}-")
-        return int(name) if name.isdecimal() else name
-
-    @property
     def event_id(self) -> str:
         """Its own id, as causation columns name it."""
         return f"{self.stream}/{self.version}"

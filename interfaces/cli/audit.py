@@ -325,7 +325,7 @@ class _LogTable(_PagesOfATable):
     COLUMNS = ("position", "when", "what", "who", "of", "command", "conversation")
 
     def row(self, entry: dict[str, Any]) -> Sequence[str]:
-        of = entry["resource"] if entry["id"] is None else f"{entry['resource']} {entry['id']}"
+        of = entry["subject"] or entry["resource"]
         more = (of, entry["command"], entry["correlation_id"])
         return (*_head(entry), entry["actor"], *more)
 
@@ -337,7 +337,7 @@ def _head(entry: dict[str, Any]) -> tuple[str, str, str]:
 
 def _grow(tree: Tree, caused: Sequence[dict[str, Any]]) -> None:
     for entry in caused:
-        of = entry["resource"] if entry["id"] is None else f"{entry['resource']} {entry['id']}"
+        of = entry["subject"] or entry["resource"]
         position, when, what = _head(entry)
         _grow(tree.add(Text(f"{position}  {when}  {of}: {what}")), entry["caused"])
 

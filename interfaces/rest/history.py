@@ -44,7 +44,7 @@ class EntryShown(BaseModel):
     type: str
     said: str | None = Field(description="what that is, in words; null where it cannot be read")
     resource: str
-    id: int | str | None = Field(description="null where it is a digest")
+    subject: str | None = Field(description="kind and number: `client-42`; null for a digest")
     version: int
     actor: str = Field(
         description="`user-7`, `club`, `provider-acme`; to others than an ADMIN `you`, `club`, "

@@ -69,7 +69,7 @@ def test_the_log_and_why_and_who_asked_for_them(command_line: CommandLine) -> No
     assert by_position.stdout == by_id.stdout
     first, second = by_position.stdout.splitlines()
     assert first == "request: change-membership by club (conversation spring-cleaning)"
-    assert "membership 1:" in second
+    assert "membership-1:" in second
     table = command_line.run("audit", "log").stdout
     assert table.count("note-reading") == 3
     asked = command_line.rows(
