@@ -91,14 +91,14 @@ def other(value: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from([value + " ", value[:-1], value.swapcase(), value + "\u0301"])
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(stored, st.data(), st.integers(0, 10))
 def test_no_column_can_change_without_its_leaf(row: Stored, data: st.DataObject, n: int) -> None:
     changed = (*row[:n], data.draw(other(row[n])), *row[n + 1 :])
     assert (encode(event_of(row)) == encode(event_of(changed))) == (row == changed)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(stored, st.integers(5, 9), st.integers(0, 12))
 def test_no_byte_moves_from_one_column_into_the_next(row: Stored, n: int, at: int) -> None:
     n += n == 5
@@ -106,7 +106,7 @@ def test_no_byte_moves_from_one_column_into_the_next(row: Stored, n: int, at: in
     assert (encode(event_of(row)) == encode(event_of(moved))) == (row == moved)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(stored, stored)
 def test_two_events_are_never_one(one: Stored, another: Stored) -> None:
     assert (encode(event_of(one)) == encode(event_of(another))) == (one == another)

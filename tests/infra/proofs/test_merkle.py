@@ -7,7 +7,7 @@ from functools import cache
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.proofs.check import is_continued, is_included, leaf_hash, node_hash
@@ -100,6 +100,7 @@ def test_a_tree_that_grows_leaf_by_leaf_has_the_same_root(size: int) -> None:
     assert frontier.root() == span(0, size)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 3 * WIDTH), max_size=8))
 def test_tiles_are_the_same_in_whatever_steps_they_grow(steps: list[int]) -> None:
     size = sum(steps)
@@ -134,6 +135,7 @@ def flipped(value: bytes, bit: int) -> bytes:
     return (int.from_bytes(value) ^ 1 << bit).to_bytes(len(value))
 
 
+@settings(deadline=None)
 @given(st.data(), sizes, flips)
 def test_no_bit_of_a_proof_of_inclusion_may_be_another(
     data: st.DataObject, size: int, bit: int
@@ -150,6 +152,7 @@ def test_no_bit_of_a_proof_of_inclusion_may_be_another(
     assert not is_included(leaf, index, size, [*path, LEAVES[0]], root)
 
 
+@settings(deadline=None)
 @given(st.data(), sizes)
 def test_a_proof_is_good_for_one_place_in_one_tree(data: st.DataObject, size: int) -> None:
     index = data.draw(st.integers(0, size - 1))
@@ -163,6 +166,7 @@ def test_a_proof_is_good_for_one_place_in_one_tree(data: st.DataObject, size: in
     assert not is_included(LEAVES[index], index, 0, path, root)
 
 
+@settings(deadline=None)
 @given(st.data(), st.integers(2, 300))
 def test_a_node_is_not_a_leaf(data: st.DataObject, size: int) -> None:
     # What is hashed for a node, offered as what is hashed for a leaf, in a tree half as deep.
@@ -178,6 +182,7 @@ def test_a_node_is_not_a_leaf(data: st.DataObject, size: int) -> None:
                 assert not is_included(leaf_hash(entry), n, of, offered, span(0, size))
 
 
+@settings(deadline=None)
 @given(st.data(), st.integers(2, 300), flips)
 def test_no_bit_of_a_proof_of_consistency_may_be_another(
     data: st.DataObject, second: int, bit: int
@@ -198,6 +203,7 @@ def test_no_bit_of_a_proof_of_consistency_may_be_another(
     assert not is_continued(first, old, first, old, path)
 
 
+@settings(deadline=None)
 @given(st.data(), st.integers(2, 300))
 def test_a_log_that_was_cut_changed_or_put_in_order_anew_does_not_continue(
     data: st.DataObject, second: int

@@ -109,7 +109,7 @@ few = st.lists(st.sampled_from(LEAVES[:6]), max_size=5)
 numbers = st.integers(-1, 9)
 
 
-@settings(max_examples=2000)
+@settings(max_examples=2000, deadline=None)
 @given(numbers, numbers, few, st.sampled_from(LEAVES[:6]), st.sampled_from(LEAVES[:6]), st.data())
 def test_both_checkers_agree_on_proofs_that_are_made_up(
     one: int, size: int, path: list[bytes], leaf: bytes, other: bytes, data: st.DataObject
