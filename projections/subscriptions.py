@@ -96,3 +96,14 @@ LISTING = Listing(
     only="u.deleted_at IS NULL",
 )
 """What each user wants sent, and what became of it lately."""
+
+# Of each who wants the morning's figures: their name, and the newest step of the newest delivery.
+LATEST = """
+SELECT u.username, d.day::text, d.state, d.reason,
+    to_char(d.again_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+FROM report_subscriptions AS s JOIN users AS u ON u.id = s.user_id
+LEFT JOIN LATERAL (
+    SELECT * FROM report_deliveries WHERE user_id = s.user_id ORDER BY number DESC LIMIT 1
+) AS d ON TRUE
+WHERE s.daily AND u.deleted_at IS NULL ORDER BY u.username
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -11,6 +11,8 @@ from application.reports import DrawUpReport, ReportBody
 from infra.bootstrap import Club
 from interfaces.cli.opening import ask, complain, with_club
 from interfaces.cli.together import progress_bar
+from projections.catalogue import FIGURES
+from projections.subscriptions import LATEST
 
 app = typer.Typer(help="The reports.", no_args_is_help=True)
 
@@ -26,11 +28,29 @@ def refresh() -> None:
 
     async def refreshed(club: Club) -> int:
         with progress_bar("events") as progress:
-            task = progress.add_task("events", total=None)
+            behind = (await club.health()).report["projectors"][FIGURES.name]["lag"]
+            task = progress.add_task("events", total=behind)
             return await club.refresh_reports(lambda events: progress.advance(task, events))
 
     taken = with_club(refreshed, projecting=False)
     print(f"Took in {taken} events." if taken else "There was nothing new.")
+
+
+@app.command("status")
+def status() -> None:
+    """Say how far the figures are, who has the morning's sent, and what became of that."""
+
+    async def looked(club: Club) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
+        await club.read_side.reached(await club.ledger.head())
+        shown = (await club.health()).report["projectors"][FIGURES.name]
+        return shown, await club.postgres.rows(LATEST)
+
+    shown, deliveries = with_club(looked, projecting=False)
+    print(f"The figures are at position {shown['position']}, {shown['lag']} behind.")
+    for username, day, state, reason, again_at in deliveries:
+        said = "nothing was sent yet" if day is None else f"{state}, for {day}"
+        again = f"; tried again at {again_at}" if again_at is not None else ""
+        print(f"  {username}: {said}{': ' if reason else ''}{reason or ''}{again}")
 
 
 @app.command("make")

@@ -41,3 +41,13 @@ def test_a_refresh_takes_in_what_is_new_and_then_nothing(command_line: CommandLi
     assert command_line.rows(position) == head
     again = command_line.run("reports", "refresh")
     assert (again.returncode, again.stdout) == (0, "There was nothing new.\n")
+
+
+def test_the_status_says_how_far_figures_are_and_what_became_of_deliveries(
+    command_line: CommandLine,
+) -> None:
+    command_line.run("users", "create-admin", "--username", "ada", "--email", "a@example.com")
+    shown = command_line.run("reports", "status")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("The figures are at position ")
+    assert "ada" not in shown.stdout, "nobody has asked for the figures"

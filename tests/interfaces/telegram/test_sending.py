@@ -20,6 +20,7 @@ from domain.users import User
 from domain.values import Role
 from infra.bootstrap import Club, open_club
 from infra.settings import Settings
+from projections.subscriptions import LATEST
 from tests.interfaces.telegram.conftest import PASSWORD
 from tests.telegram_server import TelegramServer, Trouble
 
@@ -120,6 +121,8 @@ async def test_a_refusal_of_telegram_is_shown_and_tried_again(
         "SELECT again_at > at FROM report_deliveries WHERE state = 'failed'"
     )
     assert again == (True,)
+    ((name, *latest),) = await morning_of_ada.club.postgres.rows(LATEST)
+    assert (name, latest[1], latest[2]) == ("ada", state, reason), "and to whoever runs the club"
 
 
 async def test_a_telegram_that_is_away_is_a_failure_for_certain(morning_of_ada: Morning) -> None:
