@@ -25,6 +25,9 @@ DAY = 2_000
 """Events of one day."""
 ROUNDS, QUICK_ROUNDS = 5, 2
 
+FIRST = 2
+"""Who looks after the club is its first user."""
+
 FAR = 10_000_000
 """A number beyond those of all members that a club has from the start."""
 
@@ -85,8 +88,8 @@ def _overview(url: str, home: Path, many: int, rounds: int, loader: Loader) -> I
 
     def filled(clients: int) -> Service:
         async def lived(database: str) -> tuple[range, range]:
-            await fill(database, clients * EVENTS_A_MEMBER, YEARS)
-            return range(1, clients + 1), range(1, clients + 1)
+            await fill(database, clients * EVENTS_A_MEMBER, YEARS, first=FIRST)
+            return range(FIRST, FIRST + clients - 10), range(FIRST, FIRST + clients - 10)
 
         return opened.enter_context(filled_club(url, home, lived))
 

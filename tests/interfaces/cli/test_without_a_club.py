@@ -32,6 +32,7 @@ ANSWERS = {
     "file": str(SAMPLE),
     "group": "documented",
     "kind": "client",
+    **dict.fromkeys(("first", "last"), "2026-01-31"),
     **dict.fromkeys(("number", "event", "moment", "one", "other"), "1"),
 }
 """What is said where not any name will do."""
