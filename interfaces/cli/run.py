@@ -28,7 +28,6 @@ from interfaces.cli.opening import (
     settings,
     tell,
 )
-from interfaces.rest.main import as_served, create_app
 
 LAST_REQUESTS = 10
 """Seconds in which requests under way at the end are answered."""
@@ -64,6 +63,9 @@ def run(
 
 
 async def _run(found: Settings, parts: Parts) -> None:
+    # It takes as long as all the rest, and no other command needs it.
+    from interfaces.rest.main import as_served, create_app  # noqa: PLC0415
+
     listening = _listen(found)
     end_this_on_signal()
     spare_the_collector()
