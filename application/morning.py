@@ -34,7 +34,7 @@ class Mornings:
         refresh: Callable[[], Awaitable[int]],
         link_for: LinkFor,
     ) -> None:
-        """`refresh` brings the figures up to now, or raises why that cannot be."""
+        """`refresh` brings the figures up to now, or raises FiguresStopped."""
         self._figures = figures
         self._queries = queries
         self._rules = rules
@@ -42,7 +42,10 @@ class Mornings:
         self._link_for = link_for
 
     async def write(self, daily: Daily, user_id: int) -> str:
-        """The text for a user; raises Busy while the tables do not show the daily report yet."""
+        """The text for a user.
+
+        Raises FiguresStopped, and Busy while the tables do not show the daily report yet.
+        """
         await self._refresh()
         row = await self._queries.one(View.REPORTS, daily.number)
         if row is None:

@@ -16,10 +16,11 @@ from application.fields import Body, Flag
 from application.work import Result, Work
 from domain.refusals import Conflict
 from domain.reports import Report
-from domain.subscriptions import TRIED_FOR, NothingToDeliver, State, Subscription
+from domain.subscriptions import TRIED_FOR, State, Subscription
 from domain.users import User
 
 TOO_LATE = "It was too late to send it: nobody did so in the hours after the report."
+UNWRITTEN = "It could not be written: {reason}"
 NO_BOT = "The club has no Telegram bot."
 NO_CHAT = "No Telegram account is bound to this user: signing in with a code binds one."
 
@@ -85,13 +86,18 @@ async def subscribe(command: Subscribe, work: Work) -> Result:
 
 
 async def begin_delivery(command: BeginDelivery, work: Work) -> Result:
-    """Answers in which chat; without one it is undeliverable, and why is kept."""
+    """Answers in which chat; without one it is undeliverable, and why is kept.
+
+    For who is gone or may not read reports any more, the subscription ends instead: who may
+    again asks for it again.
+    """
     work.must_reach_all(Permission.REPORTS_DRAW_UP)
     subscription = await work.get(Subscription, command.user_id)
-    user = await work.get(User, command.user_id)
+    user = await work.find(User, command.user_id)
     report = await work.get(Report, command.report_id)
-    if user.role not in RULES[Permission.REPORTS_READ].roles:
-        raise NothingToDeliver
+    if user is None or user.role not in RULES[Permission.REPORTS_READ].roles:
+        subscription.end(work.at)
+        return Result(None)
     day = str(report.facts["report_date_end"])
     subscription.begin_delivery(day, report.created_on, work.at)
     if work.at > report.created_on + TRIED_FOR:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 
 class Refusal(Exception):
@@ -36,6 +37,10 @@ class Refusal(Exception):
         self.case = case
         self.detail = inspect.cleandoc(type(self).__doc__ or "").format(**case)
         super().__init__(self.detail)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that one process can tell another of it."""
+        return partial(type(self), field=self.field, **self.case), ()
 
 
 class NotFound(Refusal):

@@ -6,15 +6,20 @@ Its beat bears a clock that is put back, too.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
 from celery.beat import PersistentScheduler
+from celery.exceptions import Retry
 from celery.worker import state
+from celery.worker.request import ExceptionWithTraceback
+from celery.worker.request import Request as CeleryRequest
 
 from infra.parts import BEAT, REPORT_WORKER, REPORTS, TASKS, WORKER
 from infra.standstill import Standstill
+from infra.timers import undone
 
 LONGEST_PAUSE = 5
 """Seconds between two looks at what is due."""
@@ -130,8 +135,62 @@ def _aware(at: datetime) -> datetime:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
+class Ended:
+    """How the newest task of each name ended that this worker took, whichever process did it."""
+
+    def __init__(self) -> None:
+        self._faults: dict[str, tuple[str, Standstill]] = {}
+
+    def well(self, name: str) -> None:
+        """It was done."""
+        self._faults.pop(name, None)
+
+    def badly(self, name: str, where: str, fault: Exception) -> None:
+        """It was not, and is tried again or not."""
+        why, before = undone(name, fault), self._faults.get(name)
+        since = why.since if before is None else before[1].since
+        self._faults[name] = where, replace(why, since=since)
+
+    def standstill(self, queue: str) -> Standstill | None:
+        """Why a task of this queue was not done, and since when."""
+        # What was tried again comes with the time that it waited before the name.
+        faults = [why for where, why in list(self._faults.values()) if where.endswith(queue)]
+        return min(faults, key=lambda why: why.since, default=None)
+
+
+ended = Ended()
+"""How the tasks of this worker ended: Celery makes requests itself."""
+
+
+class Request(CeleryRequest):  # type: ignore[misc]
+    """A task in the hand of the worker, which notes how it ended."""
+
+    def acknowledge(self) -> None:
+        """Tell RabbitMQ that it need not come again."""
+        super().acknowledge()
+        if self.id in state.successful_requests:
+            ended.well(self.name)
+
+    def on_retry(self, exc_info: Any) -> None:
+        """It will be tried again."""
+        super().on_retry(exc_info)
+        self._badly(exc_info.exception)
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
+        """It will not; Celery tells here of what will be, too."""
+        super().on_failure(exc_info, *args, **kwargs)
+        self._badly(exc_info.exception)
+
+    def _badly(self, fault: Exception) -> None:
+        if isinstance(fault, ExceptionWithTraceback):
+            fault = fault.exc
+        if isinstance(fault, Retry):
+            fault = fault.exc
+        ended.badly(self.name, self.delivery_info["routing_key"], fault)
+
+
 class WorkerWorking:
-    """Whether a worker is connected, and whether its tasks of a queue come to an end."""
+    """Whether a worker is connected, and whether its tasks of a queue come to a good end."""
 
     def __init__(self, consumer: Any, queue: str) -> None:
         """`consumer` is what Celery's worker takes its tasks with."""
@@ -144,7 +203,7 @@ class WorkerWorking:
     def standstill(self) -> Standstill | None:
         """Why no task is done."""
         self._away = None if self._is_connected() else self._away or Standstill(_AWAY)
-        return self._away or self._stuck()
+        return self._away or self._stuck() or ended.standstill(self._queue)
 
     def _stuck(self) -> Standstill | None:
         """A task that does not come to its end, in this process or in one of its pool's."""

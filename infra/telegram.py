@@ -20,7 +20,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import LinkPreviewOptions
 from aiogram.utils.token import TokenValidationError
-from aiohttp import ClientConnectorError
+from aiohttp import ClientConnectorError, ClientTimeout, ConnectionTimeoutError
 
 from application.ports.chats import MaybeSent, NotSent
 from application.ports.signing_in import ChannelUnavailable
@@ -32,11 +32,18 @@ LONGEST_WAIT = 5
 LONGEST_CALL = 10.0
 """Seconds to wait for Telegram to do anything else."""
 
+LONGEST_CONNECTING = 4.0
+"""Seconds of these to wait for a connection; where there is none by then, nothing was asked."""
+
 logger = structlog.get_logger(__name__)
 
 
 class NotABotToken(Fault):
     """CLUB_TELEGRAM_TOKEN is not the token of a Telegram bot: it looks like 123456:AAHdqTcv."""
+
+
+class NotReached(TelegramNetworkError):
+    """Telegram was not reached: nothing has left this machine."""
 
 
 class Session(AiohttpSession):
@@ -53,10 +60,16 @@ class Session(AiohttpSession):
         timeout: int | None = None,  # noqa: ASYNC109 - aiogram's own
     ) -> TelegramType:
         """Have Telegram do it; raises AiogramError."""
+        limits = ClientTimeout(
+            total=self.timeout if timeout is None else timeout, connect=LONGEST_CONNECTING
+        )
         try:
-            return await super().make_request(bot, method, timeout)
+            return await super().make_request(bot, method, limits)  # type: ignore[arg-type]
         except TelegramAPIError as lost:
             lost.message = str(lost.message).replace(bot.token, "…")
+            if isinstance(lost.__cause__, ClientConnectorError | ConnectionTimeoutError):
+                # The cause quotes the URL.
+                raise NotReached(method, lost.message) from None
             raise
         except (AiogramError, OSError, ValueError, LookupError, TypeError) as unreadable:
             # The cause quotes what must not be logged.
@@ -103,9 +116,9 @@ class TelegramChats:
             )
         except TelegramRetryAfter as busy:
             raise NotSent(str(busy), busy.retry_after) from busy
+        except NotReached as lost:
+            raise NotSent("Telegram cannot be reached.") from lost
         except (TelegramServerError, TelegramNetworkError) as lost:
-            if isinstance(lost.__context__, ClientConnectorError):
-                raise NotSent("Telegram cannot be reached.") from lost
             raise MaybeSent(str(lost)) from lost
         except TelegramAPIError as refused:
             raise NotSent(str(refused)) from refused

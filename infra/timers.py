@@ -21,6 +21,13 @@ LONGEST_PAUSE = 600.0
 """Seconds between attempts in the end, after one fault after the other."""
 
 
+def undone(name: str, fault: Exception) -> Standstill:
+    """Why something that time does was not done."""
+    if isinstance(fault, LATER):
+        return Standstill(f"{name} is postponed: {type(fault).__name__}")
+    return Standstill(f"{name}: {standstill_of(fault).sentence}")
+
+
 class Timer:
     """One thing that is done over and over; what cannot be done now is done later.
 
@@ -41,10 +48,10 @@ class Timer:
             try:
                 done = await self._do()
             except LATER as later:
-                self._stands(Standstill(f"{self.name} is postponed: {type(later).__name__}"))
+                self._stands(undone(self.name, later))
                 pause = self._every
             except Exception as fault:  # noqa: BLE001 - told, and tried again; see the class
-                self._stands(Standstill(f"{self.name}: {standstill_of(fault).sentence}"))
+                self._stands(undone(self.name, fault))
                 pause = min(pause * 2, max(self._every, LONGEST_PAUSE))
             else:
                 self.standstill = None

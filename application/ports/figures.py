@@ -17,6 +17,10 @@ class Wanted(NamedTuple):
     by: By | None = None
 
 
+class FiguresStopped(Exception):
+    """The figures cannot be brought up to now; the first line of the message says why."""
+
+
 class FiguresOfClub(Protocol):
     """Answers from the report tables; each says up to where in the ledger it holds."""
 

@@ -125,6 +125,8 @@ class Projector:
         else:
             await self._refuse_ahead(position, connection)
             await connection.rollback()
+            # Others took what was halved here.
+            self._limit = self._batch
         self._position = batch.position
         self._watch.advance(batch.position, connection.era)
         return batch.position - position

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from application.ports.figures import FiguresStopped
 from infra.faults import Fault
 from infra.following.follower import StandsAside, Stuck, connected
 from infra.following.projecting import SMALL_BATCH, Projector
@@ -19,7 +20,7 @@ from projections.engine.folding import Tripped
 from projections.engine.model import Group
 
 
-class RefreshStopped(Fault):
+class RefreshStopped(Fault, FiguresStopped):
     """The tables of the group {group} follow the ledger no further: {reason}."""
 
 

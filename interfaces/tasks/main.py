@@ -12,6 +12,7 @@ import atexit
 import warnings
 from typing import Any
 
+import psycopg
 import structlog
 from celery import Celery
 from celery.exceptions import SecurityWarning, SoftTimeLimitExceeded
@@ -112,9 +113,15 @@ def _logs(**_: Any) -> None:
     set_up_logs(settings.log_level)
 
 
+NEVER_EXPIRES = {"expires": None}
+"""What beat sends is of no use after a while; what is tried again after a pause still is."""
+
+
 @app.task(
     name="club.expire_what_is_due",
+    Request=celery_parts.Request,
     autoretry_for=LATER,
+    retry_kwargs=NEVER_EXPIRES,
     retry_backoff=True,
     retry_backoff_max=600,
     max_retries=10,
@@ -130,7 +137,12 @@ def expire() -> None:
         logger.info("housekeeping.expired", commands=done)
 
 
-@app.task(name="club.forget_receipts", autoretry_for=LATER, retry_backoff=True)  # type: ignore[untyped-decorator]
+@app.task(
+    name="club.forget_receipts",
+    Request=celery_parts.Request,
+    autoretry_for=LATER,
+    retry_backoff=True,
+)  # type: ignore[untyped-decorator]
 def forget_receipts() -> None:
     """Forget what became of commands long ago."""
 
@@ -143,7 +155,11 @@ def forget_receipts() -> None:
 
 OF_REPORTS: dict[str, Any] = {
     "queue": REPORTS,
-    "autoretry_for": (*LATER, SoftTimeLimitExceeded),
+    "Request": celery_parts.Request,
+    # A refresh has a connection of its own, which may be lost.
+    "autoretry_for": (*LATER, SoftTimeLimitExceeded, psycopg.OperationalError),
+    "throws": (RefreshStopped,),
+    "retry_kwargs": NEVER_EXPIRES,
     "retry_backoff": True,
     "retry_backoff_max": 120,
     "retry_jitter": True,
@@ -164,9 +180,9 @@ def refresh_reports() -> None:
     try:
         taken = _open_club.do(refreshed)
     except RefreshStopped as why:
-        # The next one tries again; whoever projects the figures says so in the health of the club.
+        # The next one tries again.
         logger.warning("reports.stopped", reason=str(why))
-        return
+        raise
     if taken:
         logger.info("reports.refreshed", events=taken)
 
@@ -193,7 +209,7 @@ def send_reports() -> None:
         number = _open_club.do(sent)
     except RefreshStopped as why:
         logger.warning("reports.unsent", reason=str(why))
-        return
+        raise
     if number:
         logger.info("reports.sent", number=number)
 

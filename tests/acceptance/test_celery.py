@@ -7,6 +7,7 @@ import shelve
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ from tests.waiting import until as eventually
 CELERY = (sys.executable, "-m", "celery", "--app", "interfaces.tasks.main", "--quiet")
 ALONE = ("--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
 REPORTING = ("--queues", REPORTS, "--concurrency", "2", *ALONE[2:])
-ASK = "from interfaces.tasks import main\nfor _ in range({times}): main.{task}.delay()"
+ASK = "from interfaces.tasks import main\nfor _ in range({times}): main.{task}.{how}"
 
 
 @dataclass
@@ -84,9 +85,9 @@ class Celery:
     def log(self) -> Path:
         return self.home.with_name("celery.log")
 
-    def ask(self, times: int, task: str = "expire") -> None:
+    def ask(self, times: int, task: str = "expire", how: str = "delay()") -> None:
         """Put the task in its queue so many times."""
-        asking = [sys.executable, "-c", ASK.format(times=times, task=task)]
+        asking = [sys.executable, "-c", ASK.format(times=times, task=task, how=how)]
         subprocess.run(asking, cwd=CHECKOUT, env=self.environment, check=True, timeout=PATIENCE)
 
     def end(self) -> list[int]:
@@ -139,19 +140,42 @@ class Celery:
             yield waits
             holder.rollback()
 
+    def do(self, sql: str) -> None:
+        """Something to the database, behind the club's back."""
+        with psycopg.connect(self.database) as connection:
+            connection.execute(sql.encode())
+
+    def cut_off_who_waits(self) -> None:
+        """End the connection of whoever waits for a lock."""
+        self.do(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+
+    def figures_at(self) -> int:
+        """How far the figures are."""
+        with psycopg.connect(self.database) as connection:
+            found = connection.execute(
+                "SELECT position FROM read_groups WHERE name = 'figures'"
+            ).fetchone()
+        return 0 if found is None else int(found[0])
+
     def asked_for(self, queue: str = TASKS) -> int:
         """How many tasks are in the queue, and in nobody's hand."""
         return asyncio.run(_messages(self.amqp_url, queue))
 
-    def taking(self) -> int:
+    def taking(self, queue: str = TASKS) -> int:
         """How many workers take tasks."""
-        return asyncio.run(_consumers(self.amqp_url))
+        return asyncio.run(_consumers(self.amqp_url, queue))
 
 
-async def _consumers(url: str) -> int:
+async def _consumers(url: str, queue: str) -> int:
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        declared = await channel.declare_queue(TASKS, passive=True)
+        try:
+            declared = await channel.declare_queue(queue, passive=True)
+        except ChannelNotFoundEntity:
+            return 0  # Nobody has been there yet.
         return declared.declaration_result.consumer_count or 0
 
 
@@ -319,6 +343,8 @@ async def test_beat_and_worker_say_how_they_are_and_are_missed_when_they_are_fro
 # --- reports -----------------------------------------------------------------------------------
 
 NO_WRITING = "LOCK TABLE ledger_events IN EXCLUSIVE MODE"
+NO_FIGURES = "UPDATE read_groups SET name = 'away' WHERE name = 'figures'"
+FIGURES_AGAIN = "UPDATE read_groups SET name = 'figures' WHERE name = 'away'"
 NO_REFRESHING = "SELECT FROM read_groups WHERE name = 'figures' FOR UPDATE"
 
 
@@ -400,6 +426,42 @@ async def test_a_long_refresh_holds_up_nothing_else_and_a_killed_one_is_taken_up
     celery.report_worker()
     await come(lambda: celery.asked_for(REPORTS) == 0, "the next takes it up")
     assert await asyncio.to_thread(celery.end) == [0, 0]
+
+
+async def test_a_task_of_reports_that_fails_is_told_until_one_is_done(
+    rest: Rest, celery: Celery
+) -> None:
+    async def told(status: str) -> str | None:
+        part = (await rest.club.health()).report["components"].get("report-worker", {})
+        return str(part) if part.get("status") == status else None
+
+    celery.report_worker()
+    await eventually(partial(told, "running"), "it is there")
+    await asyncio.to_thread(celery.do, NO_FIGURES)
+    await asyncio.to_thread(celery.ask, 1, "refresh_reports")
+    said = await eventually(partial(told, "standing"), "it says so")
+    assert "club.refresh_reports: " in said
+    assert "there are no tables of the group figures yet" in said
+
+    await asyncio.to_thread(celery.do, FIGURES_AGAIN)
+    await asyncio.to_thread(celery.ask, 1, "refresh_reports")
+    await eventually(partial(told, "running"), "it says no more")
+
+
+async def test_what_is_tried_again_after_its_time_is_done_all_the_same(
+    rest: Rest, celery: Celery
+) -> None:
+    await payment(rest, await client(rest), 2)
+    celery.report_worker()
+    await come(lambda: celery.taking(REPORTS) == 1, "it is there")
+    with celery.held_up(NO_REFRESHING) as waits:
+        await asyncio.to_thread(celery.ask, 1, "refresh_reports", "apply_async(expires=5)")
+        expired = time.monotonic() + 5
+        await come(waits, "it is at it in time, and waits")
+        await come(lambda: time.monotonic() > expired, "its time is over")
+        celery.cut_off_who_waits()
+    head = await rest.club.ledger.head()
+    await come(lambda: celery.figures_at() == head, "it is tried again")
 
 
 async def test_what_reports_take_does_not_pile_up_while_nobody_does_it(celery: Celery) -> None:

@@ -18,6 +18,7 @@ from application.memberships import AddMembership, MembershipBody
 from domain.aggregate import Event
 from domain.memberships import Membership
 from infra.bootstrap import Club
+from infra.following.follower import connected
 from infra.following.projecting import Projecting, Projector
 from infra.following.rebuilding import rebuild
 from infra.following.watch import Watch
@@ -292,6 +293,34 @@ async def test_a_fault_is_said_and_what_was_held_up_comes_when_it_is_mended(
 
     await until(well, "its health says so")
     assert await ask(database, "SELECT price FROM memberships") != []
+
+
+async def test_what_was_halved_and_others_took_is_not_looked_for_over_and_over(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.following.follower.POLL", NEVER)
+    facts = {"access_level": "STANDARD", "description": None, "price": "49.90"}
+    events = [
+        cast("Event", event)
+        for number in (1, 2)
+        for event in Membership.add(number, facts, START).collect_events()
+    ]
+    await record(database, events)
+    postgres = Postgres(database)
+    halves, other = (Projector(postgres, DOCUMENTED, Watch()) for _ in range(2))
+    async with connected(postgres) as connection:
+        await ask(database, "INSERT INTO memberships (id, price) VALUES (1, 0)")
+        assert await halves.step(connection) == 0, "it comes closer, event by event"
+        await ask(database, "DELETE FROM memberships")
+        assert await other.step(connection) == len(events)
+    looked = count_steps(monkeypatch)
+    following = asyncio.create_task(halves.run())
+    await until(lambda: _true(bool(looked)), "it looked")
+    for _ in range(50):
+        await ask(database, "SELECT 1")
+    following.cancel()
+    await asyncio.wait([following])
+    assert len(looked) == 1
 
 
 async def test_a_database_that_is_not_there_yet_is_waited_for(
