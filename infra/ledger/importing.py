@@ -143,7 +143,7 @@ class Reading:
             yield self._row(line, text)
         self._check(line)
         self.manifest = line
-        if self._file.read(1):
+        if self._bytes(self._file.read, 1):
             self._line += 1
             self._refuse("there is something after the manifest")
 
@@ -160,15 +160,19 @@ class Reading:
 
     def _next(self) -> bytes:
         self._line += 1
-        try:
-            text = self._file.readline(LONGEST_LINE)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            self._refuse("the compressed file is broken here, or a part of one")
+        text = self._bytes(self._file.readline, LONGEST_LINE)
         if not text:
             self._refuse("the export ends before its manifest: it is a part of one")
         if not text.endswith(b"\n"):
             self._refuse("the line is not complete: it is a part of an export")
         return text
+
+    def _bytes(self, read: Callable[[int], bytes], most: int) -> bytes:
+        """What comes next; the trailer of a compressed file is looked at with its last byte."""
+        try:
+            return read(most)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            self._refuse("the compressed file is broken here, or a part of one")
 
     def _read(self, text: bytes) -> Line:
         try:

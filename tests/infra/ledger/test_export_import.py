@@ -232,6 +232,21 @@ async def test_whatever_was_changed_is_refused_by_line_and_the_right_one_taken_a
     assert await imported(empty_database, path, key) == len(EVENTS) + 1
 
 
+async def test_a_compressed_export_that_is_cut_or_goes_on_anywhere_is_refused(
+    ledger: str, empty_database: str, key: SealingKey, tmp_path: Path
+) -> None:
+    right = await exported(ledger, key, zipped=True)
+    crc = bytearray(right)
+    crc[-8] ^= 1
+    path = tmp_path / "export"
+    for wrong in (*(right[:-n] for n in range(1, 21)), bytes(crc), right + b"more"):
+        path.write_bytes(wrong)
+        said = await whats_wrong(empty_database, path, key)
+        assert "the compressed file is broken here, or a part of one" in said
+    path.write_bytes(right + right)
+    assert "something after the manifest" in await whats_wrong(empty_database, path, key)
+
+
 async def test_an_export_that_another_signed_is_refused(
     ledger: str, empty_database: str, key: SealingKey, tmp_path: Path
 ) -> None:
