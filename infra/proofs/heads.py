@@ -61,10 +61,11 @@ class Head(NamedTuple):
     def of(cls, shown: Any) -> Head:
         """The head in JSON, whoever signed it; raises Refused."""
         try:
-            if not isinstance(shown["size"], int) or shown["position"] != shown["size"]:
+            size = shown["size"]
+            if type(size) is not int or size < 1 or shown["position"] != size:
                 raise TypeError
             return cls(
-                shown["size"],
+                size,
                 hash_of(shown["root"]),
                 moment_of(shown["moment"]),
                 str(shown["key"]),
