@@ -107,6 +107,13 @@ class HomeMissing(Fault):
     """There is no club in {home}: `club run` makes one, and CLUB_HOME says where."""
 
 
+class TablesUnfinished(Fault):
+    """{count} events are imported, but the tables cannot be made from them: {why}.
+
+    `club run` of a release that can goes on there.
+    """
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -271,19 +278,24 @@ async def import_club(
 ) -> int:
     """Make a club from an export, where there is none yet; how many events it has.
 
-    Raises NotEmpty, and whatever is wrong with the file, before there is anything of it.
+    Raises whatever is wrong with the database or the file, before there is anything of it, and
+    TablesUnfinished where the events are there, and the read tables cannot be made from them.
     """
     alone = settings.model_copy(update={"redis_url": None, "amqp_url": None})
     async with AsyncExitStack() as stack:
         postgres = Postgres(_server(alone, stack, founding))
         async with await postgres.connect(autocommit=True) as connection:
-            await make_room(connection)
+            await make_room(connection, [t.name for group in GROUPS for t in group.tables])
             await connection.set_autocommit(False)
             count = await import_from(connection, path, keys, progress)
     founding(MAKING_TABLES)
+    standstill = None
     async with open_club(alone, building=True) as club:
-        while not await club.watch.reached(count, RETRY):
-            pass
+        while standstill is None and not await club.watch.reached(count, RETRY):
+            standstill = club.projecting.stuck
+    # Out here, as the club's task group would wrap it.
+    if standstill is not None:
+        raise TablesUnfinished(count=count, why=standstill.sentence)
     return count
 
 

@@ -33,6 +33,7 @@ Connection = psycopg.AsyncConnection[Any]
 Line = dict[str, Any]
 
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_AS_SLOWLY_AS_IT_IS_READ = "SET LOCAL idle_in_transaction_session_timeout = 0"
 _AFTER = """
 SELECT notification_id, originator_id, originator_version, topic, state, recorded_at,
        actor, command, command_id, correlation_id, causation_id
@@ -83,6 +84,7 @@ async def export(
     database, and the one beside the key: what is exported is signed.
     """
     await connection.execute(_SNAPSHOT)
+    await connection.execute(_AS_SLOWLY_AS_IT_IS_READ)
     known = [head for head in (await heads.last(connection), beside) if head]
     head = await number_in(connection, HEAD)
     if any(sealed.size > head for sealed in known):
