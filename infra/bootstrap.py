@@ -60,14 +60,14 @@ from infra.ledger.schema import (
 )
 from infra.metrics import Metrics
 from infra.parts import Parts
-from infra.proofs.heads import Outside
+from infra.proofs.heads import BesideTheKey, Outside, last_head
 from infra.proofs.verifying import Keys as PublicKeys
 from infra.rabbitmq import RabbitMQ, open_rabbitmq
 from infra.secrets.callers import Callers
 from infra.secrets.codes import open_codes
 from infra.secrets.keys import Keys
 from infra.secrets.passwords import Argon2Hasher
-from infra.secrets.sealing_key import SealingKey
+from infra.secrets.sealing_key import SealingKey, has_sealing_key
 from infra.secrets.seals import open_seal
 from infra.secrets.signatures import ProviderSecrets, StandardWebhooks
 from infra.secrets.tokens import SignedTokens
@@ -105,6 +105,13 @@ MAKING_TABLES = "Making the club's tables."
 
 class HomeMissing(Fault):
     """There is no club in {home}: `club run` makes one, and CLUB_HOME says where."""
+
+
+class TablesUnfinished(Fault):
+    """{count} events are imported, but the tables cannot be made from them: {why}.
+
+    `club run` of a release that can goes on there.
+    """
 
 
 class SystemClock:
@@ -169,15 +176,24 @@ class Club:
         )
         return await send_what_is_due(self.bus, self.services, chats, mornings.write)
 
-    def sealing(self) -> Sealing:
+    async def sealing(self) -> Sealing:
         """Who seals the ledger, with the key of this club's home."""
         folder = self.settings.seals_dir
         return Sealing(
             self.postgres,
-            SealingKey.of(self.settings.home),
+            await self.sealing_key(),
             self.settings.seal_seconds,
             None if folder is None else Outside(folder),
+            beside=BesideTheKey(self.settings.home),
         )
+
+    async def sealing_key(self) -> SealingKey | None:
+        """The key of the home, made where nothing was ever sealed; None where it is lost."""
+        if not has_sealing_key(self.settings.home):
+            async with await self.postgres.connect() as connection:
+                if await last_head(connection, self.settings.home) is not None:
+                    return None
+        return SealingKey.of(self.settings.home)
 
     async def _link_for(self, user_id: int) -> str | None:
         """A link to the overview; none where nobody said how the club is reached from outside."""
@@ -233,7 +249,7 @@ async def open_club(  # noqa: PLR0913 - each is a part of the club that may run 
         club = _wire(settings, postgres, store, codes, rabbitmq, building=building and forward)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(club.ledger.run(), name="ledger-writer")
-            beside = list(_beside(club, housekeeping=housekeeping, sealing=sealing))
+            beside = [part async for part in _beside(club, housekeeping, sealing)]
             parts = _parts(club, projecting, beside)
             running = [tasks.create_task(part, name=name) for name, part in parts]
             working = [p.follower for p in club.projecting.projectors] if projecting else []
@@ -262,19 +278,24 @@ async def import_club(
 ) -> int:
     """Make a club from an export, where there is none yet; how many events it has.
 
-    Raises NotEmpty, and whatever is wrong with the file, before there is anything of it.
+    Raises whatever is wrong with the database or the file, before there is anything of it, and
+    TablesUnfinished where the events are there, and the read tables cannot be made from them.
     """
     alone = settings.model_copy(update={"redis_url": None, "amqp_url": None})
     async with AsyncExitStack() as stack:
         postgres = Postgres(_server(alone, stack, founding))
         async with await postgres.connect(autocommit=True) as connection:
-            await make_room(connection)
+            await make_room(connection, [t.name for group in GROUPS for t in group.tables])
             await connection.set_autocommit(False)
             count = await import_from(connection, path, keys, progress)
     founding(MAKING_TABLES)
+    standstill = None
     async with open_club(alone, building=True) as club:
-        while not await club.watch.reached(count, RETRY):
-            pass
+        while standstill is None and not await club.watch.reached(count, RETRY):
+            standstill = club.projecting.stuck
+    # Out here, as the club's task group would wrap it.
+    if standstill is not None:
+        raise TablesUnfinished(count=count, why=standstill.sentence)
     return count
 
 
@@ -293,12 +314,12 @@ def _parts(
         yield part.name, part.run()
 
 
-def _beside(club: Club, *, housekeeping: bool, sealing: bool) -> Iterator[Timers | Sealing]:
+async def _beside(club: Club, housekeeping: bool, sealing: bool) -> AsyncIterator[Timers | Sealing]:
     """What works beside the projectors, and says how it is doing."""
     if housekeeping:
         yield _timers(club)
     if sealing:
-        yield club.sealing()
+        yield await club.sealing()
 
 
 async def _database(

@@ -24,12 +24,27 @@ def whole_file(path: Path, *, mode: int = 0o600, only_new: bool = False) -> Iter
             file.flush()
             os.fsync(file.fileno())
         if only_new:
-            path.hardlink_to(draft)
+            place(draft, path)
         else:
             draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
     _on_disk(path.parent)
+
+
+def place(draft: Path, path: Path) -> None:
+    """Put what is in the draft there, and in no other's place: raises FileExistsError."""
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Where the file system has no hard links; whoever is killed now leaves a part of it.
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, draft.stat().st_mode)
+        with os.fdopen(opened, "wb") as file:
+            file.write(draft.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _on_disk(folder: Path) -> None:

@@ -220,6 +220,12 @@ class Projecting:
         self._postgres = postgres
         self.projectors = projectors
 
+    @property
+    def stuck(self) -> Standstill | None:
+        """Why one of them does not get past an event; None where all do."""
+        found = (projector.follower.standstill for projector in self.projectors)
+        return next((why for why in found if why and why.position is not None), None)
+
     def wake(self, position: int) -> None:
         """The ledger has come this far."""
         for projector in self.projectors:

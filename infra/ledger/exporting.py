@@ -21,6 +21,7 @@ from infra.faults import Fault
 from infra.ledger.schema import HEAD, SEQUENCES, number_in
 from infra.proofs import heads
 from infra.proofs.check import encode, leaf_hash
+from infra.proofs.heads import Head
 from infra.proofs.merkle import Frontier
 from infra.proofs.proving import NotAsSealed, shown
 from infra.secrets.sealing_key import SealingKey
@@ -32,6 +33,7 @@ Connection = psycopg.AsyncConnection[Any]
 Line = dict[str, Any]
 
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_AS_SLOWLY_AS_IT_IS_READ = "SET LOCAL idle_in_transaction_session_timeout = 0"
 _AFTER = """
 SELECT notification_id, originator_id, originator_version, topic, state, recorded_at,
        actor, command, command_id, correlation_id, causation_id
@@ -74,15 +76,18 @@ async def export(
     key: SealingKey,
     file: BinaryIO,
     progress: Callable[[int], object] = lambda _: None,
+    beside: Head | None = None,
 ) -> int:
     """Write the ledger as of one moment; how many events it has.
 
-    Raises NotAsSealed where that is not the ledger that was sealed: what is exported is signed.
+    Raises NotAsSealed where that is not the ledger that was sealed, as the last head says in the
+    database, and the one beside the key: what is exported is signed.
     """
     await connection.execute(_SNAPSHOT)
-    last = await heads.last(connection)
+    await connection.execute(_AS_SLOWLY_AS_IT_IS_READ)
+    known = [head for head in (await heads.last(connection), beside) if head]
     head = await number_in(connection, HEAD)
-    if last is not None and last.size > head:
+    if any(sealed.size > head for sealed in known):
         raise NotAsSealed
     frontier, digest, slices = Frontier(), sha256(), Slices()
     async for rows in _batches(connection):
@@ -94,8 +99,9 @@ async def export(
             file.write(text)
             digest.update(text)
             frontier.add(bytes.fromhex(line["leaf"]))
-            if last is not None and frontier.size == last.size and frontier.root() != last.root:
-                raise NotAsSealed
+            for sealed in known:
+                if frontier.size == sealed.size and frontier.root() != sealed.root:
+                    raise NotAsSealed
             await slices.between()
         progress(len(rows))
     manifest = {

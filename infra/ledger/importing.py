@@ -10,7 +10,7 @@ import base64
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -51,11 +51,30 @@ _TYPES = (
 )
 _NUMBER = "SELECT setval(%s::regclass, %s)"
 _PUBLISHED = "INSERT INTO relay_positions VALUES (%s, %s)"
-_TAKEN = "SELECT to_regclass('clients') IS NOT NULL"
+_TAKEN = """
+SELECT name FROM unnest(%s::text[]) AS names (name) WHERE to_regclass(quote_ident(name)) IS NOT NULL
+"""
+_EMPTY = ("relay_positions", "ledger_receipts", "ledger_seals", "ledger_tree", "read_groups")
+"""The tables beside the events which are empty in a database that an import was killed in."""
+_HAS_ROWS = "SELECT EXISTS (SELECT FROM {})"
 
 
 class NotEmpty(Fault):
     """There is a club in this database already: an import makes one in an empty database."""
+
+
+class NotFinished(Fault):
+    """A club was imported into this database, and its tables are not made yet.
+
+    `club run` makes them; nothing needs to be imported again.
+    """
+
+
+class NamesTaken(Fault):
+    """An import makes a club in an empty database, and in this one there is something already.
+
+    It bears names of the club's: {names}.
+    """
 
 
 class Unacceptable(Fault):
@@ -69,16 +88,30 @@ class UnknownKey(Fault):
     """
 
 
-async def make_room(connection: Connection) -> None:
+async def make_room(connection: Connection, tables: Sequence[str] = ()) -> None:
     """Make the ledger's tables in an empty database; the connection is in autocommit.
 
-    One that an import was killed in is empty, too. Raises NotEmpty.
+    One that an import was killed in is empty, too. `tables` are the names of the read tables.
+    Raises NotEmpty, NotFinished or NamesTaken, before anything is made.
     """
-    if await has_ledger(connection):
-        cursor = await connection.execute(_TAKEN)
-        if await cursor.fetchone() == (True,) or await number_in(connection, HEAD):
-            raise NotEmpty
+    taken = await _taken(connection, tables)
+    if not await has_ledger(connection):
+        taken += await _taken(connection, [*_EMPTY, *SEQUENCES.values()])
+    elif await number_in(connection, HEAD):
+        raise NotEmpty if taken else NotFinished
+    else:
+        for name in await _taken(connection, _EMPTY):
+            cursor = await connection.execute(_HAS_ROWS.format(name).encode())
+            taken += [name] if await cursor.fetchone() == (True,) else []
+    if taken:
+        raise NamesTaken(names=", ".join(taken))
     await advance_ledger(connection)
+
+
+async def _taken(connection: Connection, names: Sequence[str]) -> list[str]:
+    """Those of the names that something in the database bears."""
+    cursor = await connection.execute(_TAKEN, [list(names)])
+    return [name for (name,) in await cursor.fetchall()]
 
 
 async def import_from(
@@ -143,7 +176,7 @@ class Reading:
             yield self._row(line, text)
         self._check(line)
         self.manifest = line
-        if self._file.read(1):
+        if self._bytes(self._file.read, 1):
             self._line += 1
             self._refuse("there is something after the manifest")
 
@@ -160,15 +193,19 @@ class Reading:
 
     def _next(self) -> bytes:
         self._line += 1
-        try:
-            text = self._file.readline(LONGEST_LINE)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            self._refuse("the compressed file is broken here, or a part of one")
+        text = self._bytes(self._file.readline, LONGEST_LINE)
         if not text:
             self._refuse("the export ends before its manifest: it is a part of one")
         if not text.endswith(b"\n"):
             self._refuse("the line is not complete: it is a part of an export")
         return text
+
+    def _bytes(self, read: Callable[[int], bytes], most: int) -> bytes:
+        """What comes next; the trailer of a compressed file is looked at with its last byte."""
+        try:
+            return read(most)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            self._refuse("the compressed file is broken here, or a part of one")
 
     def _read(self, text: bytes) -> Line:
         try:

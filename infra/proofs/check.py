@@ -309,12 +309,24 @@ def _path(proof: Mapping[str, Any]) -> list[bytes]:
         raise Refused("The path in the proof is not made of hashes.") from wrong
 
 
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object; what one reader takes of a name twice, another does not."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member twice")
+    return members
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)
+
+
 def read_json(text: bytes) -> Any:
     """The JSON in a file; raises Refused."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_members, parse_constant=_no_number)
     except (ValueError, RecursionError) as wrong:
-        raise Refused("The file is not JSON.") from wrong
+        raise Refused("The file is not JSON, or a member is in it twice.") from wrong
 
 
 def read_file(path: Path) -> bytes:

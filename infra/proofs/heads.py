@@ -61,10 +61,11 @@ class Head(NamedTuple):
     def of(cls, shown: Any) -> Head:
         """The head in JSON, whoever signed it; raises Refused."""
         try:
-            if not isinstance(shown["size"], int) or shown["position"] != shown["size"]:
+            size = shown["size"]
+            if type(size) is not int or size < 1 or shown["position"] != size:
                 raise TypeError
             return cls(
-                shown["size"],
+                size,
                 hash_of(shown["root"]),
                 moment_of(shown["moment"]),
                 str(shown["key"]),
@@ -136,31 +137,61 @@ class Outside:
     """A folder of heads, one in a file, which this process only adds to."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        self._last: Path | None = None
 
     def put(self, head: Head) -> None:
         """Keep one more; raises OtherHeadOutside where there is another of its position."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{head.size:020}.json"
-        text = json.dumps(head.shown, indent=1).encode() + b"\n"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{head.size:020}.json"
+        text = _text(head)
         try:
             with whole_file(path, mode=0o644, only_new=True) as file:
                 file.write(text)
         except FileExistsError:
             if path.read_bytes() != text:
                 raise OtherHeadOutside(path=path) from None
+        self._last = path
 
     def last(self) -> Head | None:
         """That of the last position; raises NotAHead."""
-        paths = self._paths()
-        return read_head(paths[-1]) if paths else None
+        # A folder of years has a file for each minute: it is not looked through for each seal.
+        if self._last is None or not self._last.exists():
+            self._last = max(self._paths(), default=None)
+        return None if self._last is None else read_head(self._last)
 
     def all(self) -> Iterator[Head]:
         """All of them, in order; raises NotAHead."""
         return map(read_head, self._paths())
 
     def _paths(self) -> list[Path]:
-        return sorted(self._folder.glob("[0-9]*.json")) if self._folder.exists() else []
+        return sorted(self.folder.glob("[0-9]*.json")) if self.folder.exists() else []
+
+
+class BesideTheKey:
+    """The last head in the club's home, beside the key: who has the database alone has it not."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "seals" / "last.json"
+
+    def put(self, head: Head) -> None:
+        """Keep it in place of the one before."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with whole_file(self._path) as file:
+            file.write(_text(head))
+
+    def last(self) -> Head | None:
+        """The one that is kept; raises NotAHead."""
+        return read_head(self._path) if self._path.exists() else None
+
+
+async def last_head(connection: Connection, home: Path) -> Head | None:
+    """The last one that is known without the heads outside."""
+    return await last(connection) or BesideTheKey(home).last()
+
+
+def _text(head: Head) -> bytes:
+    return json.dumps(head.shown, indent=1).encode() + b"\n"
 
 
 def read_head(path: Path) -> Head:

@@ -10,8 +10,7 @@ from typing import Any
 import psycopg
 
 from domain.aggregate import Event
-from domain.facts import declared, facts_of
-from domain.privacy import Privacy
+from domain.facts import WITHHELD, declared, facts_of
 from infra.faults import Fault
 from infra.ledger.mapper import UnreadableEvent, to_event
 from infra.proofs import heads, tree
@@ -82,10 +81,11 @@ def state_shown(state: bytes) -> str | dict[str, str]:
 async def prove_event(connection: Connection, name: str, *, withheld: bool) -> dict[str, Any]:
     """That the event is in the ledger, below the first head that was sealed after it.
 
-    The state of an event that holds a secret, or that cannot be read, is withheld in any case.
+    The state of an event that holds what no history shows, or what its class does not declare, or
+    that cannot be read, is withheld in any case.
     """
     row = await _find(connection, name)
-    event = shown(row, withheld=withheld or _is_secret(row))
+    event = shown(row, withheld=withheld or _is_withheld(row))
     position, leaf = row[0], leaf_hash(encode(event))
     head = await heads.covering(connection, position)
     if head is None:
@@ -142,10 +142,10 @@ async def _find(connection: Connection, name: str) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def _is_secret(row: tuple[Any, ...]) -> bool:
+def _is_withheld(row: tuple[Any, ...]) -> bool:
     try:
         event: Event = to_event(row[1], row[2], row[3], bytes(row[4]))
     except UnreadableEvent:
         return True
     said = declared(type(event))
-    return any(said[fact].privacy is Privacy.SECRET for fact in facts_of(event))
+    return any(fact not in said or said[fact].privacy in WITHHELD for fact in facts_of(event))

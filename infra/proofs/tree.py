@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from application.slices import Slices
+from infra.faults import Fault
 from infra.ledger.schema import number_in
 from infra.proofs.check import ENCODING, HASH_SIZE
 from infra.proofs.merkle import (
@@ -66,8 +67,8 @@ ON CONFLICT (level, number) DO UPDATE SET hashes = excluded.hashes
 """
 
 
-class TreeTorn(Exception):
-    """A tile of the tree is missing, or shorter than it has to be."""
+class TreeTorn(Fault):
+    """A part of the tree over the events is missing: `club audit verify` says more."""
 
 
 class Leaf(NamedTuple):
@@ -117,9 +118,12 @@ async def leaf_at(connection: Connection, position: int) -> bytes:
 
 
 async def extend(connection: Connection, size: int, hashes: Sequence[bytes]) -> None:
-    """Put leaves behind those that are there."""
+    """Put leaves behind those that are there; raises TreeTorn."""
     tiles = await _tiles(connection, ends(size))
-    begun = {level: tiles[level, number] for level, number in ends(size)}
+    try:
+        begun = {level: tiles[level, number] for level, number in ends(size)}
+    except KeyError as torn:
+        raise TreeTorn from torn
     grown = [list(column) for column in zip(*grow(size, hashes, begun), strict=True)]
     if grown:
         await connection.execute(_GROW, grown)

@@ -44,6 +44,7 @@ SHORTER = "sealed, but the ledger ends before"
 OTHER = "what was sealed up to here is not what is there"
 UNSIGNED = "the head is not signed by a key that is believed"
 NOT_KEPT = "the head that is kept outside is not in the database"
+NOT_IN_DATABASE = "the head that is kept beside the key is not in the database"
 
 
 class Finding(NamedTuple):
@@ -69,6 +70,7 @@ class Verified:
     sealed: int
     """Up to where a head stands for them."""
     heads: int
+    """In the database."""
     findings: Sequence[Finding] = ()
 
 
@@ -77,13 +79,18 @@ async def verify(
     keys: Keys,
     outside: Sequence[Head] = (),
     progress: Callable[[int], object] = lambda _: None,
+    *,
+    beside: Head | None = None,
 ) -> Verified:
-    """Look at everything, as of one moment; `outside` are heads that others kept."""
+    """Look at everything, as of one moment.
+
+    `outside` are heads that others kept, and `beside` is the one that is beside the key.
+    """
     await connection.execute(_SNAPSHOT)
     await connection.execute(_AS_LONG_AS_IT_TAKES)
     try:
         kept = await heads.after(connection, tree.FIRST)
-        every = sorted({*kept, *outside})
+        every = sorted({*kept, *outside, *filter(None, [beside])})
         looking = _Looking(await tree.size_of(connection), {head.size for head in every})
         for start in range(0, looking.size, CHUNK):
             await _look(connection, looking, start, progress)
@@ -91,8 +98,11 @@ async def verify(
     finally:
         await connection.rollback()
     sealed = max((head.size for head in kept), default=0)
-    findings = [*looking.findings(sealed), *_of_heads(every, set(kept), keys, looking)]
-    return Verified(looking.events, sealed, len(every), sorted(findings))
+    findings = [*looking.findings(sealed), *_of_heads(every, keys, looking)]
+    if beside and (beside.size, beside.root) not in {(head.size, head.root) for head in kept}:
+        findings.append(Finding(beside.size, beside.size, NOT_IN_DATABASE))
+    findings += [Finding(head.size, head.size, NOT_KEPT) for head in {*outside}.difference(kept)]
+    return Verified(looking.events, sealed, len(kept), sorted(findings))
 
 
 async def _look(
@@ -236,15 +246,11 @@ def _is(value: bytes, node: Node, stored: Nodes) -> bool:
         return False
 
 
-def _of_heads(
-    every: Sequence[Head], kept: Collection[Head], keys: Keys, looking: _Looking
-) -> Iterator[Finding]:
+def _of_heads(every: Sequence[Head], keys: Keys, looking: _Looking) -> Iterator[Finding]:
     """What is wrong with heads, or with the ledger according to them."""
     for head in every:
         if not _is_signed(head, keys):
             yield Finding(head.size, head.size, UNSIGNED)
-        if head not in kept:
-            yield Finding(head.size, head.size, NOT_KEPT)
         if looking.end < head.size:
             yield Finding(head.size, head.size, SHORTER)
         elif looking.roots.get(head.size) != head.root:

@@ -7,6 +7,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from infra.files import place
+
 
 def private_file(path: Path, content: bytes, *, only_new: bool = False) -> None:
     """Write a file that only its owner may read, whole or not at all.
@@ -24,5 +26,5 @@ def private_file(path: Path, content: bytes, *, only_new: bool = False) -> None:
         draft.rename(path)
         return
     with suppress(FileExistsError):
-        path.hardlink_to(draft)
+        place(draft, path)
     draft.unlink()

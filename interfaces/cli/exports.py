@@ -13,8 +13,9 @@ import uvloop
 
 from infra.bootstrap import Club, import_club
 from infra.files import whole_file
+from infra.following.sealing import KeyLost
 from infra.ledger.exporting import compressed, export
-from infra.secrets.sealing_key import SealingKey
+from infra.proofs.heads import BesideTheKey
 from interfaces.cli.opening import in_plain_words, settings, tell, with_club
 from interfaces.cli.proofs import KeyFiles, believed_keys
 from interfaces.cli.together import progress_bar
@@ -34,12 +35,15 @@ def export_ledger(
     async def exported(club: Club) -> int:
         with progress_bar("events") as progress, _written(out) as file, ExitStack() as inner:
             task = progress.add_task("events", total=await club.ledger.head())
+            if (key := await club.sealing_key()) is None:
+                raise KeyLost
             async with await club.postgres.connect() as connection:
                 return await export(
                     connection,
-                    SealingKey.of(club.settings.home),
+                    key,
                     compressed(file, inner) if gzip else file,
                     lambda events: progress.advance(task, events),
+                    BesideTheKey(club.settings.home).last(),
                 )
 
     count = with_club(exported, projecting=False, signing=True)

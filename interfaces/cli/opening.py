@@ -119,6 +119,11 @@ def in_plain_words() -> Iterator[None]:
         complain(refusal.detail)
     except UnreadableHistory as newer:
         complain(type(newer).__doc__ or "")
+    except psycopg.errors.DiskFull as full:
+        complain(f"There is no room left on the disk of the database: {str(full).strip()}")
+    except psycopg.DataError as unreadable:
+        said = str(unreadable).partition("\n")[0]
+        complain(f"The database holds what cannot be read ({said}): `club audit verify` says more.")
     except (LedgerUnavailable, psycopg.OperationalError) as lost:
         complain(f"The database cannot be reached: {str(lost).strip()}")
     except (Fault, Refused) as missing:

@@ -13,10 +13,11 @@ import typer
 from infra.bootstrap import Club
 from infra.faults import Fault
 from infra.files import whole_file
+from infra.following.sealing import KeyLost
 from infra.ledger.postgres import Connection
 from infra.proofs import heads
 from infra.proofs.check import check_files, key_name, read_file, read_key
-from infra.proofs.heads import Head, Outside, read_head
+from infra.proofs.heads import BesideTheKey, Head, Outside, read_head
 from infra.proofs.proving import NothingSealed, prove_continuation, prove_event
 from infra.proofs.verifying import Keys, Verified
 from infra.proofs.verifying import verify as verify_all
@@ -37,6 +38,10 @@ class NoFolder(Fault):
     """{path} is not a folder."""
 
 
+class NoHeadsInFolder(Fault):
+    """There is no head in {path}: nothing can be compared with what was kept there."""
+
+
 class NoHead(Fault):
     """There is no head {name}: name a file, or a position that was sealed."""
 
@@ -52,7 +57,8 @@ def seal() -> None:
         with progress_bar("events") as progress:
             task = progress.add_task("events", total=None)
             async with await club.postgres.connect() as connection:
-                return await club.sealing().seal_now(
+                sealing = await club.sealing()
+                return await sealing.seal_now(
                     connection, lambda events: progress.advance(task, events)
                 )
 
@@ -71,26 +77,37 @@ def verify(
     key_files: KeyFiles = [],  # noqa: B006 - typer hands over a new one
 ) -> None:
     """Look at every event, whether it is the one that was sealed; ends with 1 where one is not."""
+    found = settings()
 
-    async def verified(club: Club) -> Verified:
-        keys = believed_keys(club.settings.home, key_files)
-        outside = _outside(seals or club.settings.seals_dir)
+    async def verified(club: Club) -> tuple[Verified, int, int]:
+        # Of the club's own home, also where it has no other key in it.
+        keys = believed_keys(found.home, key_files)
+        outside = _outside(seals or found.seals_dir)
+        beside = BesideTheKey(found.home).last()
         with progress_bar("events") as progress:
             task = progress.add_task("events", total=await club.ledger.head())
             async with await club.postgres.connect() as connection:
-                return await verify_all(
-                    connection, keys, outside, lambda events: progress.advance(task, events)
+                said = await verify_all(
+                    connection, keys, outside, lambda n: progress.advance(task, n), beside=beside
                 )
+        return said, int(beside is not None), len(outside)
 
-    found = with_club(verified, projecting=False)
-    for finding in found.findings:
+    said, beside, outside = with_club(verified, found, projecting=False)
+    for finding in said.findings:
         print(finding.sentence)
-    if found.findings:
-        print(f"{found.events} events are not what was sealed: {len(found.findings)} findings.")
+    print(
+        f"{said.events} events, compared with heads: {said.heads} of the database, "
+        f"{beside} of the home, {outside} of outside."
+    )
+    if said.findings:
+        print(f"Not all of it is what was sealed. Findings: {len(said.findings)}.")
         raise typer.Exit(1)
-    print(f"{found.events} events and {found.heads} heads: all of it is as it was sealed.")
-    if found.events > found.sealed:
-        print(f"{found.events - found.sealed} of them are not sealed yet.")
+    if said.events and not (said.heads or beside or outside):
+        print("Nothing is sealed, so nothing can be said of it: `club audit seal` seals it.")
+        raise typer.Exit(1)
+    print("All of it is as it was sealed.")
+    if said.events > said.sealed:
+        print(f"{said.events - said.sealed} of them are not sealed yet.")
 
 
 def believed_keys(home: Path, files: Sequence[Path]) -> Keys:
@@ -108,7 +125,10 @@ def _outside(folder: Path | None) -> Sequence[Head]:
         return ()
     if not folder.is_dir():
         raise NoFolder(path=folder)
-    return list(Outside(folder).all())
+    found = list(Outside(folder).all())
+    if not found:
+        raise NoHeadsInFolder(path=folder)
+    return found
 
 
 def prove(
@@ -166,9 +186,25 @@ def check(
         print(check_files(proof, key_file))
 
 
-def key() -> None:
+def key(
+    new: Annotated[
+        bool, typer.Option("--new", help="have a new key stand for what one that is lost signed")
+    ] = False,
+) -> None:
     """Print the public key with which others check proofs."""
     found = settings()
+
+    async def made(club: Club) -> SealingKey:
+        if new:
+            SealingKey.of(club.settings.home)
+            async with await club.postgres.connect() as connection:
+                await (await club.sealing()).sign_again(connection)
+        made = await club.sealing_key()
+        if made is None:
+            raise KeyLost
+        return made
+
     with in_plain_words():
         look_for_keys(found)
-        print(SealingKey.of(found.home).public_pem, end="")
+        there = SealingKey.of(found.home) if has_sealing_key(found.home) and not new else None
+    print((there or with_club(made, found, projecting=False, signing=True)).public_pem, end="")

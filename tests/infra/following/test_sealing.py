@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,12 +18,22 @@ from typing import Any
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
-from infra.following.sealing import SEALING_LOCK, LedgerShorter, Sealing
+from infra.faults import Fault
+from infra.following.sealing import (
+    SEALING_LOCK,
+    HeadForged,
+    KeyLost,
+    LedgerRewritten,
+    LedgerShorter,
+    OtherKey,
+    Sealing,
+)
 from infra.ledger.postgres import Connection, Postgres
 from infra.proofs import heads, tree
 from infra.proofs.check import check_head
-from infra.proofs.heads import Head, Outside
+from infra.proofs.heads import BesideTheKey, Head, Outside
 from infra.proofs.merkle import Frontier
 from infra.secrets.keys import UnreadableKey
 from infra.secrets.sealing_key import SealingKey
@@ -303,6 +315,94 @@ async def test_it_does_not_sign_another_history_than_the_one_that_is_told_outsid
     assert [head.size for head in outside.all()] == [100]
 
 
+REWRITTEN = (
+    "UPDATE ledger_events SET actor = 'nobody' WHERE notification_id = 50",
+    "TRUNCATE ledger_tree",
+    "ALTER TABLE ledger_seals DISABLE TRIGGER USER",
+    "TRUNCATE ledger_seals",
+)
+
+
+async def test_it_does_not_sign_another_history_than_the_one_that_is_told_beside_the_key(
+    database: str, connection: Connection, key: SealingKey, tmp_path: Path
+) -> None:
+    await record(database, EVENTS[:100])
+    sealing = Sealing(Postgres(database), key, 60, beside=BesideTheKey(tmp_path))
+    sealed = await sealing.seal_now(connection)
+    assert BesideTheKey(tmp_path).last() == sealed
+    without_trigger(database, *REWRITTEN)
+    for _ in range(2):
+        with pytest.raises(LedgerRewritten, match="not the one that was sealed at position 100"):
+            await sealing.seal_now(connection)
+        await connection.rollback()
+    assert BesideTheKey(tmp_path).last() == sealed
+    assert await stored(connection) == []
+
+
+async def test_a_head_that_its_key_did_not_sign_is_not_built_on(
+    database: str, connection: Connection, key: SealingKey
+) -> None:
+    await record(database, EVENTS[:100])
+    sealing = Sealing(Postgres(database), key, 60)
+    await sealing.seal_now(connection)
+    look(database, "ALTER TABLE ledger_seals DISABLE TRIGGER USER")
+    look(database, "UPDATE ledger_seals SET moment = moment + interval '1 day'")
+    await record(database, EVENTS[100:110], head=100)
+    with pytest.raises(HeadForged, match=f"not signed by the key {key.name}"):
+        await sealing.seal_now(connection)
+
+
+async def test_a_torn_tree_is_told_in_a_sentence(
+    database: str, connection: Connection, key: SealingKey
+) -> None:
+    await record(database, EVENTS)
+    sealing = Sealing(Postgres(database), key, 60)
+    await sealing.seal_now(connection)
+    look(database, "DELETE FROM ledger_tree WHERE level = 1")
+    with pytest.raises(Fault, match="`club audit verify` says more"):
+        await sealing.seal_now(connection)
+
+
+# --- another key -------------------------------------------------------------------------------
+
+
+async def test_a_key_that_is_lost_is_not_replaced_in_silence(
+    database: str, connection: Connection, key: SealingKey, tmp_path: Path
+) -> None:
+    await record(database, EVENTS[:100])
+    await Sealing(Postgres(database), key, 60).seal_now(connection)
+    await record(database, EVENTS[100:110], head=100)
+    with pytest.raises(KeyLost):
+        await Sealing(Postgres(database), None, 60).seal_now(connection)
+    await connection.rollback()
+    beside, other = BesideTheKey(tmp_path / "new"), SealingKey.of(tmp_path / "new")
+    sealing = Sealing(Postgres(database), other, 60, beside=beside)
+    with pytest.raises(OtherKey, match=f"is of the key {key.name}"):
+        await sealing.seal_now(connection)
+    await connection.rollback()
+    await sealing.sign_again(connection)
+    again = beside.last()
+    assert again is not None
+    assert check_head(again.shown, other.public)[0] == 100
+    head = await sealing.seal_now(connection)
+    assert head is not None
+    assert (head.size, head.key) == (110, other.name)
+
+
+async def test_another_key_does_not_stand_for_what_was_rewritten(
+    database: str, connection: Connection, key: SealingKey, tmp_path: Path
+) -> None:
+    await record(database, EVENTS[:100])
+    beside = BesideTheKey(tmp_path)
+    sealed = await Sealing(Postgres(database), key, 60, beside=beside).seal_now(connection)
+    without_trigger(database, *REWRITTEN)
+    other = SealingKey.of(tmp_path / "new")
+    await Sealing(Postgres(database), other, 60).seal_now(connection)
+    with pytest.raises(LedgerRewritten):
+        await Sealing(Postgres(database), other, 60, beside=beside).sign_again(connection)
+    assert beside.last() == sealed
+
+
 # --- outside -----------------------------------------------------------------------------------
 
 
@@ -356,6 +456,58 @@ async def test_a_ledger_that_was_restored_is_told_at_once(
     outside.put(later)
     with pytest.raises(LedgerShorter, match="ends at position 100, and was sealed up to 200"):
         await Sealing(Postgres(database), key, 3600, outside).step(connection)
+
+
+async def test_a_folder_that_was_emptied_is_filled_again_and_that_is_told(
+    database: str, connection: Connection, key: SealingKey, tmp_path: Path
+) -> None:
+    outside = Outside(tmp_path / "outside")
+    sealing = Sealing(Postgres(database), key, 60, outside)
+    for upto in (10, 20):
+        await record(database, EVENTS[upto - 10 : upto], head=upto - 10)
+        with capture_logs() as logs:
+            await sealing.seal_now(connection)
+        assert logs == []
+    for path in (tmp_path / "outside").iterdir():
+        path.unlink()
+    with capture_logs() as logs:
+        await sealing.seal_now(connection)
+    assert [(log["event"], log["put"]) for log in logs] == [("seals.none-outside", 2)]
+    assert [head.size for head in outside.all()] == [10, 20]
+
+
+def test_the_folder_is_not_looked_through_for_each_seal(
+    key: SealingKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = Outside(tmp_path)
+    one, two = (heads.sign(key, n, b"1" * 32, datetime(2026, 5, 4, tzinfo=UTC)) for n in (7, 8))
+    outside.put(one)
+    monkeypatch.delattr(Path, "glob")
+    assert outside.last() == one
+    outside.put(two)
+    assert outside.last() == two
+
+
+@pytest.mark.parametrize("why", [errno.EPERM, errno.ENOTSUP])
+def test_heads_and_keys_are_put_also_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: int
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(why, os.strerror(why))
+
+    monkeypatch.setattr(os, "link", refused)
+    key = SealingKey.of(tmp_path)
+    assert SealingKey.of(tmp_path).name == key.name
+    outside = Outside(tmp_path / "outside")
+    one, other = (
+        heads.sign(key, 7, r * 32, datetime(2026, 5, 4, tzinfo=UTC)) for r in (b"1", b"2")
+    )
+    for _ in range(2):
+        outside.put(one)
+    with pytest.raises(Exception, match="is another head"):
+        outside.put(other)
+    assert list(outside.all()) == [one]
+    assert [p.name for p in (tmp_path / "outside").iterdir()] == [f"{7:020}.json"]
 
 
 def test_a_head_outside_is_never_overwritten(key: SealingKey, tmp_path: Path) -> None:

@@ -18,20 +18,22 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application.exercises import AddExercise, ExerciseBody
-from infra.bootstrap import Club, import_club, open_club
+from infra.bootstrap import Club, TablesUnfinished, import_club, open_club
 from infra.faults import Fault
 from infra.files import whole_file
 from infra.ledger.exporting import as_bytes, compressed, export, line_of, manifest_text
-from infra.ledger.importing import NotEmpty, import_from, make_room
+from infra.ledger.importing import NamesTaken, NotEmpty, NotFinished, import_from, make_room
 from infra.ledger.postgres import Postgres
 from infra.proofs.check import encode, leaf_hash, state_of
 from infra.secrets.sealing_key import SealingKey
 from infra.settings import Settings
+from projections.catalogue import GROUPS
 from tests.conftest import Rest
 from tests.infra.ledger.scenes import look
 from tests.infra.ledger.test_stock_library import loaded_by_the_library
@@ -39,12 +41,17 @@ from tests.infra.proofs.scenes import Sealed
 from tests.projections.histories import every_row, record, rich
 
 EVENTS = rich(120).events
+TABLES = [table.name for group in GROUPS for table in group.tables]
 STRANGE = (
     "INSERT INTO ledger_events VALUES"
     " ('thing-1', 1, E'thing.\\tnew', '\\xff00', {}, '1999-12-31 23:59:59.999999Z', '', 'ß\"', 'é',"
     " E'e\\u0301', E'\\u2028')"
 )
 """An event that this release does not know, and that is not even text."""
+UNREADABLE = (
+    "INSERT INTO ledger_events VALUES ('client-1', 999, 'client.of-tomorrow', '{{}}', {},"
+    " '2026-05-04Z', '', '', '', '', '')"
+)
 
 
 @pytest.fixture
@@ -72,7 +79,7 @@ async def exported(database: str, key: SealingKey, *, zipped: bool = False) -> b
 
 async def imported(database: str, path: Path, key: SealingKey) -> int:
     async with await Postgres(database).connect(autocommit=True) as connection:
-        await make_room(connection)
+        await make_room(connection, TABLES)
         await connection.set_autocommit(False)
         return await import_from(connection, path, {key.name: key.public})
 
@@ -105,7 +112,7 @@ async def test_an_import_is_the_same_ledger(
     assert await exported(empty_database, key) == await exported(ledger, key), "numbers and all"
     assert look(empty_database, "SELECT nextval('payments_id_seq')") == [(778,)]
     assert look(empty_database, "SELECT position FROM relay_positions") == [(12,)]
-    with pytest.raises(NotEmpty):
+    with pytest.raises(NotFinished):
         await imported(empty_database, path, key)
 
 
@@ -232,6 +239,21 @@ async def test_whatever_was_changed_is_refused_by_line_and_the_right_one_taken_a
     assert await imported(empty_database, path, key) == len(EVENTS) + 1
 
 
+async def test_a_compressed_export_that_is_cut_or_goes_on_anywhere_is_refused(
+    ledger: str, empty_database: str, key: SealingKey, tmp_path: Path
+) -> None:
+    right = await exported(ledger, key, zipped=True)
+    crc = bytearray(right)
+    crc[-8] ^= 1
+    path = tmp_path / "export"
+    for wrong in (*(right[:-n] for n in range(1, 21)), bytes(crc), right + b"more"):
+        path.write_bytes(wrong)
+        said = await whats_wrong(empty_database, path, key)
+        assert "the compressed file is broken here, or a part of one" in said
+    path.write_bytes(right + right)
+    assert "something after the manifest" in await whats_wrong(empty_database, path, key)
+
+
 async def test_an_export_that_another_signed_is_refused(
     ledger: str, empty_database: str, key: SealingKey, tmp_path: Path
 ) -> None:
@@ -278,6 +300,85 @@ async def test_what_is_not_as_sealed_is_not_exported(ledger: str, tmp_path: Path
     sealed.attack("DELETE FROM ledger_events WHERE notification_id > 40")
     with pytest.raises(Fault, match="not what was sealed"):
         await exported(ledger, sealed.key)
+
+
+@pytest.mark.parametrize(
+    ("there", "names"),
+    [
+        ("CREATE TABLE clients (id int)", "clients"),
+        ("CREATE VIEW trainings AS SELECT 1", "trainings"),
+        ("CREATE TABLE ledger_receipts (id int)", "ledger_receipts"),
+        ("CREATE SEQUENCE payments_id_seq", "payments_id_seq"),
+    ],
+)
+async def test_what_bears_the_names_of_the_clubs_is_found_before_anything_is_made(
+    empty_database: str, there: str, names: str
+) -> None:
+    look(empty_database, there)
+    async with await Postgres(empty_database).connect(autocommit=True) as connection:
+        with pytest.raises(NamesTaken, match=f"names of the club's: {names}"):
+            await make_room(connection, TABLES)
+    assert look(empty_database, "SELECT to_regclass('ledger_events')") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("relay_positions", "'club.events', 12"),
+        ("ledger_receipts", "'a', 'b', '', '{}'"),
+        ("ledger_seals", "1, 1, '', now(), '', ''"),
+        ("ledger_tree", "0, 0, ''"),
+    ],
+)
+async def test_what_another_ledger_left_is_not_taken_over(
+    empty_database: str, name: str, row: str
+) -> None:
+    async with await Postgres(empty_database).connect(autocommit=True) as connection:
+        await make_room(connection, TABLES)
+        await make_room(connection, TABLES)
+        look(empty_database, f"INSERT INTO {name} VALUES ({row})")
+        with pytest.raises(NamesTaken, match=name):
+            await make_room(connection, TABLES)
+
+
+async def test_what_finishes_an_import_that_was_killed_after_its_commit_is_said(
+    ledger: str, empty_database: str, key: SealingKey, tmp_path: Path, settings: Settings
+) -> None:
+    path = tmp_path / "export"
+    path.write_bytes(await exported(ledger, key))
+    await imported(empty_database, path, key)
+    other = settings.model_copy(update={"database_url": empty_database, "home": tmp_path / "new"})
+    with pytest.raises(NotFinished, match="`club run` makes them"):
+        await import_club(other, path, {key.name: key.public}, lambda _: None)
+
+
+async def test_an_import_says_which_event_its_tables_cannot_be_made_from(
+    database: str, empty_database: str, key: SealingKey, tmp_path: Path, settings: Settings
+) -> None:
+    await record(database, EVENTS)
+    look(database, UNREADABLE.format(len(EVENTS) + 1))
+    path = tmp_path / "export"
+    path.write_bytes(await exported(database, key))
+    other = settings.model_copy(update={"database_url": empty_database, "home": tmp_path / "new"})
+    async with asyncio.timeout(30):
+        with pytest.raises(TablesUnfinished, match=f"before position {len(EVENTS) + 1}"):
+            await import_club(other, path, {key.name: key.public}, lambda _: None)
+    assert look(empty_database, LEDGER) == look(database, LEDGER)
+
+
+async def test_an_export_waits_for_a_pipe_that_stands(
+    ledger: str, key: SealingKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.ledger.exporting.BATCH", 10)
+    file = io.BytesIO()
+    impatient = {"idle_in_transaction_session_timeout": "100ms"}
+
+    def stand(_: int) -> None:
+        with psycopg.connect(ledger) as other:
+            other.execute("SELECT pg_sleep(0.3)")
+
+    async with await Postgres(ledger).connect(impatient) as connection:
+        assert await export(connection, key, file, stand) == len(EVENTS) + 1
 
 
 # --- what breaks -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -178,6 +179,23 @@ def state_fits(event: Any) -> bool:
         sure(isinstance(state, str))
         stored = state.encode()
     return bool(sha256(stored).hexdigest() == event["state_sha256"])
+
+
+def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    sure(len({name for name, _ in pairs}) == len(pairs))
+    return dict(pairs)
+
+
+def no_number(_: str) -> None:
+    raise No
+
+
+def holds_as_text(text: str, key: bytes) -> bool:
+    """Whether there is a proof in the text of a file, which proves what it says."""
+    try:
+        return holds(json.loads(text, object_pairs_hook=members, parse_constant=no_number), key)
+    except (No, ValueError):
+        return False
 
 
 def holds(proof: Any, key: bytes) -> bool:

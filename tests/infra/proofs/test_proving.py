@@ -26,7 +26,8 @@ from infra.proofs.proving import (
 )
 from infra.secrets.sealing_key import SealingKey
 from tests.infra.ledger.scenes import look
-from tests.infra.proofs.scenes import ALL, SEALED, Sealed, sealed
+from tests.infra.proofs.scenes import ALL, EVENTS, SEALED, Sealed, sealed
+from tests.projections.histories import record
 
 
 @pytest.fixture
@@ -158,6 +159,42 @@ async def test_an_event_that_cannot_be_read_is_proved_without_what_it_says(
     check(given, ledger.key.public)
 
 
+async def test_from_where_somebody_signed_in_is_withheld_in_any_case(ledger: Sealed) -> None:
+    positions = look(
+        ledger.database,
+        "SELECT notification_id FROM ledger_events WHERE state::text ~ encode('\"origin\":\"', 'hex')"
+        f" AND notification_id <= {SEALED[-1]}",
+    )
+    assert positions
+    for (position,) in positions:
+        assert "state" not in (await proof_of(ledger, position))["event"]
+
+
+async def test_a_fact_that_its_class_does_not_declare_is_withheld(
+    database: str, tmp_path: Path
+) -> None:
+    await record(database, EVENTS[:1])
+    without_a_word = "convert_to(replace(convert_from(state, 'UTF8'), '{', '{\"more\":1,'), 'UTF8')"
+    ledger = Sealed(database, tmp_path)
+    ledger.attack(f"UPDATE ledger_events SET state = {without_a_word}")
+    ledger.attack(CHANGE)
+    await ledger.seal()
+    for position in (1, 2):
+        assert "state" not in (await proof_of(ledger, position))["event"]
+
+
+CHANGE = """
+INSERT INTO ledger_events VALUES ('client-7', 2, 'client.changed', '{"changes":{"more":1}}', 2,
+    '2026-05-04Z', '', '', '', '', '')
+"""
+
+
+@pytest.mark.parametrize("size", [True, 0, -1, 1.0, "1"])
+async def test_a_head_of_no_size_is_none(size: object) -> None:
+    with pytest.raises(Refused, match="not written as a head is"):
+        Head.of({**EXAMPLE, "position": size, "size": size, "key": "k", "signature": ""})
+
+
 # --- what is not believed ----------------------------------------------------------------------
 
 
@@ -253,9 +290,9 @@ async def test_the_checker_is_one_file_that_needs_nothing_of_the_club(
 @pytest.mark.parametrize(
     ("proof", "key", "said"),
     [
-        (b"{", "pem", "The file is not JSON."),
-        (b"\xff\xfe", "pem", "The file is not JSON."),
-        (b"[" * 100_000, "pem", "The file is not JSON."),
+        (b"{", "pem", "The file is not JSON, or a member is in it twice."),
+        (b"\xff\xfe", "pem", "The file is not JSON, or a member is in it twice."),
+        (b"[" * 100_000, "pem", "The file is not JSON, or a member is in it twice."),
         (b"7", "pem", "This is not a proof: neither of inclusion nor of consistency."),
         (None, "pem", "proof.json: No such file or directory."),
         (b"{}", None, "key.pem: No such file or directory."),

@@ -74,6 +74,16 @@ def test_both_checkers_agree_on_every_proof() -> None:
         assert believed(case["proof"]) == second.holds(case["proof"], KEY) == case["holds"]
 
 
+def test_both_checkers_agree_on_files_that_can_be_read_in_two_ways() -> None:
+    assert [case["holds"] for case in STORED["texts"]] == [True, *[False] * 6]
+    for case in STORED["texts"]:
+        try:
+            proof = first.read_json(case["text"].encode())
+        except first.Refused:
+            proof = None
+        assert believed(proof) == second.holds_as_text(case["text"], KEY) == case["holds"]
+
+
 @pytest.mark.parametrize("number", range(0, 16, 5))
 def test_both_checkers_agree_on_whatever_is_put_into_a_proof(number: int) -> None:
     case = STORED["proofs"][number]

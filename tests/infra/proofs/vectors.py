@@ -133,6 +133,17 @@ def changed(proof: dict[str, Any], change: str) -> dict[str, Any]:
     return other
 
 
+def texts() -> Iterator[dict[str, Any]]:
+    """A proof as the bytes of a file; what readers of JSON take in more than one way is none."""
+    text = json.dumps(next(proofs()))
+    yield {"text": text, "holds": True}
+    for name in ("format", "actor", "size"):
+        at = text.index(f'"{name}"')
+        yield {"text": f'{text[:at]}"{name}": "x", {text[at:]}', "holds": False}
+    for number in ("NaN", "Infinity", "-Infinity"):
+        yield {"text": f'{{"more": {number}, {text[1:]}', "holds": False}
+
+
 def vectors() -> dict[str, Any]:
     whole = list(proofs())
     withheld = copy.deepcopy(whole[0])
@@ -152,6 +163,7 @@ def vectors() -> dict[str, Any]:
             *({"proof": proof, "holds": True} for proof in (*whole, withheld)),
             *({"proof": changed(whole[0], f"another {what}"), "holds": False} for what in changes),
         ],
+        "texts": list(texts()),
     }
 
 

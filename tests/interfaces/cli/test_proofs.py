@@ -67,8 +67,82 @@ def test_everything_is_verified_and_what_is_not_sealed_said(
     held = command("audit", "verify")
     assert held.exit_code == 0, held.output
     assert held.stdout == (
-        "40 events and 1 heads: all of it is as it was sealed.\n10 of them are not sealed yet.\n"
+        "40 events, compared with heads: 1 of the database, 0 of the home, 1 of outside.\n"
+        "All of it is as it was sealed.\n10 of them are not sealed yet.\n"
     )
+
+
+def test_what_was_compared_with_nothing_is_not_called_sealed(
+    command: Command, ledger: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.attack("TRUNCATE ledger_tree, ledger_seals")
+    monkeypatch.delenv("CLUB_SEALS_DIR")
+    found = command("audit", "verify")
+    assert found.exit_code == 1
+    assert "0 of the database, 0 of the home, 0 of outside" in found.stdout
+    assert "Nothing is sealed, so nothing can be said of it" in found.stdout
+    (tmp_path / "emptied").mkdir()
+    emptied = command("audit", "verify", "--seals", str(tmp_path / "emptied"))
+    assert emptied.exit_code == 1
+    assert emptied.stderr.startswith(f"There is no head in {tmp_path / 'emptied'}")
+
+
+def test_the_home_alone_remembers_what_was_sealed(
+    command: Command, ledger: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLUB_SEALS_DIR")
+    assert command("audit", "seal").exit_code == 0
+    ledger.attack(
+        "UPDATE ledger_events SET actor = 'user-2' WHERE notification_id = 17",
+        "TRUNCATE ledger_tree, ledger_seals",
+    )
+    refused = command("audit", "seal")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "The ledger is not the one that was sealed at position 40" in refused.stderr
+    refused = command("audit", "export")
+    assert refused.exit_code == 1
+    assert "not what was sealed" in refused.stderr
+    found = command("audit", "verify")
+    assert found.exit_code == 1
+    assert "position 40: what was sealed up to here is not what is there" in found.stdout
+    assert "0 of the database, 1 of the home" in found.stdout
+
+
+def test_a_person_decides_that_another_key_takes_the_place_of_one_that_is_lost(
+    command: Command, ledger: Sealed
+) -> None:
+    path, before = ledger.home / "keys" / "heads.pem", command("audit", "key").stdout
+    path.unlink()
+    for asked in (("seal",), ("key",), ("export",)):
+        refused = command("audit", *asked)
+        assert refused.exit_code == 1
+        assert "the key that signed it, `keys/heads.pem`, is not there" in refused.stderr
+        assert not path.exists()
+    made = command("audit", "key", "--new")
+    assert made.exit_code == 0, made.output
+    assert made.stdout == command("audit", "key").stdout != before
+    assert command("audit", "seal").stdout.startswith("Sealed up to position 40")
+    (ledger.home / "before.pem").write_text(before)
+    held = command("audit", "verify", "--key", str(ledger.home / "before.pem"))
+    assert held.exit_code == 0, held.output
+
+
+def test_an_auditor_verifies_with_the_public_half_of_a_home_that_has_no_other_key(
+    command: Command, ledger: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = tmp_path / "auditor" / "keys"
+    keys.mkdir(parents=True)
+    (keys / "heads.pem").write_bytes((ledger.home / "keys" / "heads.pem").read_bytes())
+    monkeypatch.setenv("CLUB_HOME", str(keys.parent))
+    assert command("audit", "verify").exit_code == 0
+
+
+def test_a_torn_tree_is_said_and_who_says_more(command: Command, ledger: Sealed) -> None:
+    ledger.attack("DELETE FROM ledger_tree")
+    ledger.attack("INSERT INTO ledger_tree VALUES (0, 5, '\\x00')")
+    refused = command("audit", "seal")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "`club audit verify` says more" in refused.stderr
 
 
 def test_what_differs_is_told_with_its_position_and_exit_status_1(
@@ -81,6 +155,7 @@ def test_what_differs_is_told_with_its_position_and_exit_status_1(
     )
     found = command("audit", "verify", "--seals", str(tmp_path / "notary"))
     assert found.exit_code == 1
+    assert "Not all of it is what was sealed. Findings: 2." in found.stdout
     assert "position 30: what was sealed up to here is not what is there" in found.stdout
     refused = command("audit", "verify", "--seals", str(tmp_path / "nowhere"))
     assert (refused.exit_code, refused.stderr) == (1, f"{tmp_path / 'nowhere'} is not a folder.\n")
