@@ -15,15 +15,20 @@ from application.clients import ChangeClient, DeleteClient
 from application.command import Context
 from application.history import LAST
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
+from application.payments import ChangePayment, PaymentBody
 from application.sessions import UnbindTelegram
+from application.training_plans import ChangePlan
+from application.trainings import ChangeTraining
 from application.users import ChangeUser, DeleteUser, UserChanges
 from domain.aggregate import time_text
+from domain.clients import Client
 from domain.values import Role
 from infra.ledger.schema import LOCK
 from tests.conftest import Rest
-from tests.interfaces.rest.scenes import Scene, furnished, new_session
+from tests.interfaces.rest.scenes import Scene, furnished, new_client, new_session
 
 TELEGRAM = 4711
+NOBODYS = ("/memberships/", "/exercises/", "/reports/")
 
 
 @pytest.fixture
@@ -212,6 +217,8 @@ async def test_access_is_judged_by_whose_it_is_today(rest: Rest, scene: Scene) -
 
     assert [await status(h) for h in (scene.owner, new_owner, trainer)] == [200, 404, 403]
     await rest.do(ChangeClient(scene.client, {"user_id": new_user}))
+    assert [await status(h) for h in (scene.owner, new_owner, trainer)] == [404, 404, 403]
+    before = {"as_of": await head(rest)}
     assert [await status(h) for h in (scene.owner, new_owner, trainer)] == [404, 200, 403]
     await rest.do(DeleteClient(scene.client))
     assert [await status(h) for h in (scene.owner, new_owner, trainer)] == [404, 200, 403]
@@ -221,6 +228,55 @@ async def test_access_is_judged_by_whose_it_is_today(rest: Rest, scene: Scene) -
         for h in (scene.owner, trainer, scene.admin)
     ]
     assert answers == [403, 403, 200]
+
+
+async def _then_and_now(
+    rest: Rest, paths: list[str], then: int, headers: dict[str, str]
+) -> set[tuple[int, int]]:
+    """How each path is answered as of then, and as of now; of Ada, nothing is said."""
+    positions, statuses = (then, await head(rest)), set()
+    for path in paths:
+        was, is_now = [
+            await rest.http.get(path, params={"as_of": position}, headers=headers)
+            for position in positions
+        ]
+        assert "Ada" not in was.text + is_now.text
+        statuses.add((was.status_code, is_now.status_code))
+    return statuses
+
+
+async def test_what_somebody_got_from_another_is_not_told_as_it_was_before(
+    rest: Rest, scene: Scene
+) -> None:
+    """Neither the client nor whose user that was, and nothing that came with it."""
+    new_user, new_owner = await rest.user()
+    before = await head(rest)
+    await rest.do(ChangeClient(scene.client, {"user_id": new_user, "first_name": "Grace"}))
+    await rest.do(ChangePlan(scene.plan, {"user_id": new_user}))
+    theirs = [path for path in rows_of(scene) if not path.startswith(NOBODYS)]
+    theirs.remove(f"/users/{scene.user}/")
+    assert len(theirs) == 9
+    assert await _then_and_now(rest, theirs, before, new_owner) == {(404, 200)}
+    client = f"/clients/{scene.client}/"
+    assert await _then_and_now(rest, [client], before + 1, new_owner) == {(404, 200)}, (
+        "where the command has made it theirs and not given it their name yet"
+    )
+
+
+async def test_what_was_another_clients_is_not_told_as_it_was_before(
+    rest: Rest, scene: Scene
+) -> None:
+    user, owner = await rest.user()
+    client = await new_client(rest, user)
+    held = await rest.club.past.was(f"client-{client}", LAST)
+    assert isinstance(held, Client)
+    before = await head(rest)
+    await rest.do(ChangeTraining(scene.training, {"client_id": client}))
+    moved = PaymentBody(client_id=client, membership_id=held.membership_id)
+    await rest.do(ChangePayment(scene.payment, moved))
+    theirs = [path for path in rows_of(scene) if path.startswith(("/trainings", "/payments"))]
+    assert len(theirs) == 4
+    assert await _then_and_now(rest, theirs, before, owner) == {(404, 200)}
 
 
 async def test_rules_are_what_they_were_and_a_password_is_never_shown(
