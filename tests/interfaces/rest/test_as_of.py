@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -13,14 +13,15 @@ from application.access import THE_CLUB
 from application.bus import Outcome
 from application.clients import ChangeClient, DeleteClient
 from application.command import Context
-from application.history import LAST
+from application.history import LAST, LiesAhead
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody
+from application.ports.ledger import LedgerUnavailable
 from application.sessions import UnbindTelegram
 from application.training_plans import ChangePlan
 from application.trainings import ChangeTraining
 from application.users import ChangeUser, DeleteUser, UserChanges
-from domain.aggregate import time_text
+from domain.aggregate import text_time, time_text
 from domain.clients import Client
 from domain.values import Role
 from infra.ledger.schema import LOCK
@@ -179,6 +180,49 @@ async def test_what_is_being_recorded_while_one_asks_is_waited_for(
         )
         await writer.commit()
     assert await asked == await head(rest)
+
+
+async def test_what_is_recorded_after_a_moment_was_asked_about_is_of_a_later_moment(
+    rest: Rest, scene: Scene
+) -> None:
+    """Not before the answer, either: at whatever point it comes, what is answered stays so."""
+    answered: list[tuple[datetime, int]] = []
+    is_over = asyncio.Event()
+
+    async def ask() -> None:
+        while not is_over.is_set():
+            ((now,),) = await rest.club.postgres.rows("SELECT clock_timestamp()")
+            # Comes in the middle of the question, where it was not over when that was begun.
+            moment = now + timedelta(milliseconds=len(answered) % 7 / 2)
+            try:
+                answered.append((moment, await rest.club.past.position(moment)))
+            except LiesAhead:
+                continue
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(2):
+            tasks.create_task(ask())
+        for price in range(100):
+            await rest.do(ChangeMembership(scene.membership, {"price": f"{price}.00"}))
+        is_over.set()
+    assert len(answered) > 50
+    for moment, position in answered:
+        assert await rest.club.past.position(moment) == position
+
+
+async def test_whoever_waits_for_a_long_command_is_told_to_come_again_and_keeps_no_list_waiting(
+    rest: Rest, scene: Scene
+) -> None:
+    async with await psycopg.AsyncConnection.connect(rest.club.postgres.url) as writer:
+        await writer.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        moment = time_text(datetime.now(UTC))
+        asked = [asyncio.create_task(rest.club.past.position(text_time(moment))) for _ in range(6)]
+        listed = await rest.http.get("/exercises/", headers=scene.owner)
+        assert listed.status_code == 200
+        assert not any(one.done() for one in asked)
+        for one in asked:
+            with pytest.raises(LedgerUnavailable):
+                await one
 
 
 @pytest.mark.parametrize(
