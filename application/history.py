@@ -288,6 +288,10 @@ class Past:
             raise LiesAhead(head=await self._history.head())
         return position
 
+    async def whole(self, given: int | datetime) -> int:
+        """The same, but where it is in the middle of a command, the end of that one."""
+        return await self._history.end_of_command(await self.position(given))
+
     async def _before(self, stream: str, chunk: int) -> _State:
         """What the thing was before a chunk of its events."""
         known = chunk

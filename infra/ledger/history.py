@@ -37,6 +37,13 @@ _NAMED = f"{_ENTRY} WHERE originator_id = %s AND originator_version = %s"
 _AROUND = f"""{_ENTRY} WHERE notification_id BETWEEN %s AND %s AND command_id = %s
 ORDER BY notification_id
 """
+_END_OF_COMMAND = f"""
+SELECT coalesce((
+    SELECT notification_id - 1 FROM ledger_events AS next
+    WHERE notification_id > at.notification_id AND command_id <> at.command_id
+    ORDER BY notification_id LIMIT 1
+), ({HEAD})) FROM ledger_events AS at WHERE notification_id = %s
+"""  # noqa: S608 - made of constants
 _LOG = """{entry} WHERE notification_id > %s AND notification_id <= %s
 AND (%s::text IS NULL OR topic = %s) AND (%s::text IS NULL OR actor = %s)
 {conversation}
@@ -82,6 +89,11 @@ class PostgresHistory:
         if not has_passed:
             return None
         return int((await self._rows(_POSITION_AT, moment))[0][0])
+
+    async def end_of_command(self, position: int) -> int:
+        """The last position of the command that is recorded there."""
+        rows = await self._rows(_END_OF_COMMAND, position)
+        return int(rows[0][0]) if rows else position
 
     async def stream(self, stream: str, after: int, limit: int) -> Sequence[Entry]:
         """The next entries of one aggregate."""

@@ -210,6 +210,19 @@ async def test_what_is_recorded_after_a_moment_was_asked_about_is_of_a_later_mom
         assert await rest.club.past.position(moment) == position
 
 
+async def test_the_whole_of_a_command_is_found_from_wherever_in_it(
+    rest: Rest, scene: Scene
+) -> None:
+    await rest.do(DeleteClient(scene.client))
+    await rest.do(ChangeMembership(scene.membership, {"price": "1.00"}))
+    rows = await rest.club.postgres.rows("SELECT notification_id, command_id FROM ledger_events")
+    ends = {command: position for position, command in sorted(rows)}
+    assert len(rows) > len(ends) + 3
+    for position, command in rows:
+        assert await rest.club.past.whole(position) == ends[command]
+    assert await rest.club.past.whole(0) == 0
+
+
 async def test_whoever_waits_for_a_long_command_is_told_to_come_again_and_keeps_no_list_waiting(
     rest: Rest, scene: Scene
 ) -> None:
