@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 import orjson
 
 from application.absent import missing
+from application.catalogue import ROWS
 from application.clients import client_of
-from application.history import LAST, Past
+from application.history import Past
 from application.ports.queries import Queries, View
 from domain.aggregate import Aggregate, time_text
 from domain.clients import Client
@@ -149,20 +150,45 @@ ROWS_THEN: Mapping[str, Callable[..., Awaitable[Found]]] = {
 """How each row of the catalogue is found as it was."""
 
 
-async def row_then(past: Past, reads: Queries, as_of: int | datetime, name: str, *key: int) -> Was:
-    """What an entry of the catalogue was answered with at a position, or a moment."""
-    return await Then(past, reads, await past.position(as_of)).row(name, *key)
+async def row_then(
+    past: Past, reads: Queries, as_of: int | datetime, name: str, *key: int, since: int = 0
+) -> Was:
+    """What an entry of the catalogue was answered with at a position, or a moment.
+
+    Before `since` it was somebody else's, and is not found.
+    """
+    then = Then(past, reads, await past.position(as_of))
+    if then.position < since:
+        raise missing(ROWS[name].kind, key[-1])
+    return await then.row(name, *key)
 
 
-async def owner_of(past: Past, kind: type[Aggregate], number: int) -> int | None:
-    """The user to whom a thing belongs, or did when it went; None for what is nobody's."""
-    aggregate = await past.ever(kind.stream(number), LAST)
-    match aggregate:
-        case User():
-            return aggregate.number
-        case Client() | TrainingPlan():
-            return aggregate.user_id
-        case Training() | Payment():
-            return await owner_of(past, Client, aggregate.client_id)
-        case _:
+class Belonging(NamedTuple):
+    """The user to whom a thing belongs, or did when it went, and since which position it does."""
+
+    owner: int
+    since: int
+
+
+HELD_BY: Mapping[type[Aggregate], tuple[str, type[Aggregate]]] = {
+    Client: ("user_id", User),
+    TrainingPlan: ("user_id", User),
+    Training: ("client_id", Client),
+    Payment: ("client_id", Client),
+}
+"""The fact of a thing that says whose it is, and what that is the number of."""
+
+
+async def belonging(past: Past, kind: type[Aggregate], number: int) -> Belonging | None:
+    """Whose a thing is, and since when; None for what is nobody's.
+
+    What somebody got from another is theirs from then on: what was before is not theirs to know.
+    """
+    since = 0
+    while kind in HELD_BY:
+        fact, holder = HELD_BY[kind]
+        held = await past.holds_since(kind.stream(number), fact)
+        if held is None:
             return None
+        kind, number, since = holder, held.fact, max(since, held.position)
+    return Belonging(number, since) if kind is User else None

@@ -102,8 +102,6 @@ class AskablePast:
     """A query for what happened, which the ledger itself answers."""
 
     permission: Permission
-    of: str = ""
-    """The row whose history it is: the query that says to whom it belongs."""
 
 
 def creates(

@@ -348,8 +348,8 @@ PAST: Mapping[str, AskablePast] = {
     "list-history": AskablePast(Permission.HISTORY_READ),
     "explain-event": AskablePast(Permission.HISTORY_READ),
     "list-history-of": AskablePast(Permission.HISTORY_READ),
-    "list-history-of-client": AskablePast(Permission.HISTORY_OF_OWN, of="read-client"),
-    "list-history-of-payment": AskablePast(Permission.HISTORY_OF_OWN, of="read-payment"),
+    "list-history-of-client": AskablePast(Permission.HISTORY_OF_OWN),
+    "list-history-of-payment": AskablePast(Permission.HISTORY_OF_OWN),
 }
 """What happened in the club; the port `application.ports.history` answers it."""
 

@@ -27,10 +27,9 @@ from application.slices import Slices
 from domain.aggregate import Aggregate, Event, time_text
 from domain.clients import Client
 from domain.exercises import Exercise
-from domain.facts import declared_frame, facts_of, withheld
+from domain.facts import facts_of, has_plain_ids, withheld
 from domain.memberships import Membership
 from domain.payments import Payment
-from domain.privacy import Privacy
 from domain.refusals import Busy, Invalid, NotFound
 from domain.reports import Report
 from domain.rules import ClubRules
@@ -44,6 +43,9 @@ LAST = 2**63 - 1
 
 CHUNK = 500
 """Events of one thing that are read and told together."""
+
+MOST_LOOKED_AT = 5_000
+"""Events of one thing that are looked through for one page, however few of them are wanted."""
 
 KEPT = 32
 """How many states of things are kept, to go on from: they may be large."""
@@ -116,6 +118,13 @@ class PageOf(NamedTuple):
     after: str | None
 
 
+class Holding(NamedTuple):
+    """A fact of a thing, and the position since which it holds."""
+
+    fact: Any
+    position: int
+
+
 class _State(NamedTuple):
     """What a thing was, after so many of its events; or what keeps this release from knowing."""
 
@@ -124,6 +133,15 @@ class _State(NamedTuple):
 
     def twin(self) -> _State:
         return self if self.aggregate is None else _State(self.aggregate.twin())
+
+    def known(self) -> Aggregate | None:
+        """The thing; raises EventOfNewerRelease where this release cannot know."""
+        if self.unreadable is not None:
+            newer = self.unreadable
+            raise EventOfNewerRelease(
+                position=newer.position, topic=newer.topic, reason=newer.unreadable
+            )
+        return self.aggregate
 
 
 class Past:
@@ -138,32 +156,53 @@ class Past:
     # --- one thing -------------------------------------------------------------------------
 
     async def of(
-        self, kind: type[Aggregate], number: int, pages: Pages, reader: Caller = THE_CLUB
+        self,
+        kind: type[Aggregate],
+        number: int,
+        pages: Pages,
+        reader: Caller = THE_CLUB,
+        since: int = 0,
     ) -> PageOf:
         """A page of what happened to a thing, also one that is gone; raises NotFound.
 
-        To whoever is no ADMIN, it is told without saying who others are.
+        To whoever is no ADMIN, it is told without saying who others are; and since the position
+        at which it became theirs, without what it was before. A page may have less than it
+        could: so much is looked through for each.
         """
         stream = kind.stream(number)
-        latest = await self._history.version_at(stream, LAST)
-        if not latest:
+        first, last = await self._versions(kind, number, pages, since)
+        page: list[dict[str, Any]] = []
+        looked_at = 0
+        async for entry, told in self._told(stream, first, last, newest_first=pages.newest_first):
+            if len(page) == pages.limit or looked_at == MOST_LOOKED_AT:
+                before = entry.version + 1 if pages.newest_first else entry.version - 1
+                return PageOf(page, _write_cursor(stream, before))
+            looked_at += 1
+            if pages.type in {None, entry.topic}:
+                theirs = _without_before(told) if entry.position == since else told
+                page.append(_logged(entry, reader) | theirs)
+        return PageOf(page, None)
+
+    async def _versions(
+        self, kind: type[Aggregate], number: int, pages: Pages, since: int
+    ) -> tuple[int, int]:
+        """The first and the last version of a thing that may be on a page; raises NotFound."""
+        stream = kind.stream(number)
+        first, last = 1, await self._history.version_at(stream, LAST)
+        if not last:
             raise missing(kind, number)
-        first, last = 1, latest
-        if pages.first > 1:
-            first = await self._history.version_at(stream, pages.first - 1) + 1
+        if (begin := max(pages.first, since)) > 1:
+            first = await self._history.version_at(stream, begin - 1) + 1
         if pages.last < LAST:
             last = await self._history.version_at(stream, pages.last)
         if pages.after is not None:
+            # Anybody can write a cursor: it does not lead to what is before the first.
             (place,) = _read_cursor(pages.after, stream, 1)
-            first, last = (first, place - 1) if pages.newest_first else (place + 1, last)
-        page: list[dict[str, Any]] = []
-        async for entry, told in self._told(stream, first, last, newest_first=pages.newest_first):
-            if pages.type not in {None, entry.topic}:
-                continue
-            if len(page) == pages.limit:
-                return PageOf(page, _write_cursor(stream, page[-1]["version"]))
-            page.append(_logged(entry, reader) | told)
-        return PageOf(page, None)
+            if pages.newest_first:
+                last = min(last, place - 1)
+            else:
+                first = max(first, place + 1)
+        return first, last
 
     async def _told(
         self, stream: str, first: int, last: int, *, newest_first: bool
@@ -213,12 +252,28 @@ class Past:
                 break
             state = _after(state, entry)
             await slices.between()
-        if state.unreadable is not None:
-            newer = state.unreadable
-            raise EventOfNewerRelease(
-                position=newer.position, topic=newer.topic, reason=newer.unreadable
-            )
-        return state.aggregate
+        return state.known()
+
+    async def holds_since(self, stream: str, fact: str) -> Holding | None:
+        """A fact of a thing as it is, or was when it went, and since when: the end of the command.
+
+        None for what never was. Raises EventOfNewerRelease where this release cannot know.
+        """
+        state, held, command = _State(), None, ""
+        version, slices = 0, Slices()
+        while entries := await self._history.stream(stream, version, CHUNK):
+            for entry in entries:
+                state = _after(state, entry)
+                aggregate = state.known()
+                assert aggregate is not None  # noqa: S101 - what has events is there
+                found = aggregate.facts[fact]
+                if held is None or held.fact != found:
+                    command = entry.command_id
+                if entry.command_id == command:
+                    held = Holding(found, entry.position)
+                await slices.between()
+            version = entries[-1].version
+        return held
 
     async def position(self, given: int | datetime) -> int:
         """The position that is meant by a position, or by a moment; raises LiesAhead.
@@ -232,6 +287,10 @@ class Past:
         if position is None:
             raise LiesAhead(head=await self._history.head())
         return position
+
+    async def whole(self, given: int | datetime) -> int:
+        """The same, but where it is in the middle of a command, the end of that one."""
+        return await self._history.end_of_command(await self.position(given))
 
     async def _before(self, stream: str, chunk: int) -> _State:
         """What the thing was before a chunk of its events."""
@@ -334,6 +393,11 @@ def _tell(state: _State, entry: Entry) -> tuple[_State, dict[str, Any]]:
     }
 
 
+def _without_before(told: dict[str, Any]) -> dict[str, Any]:
+    """What is told of the event that made a thing somebody's: not what it had been to another."""
+    return told | {"changes": [change | {"before": None} for change in told["changes"]]}
+
+
 def _after(state: _State, entry: Entry) -> _State:
     """What a thing is after an event; nobody guesses what one of a newer release made of it."""
     if state.unreadable is not None:
@@ -350,14 +414,13 @@ def _logged(entry: Entry, reader: Caller = THE_CLUB) -> dict[str, Any]:
     """Who did what, when and in which conversation."""
     everything = reader.role is THE_CLUB.role
     own = everything or entry.actor == reader.actor
-    digest = entry.event is not None and _has_personal_id(type(entry.event))
     return {
         "position": entry.position,
         "recorded_at": time_text(entry.recorded_at),
         "type": entry.topic,
         "said": None if entry.event is None else _sentence(type(entry.event)),
         "resource": entry.kind,
-        "subject": None if digest else entry.stream,
+        "subject": entry.stream if has_plain_ids(entry.kind) else None,
         "version": entry.version,
         "actor": entry.actor if everything else _in_general(entry.actor, reader),
         "command": entry.command,
@@ -366,11 +429,6 @@ def _logged(entry: Entry, reader: Caller = THE_CLUB) -> dict[str, Any]:
         "causation_id": entry.causation_id if own else None,
         "unreadable": entry.unreadable,
     }
-
-
-def _has_personal_id(kind: type[Event]) -> bool:
-    """Whether its id is a digest, which is found by whoever tries addresses."""
-    return declared_frame(kind)["originator_id"].privacy is not Privacy.PLAIN
 
 
 def _sentence(kind: type[Event]) -> str:

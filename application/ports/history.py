@@ -76,6 +76,10 @@ class History(Protocol):
         """
         ...
 
+    async def end_of_command(self, position: int) -> int:
+        """The last position of the command that is recorded at one: it happened as a whole."""
+        ...
+
     async def stream(self, stream: str, after: int, limit: int) -> Sequence[Entry]:
         """The next entries of one aggregate, after a version of it."""
         ...

@@ -28,6 +28,9 @@ BATCH = 2500
 NEAR = 2000
 """Events behind which the new tables may be when the constraints are added."""
 
+BESIDE = "club_rebuild_"
+"""How the names of schemas begin in which new tables grow."""
+
 Connection = psycopg.AsyncConnection[Any]
 Progress = Callable[[int], None]
 
@@ -42,7 +45,7 @@ class TablesTooStrict(ReadTablesError):
 
 def beside(group: Group) -> str:
     """The schema in which new tables of the group grow."""
-    return f"club_rebuild_{group.name}"
+    return f"{BESIDE}{group.name}"
 
 
 class Builder:

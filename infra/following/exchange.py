@@ -26,11 +26,17 @@ from infra.ledger.schema import HEAD, number_in
 from projections.engine.model import Group
 from projections.engine.table import Table
 
-PAUSE = 0.5
-"""Seconds between attempts, where others are in the way."""
+PAUSE = 0.1
+"""Seconds between attempts at first, where others are in the way; and more each time."""
 
 MOST_TRIES = 40
-"""Attempts to exchange the tables while others read them."""
+"""Looks at how far the tables in use are, while they come to where the new ones are."""
+
+LONGEST_STALL = 40
+"""Milliseconds for which readers may have to wait behind an exchange that waits for one of them."""
+
+MOST_EXCHANGES = 120
+"""Attempts to exchange the tables while others read them: some four minutes."""
 
 Connection = psycopg.AsyncConnection[Any]
 logger = structlog.get_logger(__name__)
@@ -110,7 +116,7 @@ async def _let_the_tail_pass(builder: Builder, reader: Connection) -> None:
     for _ in range(MOST_TRIES):
         if await _position(reader, builder.group) >= builder.position:
             return
-        await asyncio.sleep(PAUSE / 10)
+        await asyncio.sleep(PAUSE / 2)
 
 
 async def _position(connection: Connection, group: Group) -> int:
@@ -134,13 +140,15 @@ async def exchange(
     builder: Builder, connection: Connection, hanging: Belongings, made: tables.Made
 ) -> None:
     """Try until nobody reads at that moment, rather than let everybody wait for a long query."""
-    reached = builder.position, builder.events
-    for _ in range(MOST_TRIES):
+    for tries in range(MOST_EXCHANGES):
+        reached = builder.position, builder.events
         try:
             await _swap(builder, connection, hanging, made)
         except (LockNotAvailable, DeadlockDetected):
             builder.position, builder.events = reached
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(PAUSE * min(tries + 1, 20))
+            # Not while the tail is held.
+            await builder.catch_up(await number_in(builder.reader, HEAD))
         except _NotReady:
             builder.position, builder.events = reached
             await hanging.hang(connection, Moment.EMPTY, Moment.FULL)
@@ -167,7 +175,10 @@ async def _swap(
             await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         names = await _there(connection, in_use)
         if names:
+            # Behind whoever waits for this, everybody waits who only reads.
+            await connection.execute(f"SET LOCAL lock_timeout = {LONGEST_STALL}".encode())
             await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
+            await connection.execute("SET LOCAL lock_timeout = '1s'")
         await hanging.look(connection)
         if not hanging.ready():
             raise _NotReady

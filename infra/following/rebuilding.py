@@ -18,7 +18,7 @@ from psycopg import errors
 from infra.faults import Fault
 from infra.following import belongings, tables
 from infra.following.belongings import Belongings, Moment
-from infra.following.builder import Builder, Progress, ReadTablesError, beside
+from infra.following.builder import BESIDE, Builder, Progress, ReadTablesError, beside
 from infra.following.exchange import NamesTaken, compare, exchange
 from infra.following.follower import database_said
 from infra.following.projecting import TablesOlder
@@ -40,6 +40,8 @@ Connection = psycopg.AsyncConnection[Any]
 # Whoever rebuilds a group.
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('club rebuild ' || %s, 0))"
 
+_GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended('club rebuild ' || %s, 0))"
+
 _TAKEN = """
 SELECT name FROM unnest(%s::text[]) AS name
 WHERE to_regclass(name) IS NOT NULL OR to_regtype(name) IS NOT NULL
@@ -53,6 +55,11 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN (
     SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY(%s)
 )
 ORDER BY 1
+"""
+# Where new tables grow, or grew, that may be taken away.
+_LEFT = """
+SELECT nspname FROM pg_namespace
+WHERE starts_with(nspname, %s) AND pg_has_role(nspowner, 'USAGE')
 """
 # All new tables that are not in use.
 _DROP = "DROP SCHEMA IF EXISTS {beside} CASCADE"
@@ -141,16 +148,16 @@ async def building(
 ) -> AsyncIterator[tuple[Connection, Connection]]:
     """A connection that builds tables in a new schema, and one that reads; of this name, one only.
 
-    What somebody who was killed left in the schema goes first; where it ends with a fault, what
-    was built goes again.
+    What somebody who was killed left in any such schema goes first; where it ends with a fault,
+    what was built goes again.
     """
     async with (
         await postgres.connect(HOLDING, autocommit=True) as connection,
         await postgres.connect(autocommit=True) as reader,
     ):
-        cursor = await connection.execute(_LOCK, [name])
-        if (await cursor.fetchone()) != (True,):
+        if not await _locked(connection, name):
             raise RebuildRunning
+        await _clear_up(connection)
         await _begin(connection, schema, types)
         try:
             yield connection, reader
@@ -168,6 +175,21 @@ async def building(
 
 
 _NO_ROOM = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
+
+
+async def _locked(connection: Connection, name: str) -> bool:
+    cursor = await connection.execute(_LOCK, [name])
+    return (await cursor.fetchone()) == (True,)
+
+
+async def _clear_up(connection: Connection) -> None:
+    """Take away what was left by those who were killed: whoever still builds holds the lock."""
+    cursor = await connection.execute(_LEFT, [BESIDE])
+    for (schema,) in await cursor.fetchall():
+        name = schema.removeprefix(BESIDE)
+        if await _locked(connection, name):
+            await _drop(connection, schema)
+            await connection.execute(_GIVE_BACK, [name])
 
 
 async def _drop(connection: Connection, schema: str) -> None:

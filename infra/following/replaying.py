@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg.sql import Identifier
 
 from domain.facts import withheld
 from infra.following import tables
-from infra.following.builder import Builder, Progress, ReadTablesError, beside
+from infra.following.builder import BESIDE, Builder, Progress, ReadTablesError, beside
 from infra.following.exchange import awake, compared
 from infra.following.rebuilding import building
 from infra.ledger.postgres import Postgres
@@ -31,7 +32,7 @@ MISSING = "(no row)"
 NOT_SHOWN = "(not shown)"
 """What is shown of a column that nobody is shown."""
 
-INTO = "club_rebuild_into"
+INTO = f"{BESIDE}into"
 """The schema in which tables grow that are for analysis; they are renamed when they are whole."""
 
 Connection = psycopg.AsyncConnection[Any]
@@ -121,7 +122,7 @@ async def build_into(
     async with await postgres.connect(autocommit=True) as connection:
         cursor = await connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", [schema])
         if await cursor.fetchone() == (True,):
-            raise SchemaThere(name=schema)
+            raise SchemaThere(name=quoted(schema))
     types = {name: values for group in groups for name, values in group.types.items()}
     async with building(postgres, "into", INTO, types) as (connection, reader):
         for group in groups:
@@ -132,9 +133,14 @@ async def build_into(
         said = f"The tables of the club as they were at position {position}."
         await connection.execute(f"COMMENT ON SCHEMA {INTO} IS '{said}'".encode())
         try:
-            await connection.execute(f"ALTER SCHEMA {INTO} RENAME TO {schema}".encode())
+            await connection.execute(f"ALTER SCHEMA {INTO} RENAME TO {quoted(schema)}".encode())
         except psycopg.errors.DuplicateSchema:
-            raise SchemaThere(name=schema) from None
+            raise SchemaThere(name=quoted(schema)) from None
+
+
+def quoted(schema: str) -> str:
+    """The name as SQL takes it, whatever word it is: `"user"`."""
+    return Identifier(schema).as_string()
 
 
 async def _where(

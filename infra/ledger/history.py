@@ -37,13 +37,25 @@ _NAMED = f"{_ENTRY} WHERE originator_id = %s AND originator_version = %s"
 _AROUND = f"""{_ENTRY} WHERE notification_id BETWEEN %s AND %s AND command_id = %s
 ORDER BY notification_id
 """
+_END_OF_COMMAND = f"""
+SELECT coalesce((
+    SELECT notification_id - 1 FROM ledger_events AS next
+    WHERE notification_id > at.notification_id AND command_id <> at.command_id
+    ORDER BY notification_id LIMIT 1
+), ({HEAD})) FROM ledger_events AS at WHERE notification_id = %s
+"""  # noqa: S608 - made of constants
 _LOG = """{entry} WHERE notification_id > %s AND notification_id <= %s
 AND (%s::text IS NULL OR topic = %s) AND (%s::text IS NULL OR actor = %s)
 {conversation}
 ORDER BY notification_id {direction} LIMIT %s
 """
-# Waits for whatever is being recorded at the moment.
-_NOBODY_RECORDS = f"SELECT pg_advisory_xact_lock_shared({LOCK})"
+# Whether a moment has passed; then what is being recorded at the moment is waited for. The clock is
+# read before the lock is taken: who records after it has been given back reads a later one.
+_HAS_PASSED = f"""
+WITH asked AS MATERIALIZED (SELECT clock_timestamp() > %s AS has_passed)
+SELECT CASE WHEN has_passed THEN pg_advisory_xact_lock_shared({LOCK})::text END IS NOT NULL
+FROM asked
+"""  # noqa: S608 - made of constants
 # How many positions there are up to a moment: as they are without gaps, and no event was recorded
 # before one of an earlier position, one power of two after the other is tried, from the largest.
 _POSITION_AT = f"""
@@ -57,7 +69,7 @@ WITH RECURSIVE head AS ({HEAD}), search (step, position) AS (
         THEN position + (1::bigint << step) ELSE position END
     FROM search WHERE step >= 0
 )
-SELECT position FROM search WHERE step = -1 AND clock_timestamp() >= %s
+SELECT position FROM search WHERE step = -1
 """  # noqa: S608 - made of constants
 
 
@@ -73,9 +85,15 @@ class PostgresHistory:
 
     async def position_at(self, moment: datetime) -> int | None:
         """The last position that was recorded by then; see the port."""
-        await self._rows(_NOBODY_RECORDS)
-        rows = await self._rows(_POSITION_AT, moment, moment)
-        return int(rows[0][0]) if rows else None
+        ((has_passed,),) = await self._postgres.waiting.rows(_HAS_PASSED, [moment])
+        if not has_passed:
+            return None
+        return int((await self._rows(_POSITION_AT, moment))[0][0])
+
+    async def end_of_command(self, position: int) -> int:
+        """The last position of the command that is recorded there."""
+        rows = await self._rows(_END_OF_COMMAND, position)
+        return int(rows[0][0]) if rows else position
 
     async def stream(self, stream: str, after: int, limit: int) -> Sequence[Entry]:
         """The next entries of one aggregate."""

@@ -37,7 +37,7 @@ LOOK = 2.0
 """Seconds between looks at which server it is, and at who sleeps."""
 
 SHORT = 3.0
-"""Seconds in which a look, a heartbeat or health is answered, or not at all."""
+"""Seconds in which a look, a heartbeat, health or a moment is answered, or not at all."""
 
 CATCHING_UP = 5.0
 """Seconds for which tables may be behind where another server took over, before they are shown."""
@@ -105,6 +105,8 @@ class Postgres:
         """Lists and counts."""
         self.watching = self._desk(self._for_desk, 1, SHORT)
         """Health and heartbeats, which are answered whatever happens at the other desks."""
+        self.waiting = self._desk(self._for_desk, 2, SHORT)
+        """Who asks about a moment waits here for what is being recorded, which may take long."""
         self._server: str | None = None
         self._is_primary = True
         self._shown_in = 0
@@ -122,7 +124,7 @@ class Postgres:
         try:
             yield self
         finally:
-            for desk in (self.deciding, self.showing, self.listing, self.watching):
+            for desk in (self.deciding, self.showing, self.listing, self.watching, self.waiting):
                 await desk.close()
 
     async def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -78,7 +78,7 @@ def history(
     of = _kind(kind)
 
     async def told(club: Club) -> None:
-        await _note(club)
+        await note(club)
         printing = _Lines() if json else _HistoryTable()
         async for entry in _every(
             lambda after: club.past.of(
@@ -105,7 +105,7 @@ def log(
 
     async def told(club: Club) -> None:
         until = min(last, await club.ledger.head())
-        await _note(club)
+        await note(club)
         printing = _Lines() if json else _LogTable()
         async for entry in _every(
             lambda after: club.past.log(
@@ -130,7 +130,7 @@ def why(
         raise typer.BadParameter(f"{event} is neither a position nor the id of an event")
 
     async def told(club: Club) -> None:
-        await _note(club)
+        await note(club)
         found = await club.past.why(int(event) if event.isdecimal() else event)
         if json:
             print(orjson.dumps(found).decode())
@@ -151,7 +151,7 @@ def as_of(moment: Moment, kind: Kind, number: Number = THE_ONE) -> None:
     of, then = _kind(kind), moment_of(moment)
 
     async def told(club: Club) -> None:
-        await _note(club)
+        await note(club)
         print(orjson.dumps(await _row(club, of, number, then)).decode())
 
     _with_reader(told)
@@ -169,7 +169,7 @@ def diff(
     of, moments = _kind(kind), (moment_of(one), moment_of(other))
 
     async def told(club: Club) -> None:
-        await _note(club)
+        await note(club)
         before, after = [await _row_or_none(club, of, number, moment) for moment in moments]
         if before is None and after is None:
             raise NotFound(what=of.TOPIC, id=number)
@@ -229,7 +229,7 @@ async def _row_or_none(
         return None
 
 
-async def _note(club: Club) -> None:
+async def note(club: Club) -> None:
     """Write down that whoever sits at the machine asks for this."""
     await ask(club, NoteReading(" ".join(["club", *sys.argv[1:]])))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -19,13 +19,17 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from application.ports.ledger import LedgerUnavailable
 from infra.bootstrap import Club
 from infra.following.rebuilding import Rebuilt, rebuild
-from infra.following.replaying import Checked, build_into, check
-from interfaces.cli.audit import moment_of, until_nobody_reads
+from infra.following.replaying import Checked, build_into, check, quoted
+from interfaces.cli.audit import moment_of, note, until_nobody_reads
 from interfaces.cli.opening import with_club
 from projections.catalogue import GROUPS
 from projections.engine.model import Group
+
+DIFFERENT, NOT_COMPARED = 1, 2
+"""The exit statuses of a check that does not find everything right."""
 
 NAMED = {group.name: group for group in GROUPS}
 
@@ -35,7 +39,11 @@ def replay(
         list[str] | None, typer.Argument(metavar="GROUP...", help="all, where none is named")
     ] = None,
     checking: Annotated[
-        bool, typer.Option("--check", help="exchange nothing; ends with 1 where rows differ")
+        bool,
+        typer.Option(
+            "--check",
+            help="exchange nothing; ends with 1 where rows differ, 2 where it cannot tell",
+        ),
     ] = False,
     until: Annotated[
         str | None, typer.Option(metavar="MOMENT", help="as they were then (or at a position)")
@@ -63,45 +71,72 @@ def _named(name: str) -> Group:
 
 
 def _exchange(groups: Sequence[Group]) -> None:
-    async def exchanged(club: Club) -> dict[str, Rebuilt]:
-        with _progress(len(groups) * await club.ledger.head()) as advance:
-            return {g.name: await rebuild(club.postgres, g, advance) for g in groups}
+    done: dict[str, Rebuilt] = {}
 
-    for name, done in with_club(exchanged, building=True).items():
-        print(f"{name}: built from {done.events} events, up to position {done.position}.")
-        for table in done.differing:
-            print(f"  {table} was not what the ledger says; now it is.")
+    async def exchange(club: Club) -> None:
+        with _progress(len(groups) * await club.ledger.head()) as advance:
+            for group in groups:
+                done[group.name] = await rebuild(club.postgres, group, advance)
+
+    try:
+        with_club(exchange, building=True)
+    finally:
+        # Also where a later one failed: these are in use.
+        for name, one in done.items():
+            print(f"{name}: built from {one.events} events, up to position {one.position}.")
+            for table in one.differing:
+                print(f"  {table} was not what the ledger says; now it is.")
 
 
 def _check(groups: Sequence[Group]) -> None:
-    async def checked(club: Club) -> dict[str, Checked]:
-        with _progress(len(groups) * await club.ledger.head()) as advance:
-            return {g.name: await check(club.postgres, g, advance) for g in groups}
+    done: dict[str, Checked] = {}
 
-    found = with_club(checked)
-    with until_nobody_reads():
-        for name, done in found.items():
-            said = ", ".join(done.differing) or "nothing"
-            print(f"{name}: {done.events} events, up to position {done.position}: {said} differs.")
-            for one in done.first:
-                where = " ".join(filter(None, [one.table, one.key, one.column]))
-                print(f"  {where}: is {one.found}, should be {one.due}")
-    if any(done.differing for done in found.values()):
-        raise typer.Exit(1)
+    async def compare(club: Club) -> None:
+        await _note(club)
+        with _progress(len(groups) * await club.ledger.head()) as advance:
+            for group in groups:
+                done[group.name] = await check(club.postgres, group, advance)
+
+    try:
+        with_club(compare)
+    except typer.Exit:
+        raise typer.Exit(NOT_COMPARED) from None
+    finally:
+        with until_nobody_reads():
+            for name, one in done.items():
+                _tell(name, one)
+    if any(one.differing for one in done.values()):
+        raise typer.Exit(DIFFERENT)
+
+
+def _tell(name: str, done: Checked) -> None:
+    """What a check found, for people."""
+    said = ", ".join(done.differing) or "nothing"
+    print(f"{name}: {done.events} events, up to position {done.position}: {said} differs.")
+    for one in done.first:
+        where = " ".join(filter(None, [one.table, one.key, one.column]))
+        print(f"  {where}: is {one.found}, should be {one.due}")
 
 
 def _look_back(groups: Sequence[Group], until: str, into: str) -> None:
     then = moment_of(until)
 
-    async def built(club: Club) -> int:
-        position = await club.past.position(then)
+    async def build(club: Club) -> int:
+        position = await club.past.whole(then)
+        await _note(club)
         with _progress(len(groups) * position) as advance:
             await build_into(club.postgres, groups, into, position, advance)
         return position
 
-    position = with_club(built)
-    print(f"The schema {into} has the tables as they were at position {position}.")
-    print(f"DROP SCHEMA {into} CASCADE takes it away.")
+    position = with_club(build)
+    print(f"The schema {quoted(into)} has the tables as they were at position {position}.")
+    print(f"DROP SCHEMA {quoted(into)} CASCADE takes it away.")
+
+
+async def _note(club: Club) -> None:
+    """Write down who looks, where the club can be written to: it is also looked at where not."""
+    with suppress(LedgerUnavailable):
+        await note(club)
 
 
 @contextmanager

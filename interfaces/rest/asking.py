@@ -17,11 +17,11 @@ from fastapi import Request, Response
 
 from application.absent import missing
 from application.access import ANYBODY, Caller, Origin, Permission, reaches_all
-from application.as_it_was import owner_of, row_then
+from application.as_it_was import belonging, row_then
 from application.askable import AskableList, AskableRow
 from application.audit import NoteReading
 from application.bus import Bus, Outcome
-from application.catalogue import COMMANDS, LISTS, PAST, ROWS
+from application.catalogue import COMMANDS, LISTS, ROWS
 from application.command import Command, Context
 from application.fields import Body
 from application.figures import Figures, Overview
@@ -294,11 +294,13 @@ class Asking:
     # --- the past --------------------------------------------------------------------------
 
     async def _as_it_was(self, entry: AskableRow, as_of: int | datetime, *key: int) -> Response:
-        """200 with the row as it was: for an ADMIN, and for whoever it belongs to today."""
+        """200 with the row as it was: for an ADMIN, and for whoever it belonged to since then."""
         everybody = reaches_all(self.caller, Permission.HISTORY_OF_OWN)
-        if not everybody and not await self._is_own(entry, *key):
+        since = 0 if everybody else await self._own_since(entry.kind, key[0])
+        if since is None:
             raise Forbidden if self.everybody else missing(entry.kind, key[-1])
-        found = row_then(self.service.past, self.service.reads, as_of, self.name, *key)
+        past, reads = self.service.past, self.service.reads
+        found = row_then(past, reads, as_of, self.name, *key, since=since)
         version, body = await self._noted(found, own=not everybody)
         etag = _digest(body) if entry.composed else f'"{version}"'
         return self._unless_known(body, {"ETag": etag})
@@ -308,10 +310,10 @@ class Asking:
 
         What is in reach because it is one's own is told without saying who others are.
         """
-        of = PAST[self.name].of
-        if not self.everybody and not await self._is_own(ROWS[of], number):
+        since = 0 if self.everybody else await self._own_since(kind, number)
+        if since is None:
             raise missing(kind, number)
-        found = self.service.past.of(kind, number, pages, self.caller)
+        found = self.service.past.of(kind, number, pages, self.caller, since)
         return await self._page_of(found, own=not self.everybody)
 
     async def history(self, pages: Pages, **filters: str | None) -> Response:
@@ -327,14 +329,13 @@ class Asking:
         found = await self._noted(finding, own=own)
         return self._paged(orjson.dumps(found.entries), found.after, {})
 
-    async def _is_own(self, entry: AskableRow, *key: int) -> bool:
-        """Whether it belongs to the caller, as of now; of what is gone, whether it did."""
-        row = await self.service.reads.one(entry.view, *key)
-        if row is None:
-            owner = await owner_of(self.service.past, entry.kind, key[0])
-        else:
-            owner = row.owner
-        return owner is not None and owner == self.caller.user_id
+    async def _own_since(self, kind: type[Aggregate], number: int) -> int | None:
+        """Since which position it belongs to the caller, or did when it went; None if it does not.
+
+        The ledger says so, as it tells the rest: no table that is behind it.
+        """
+        held = await belonging(self.service.past, kind, number)
+        return held.since if held is not None and held.owner == self.caller.user_id else None
 
     async def _noted(self, finding: Awaitable[T], *, own: bool = False) -> T:
         """What is found; given once it is written down who asked, where it is not their own."""

@@ -28,7 +28,14 @@ from infra.following.replaying import (
 from infra.ledger.postgres import Postgres
 from infra.settings import Settings
 from projections.catalogue import DOCUMENTED, GROUPS
-from tests.infra.following.test_rebuild import ask, follow, rebuilding, rows_of, stopped_halfway
+from tests.infra.following.test_rebuild import (
+    ask,
+    connected,
+    follow,
+    rebuilding,
+    rows_of,
+    stopped_halfway,
+)
 from tests.projections.histories import record, rich
 from tests.waiting import until
 
@@ -292,6 +299,60 @@ async def test_what_was_left_half_built_for_a_look_back_is_cleared_up_by_the_nex
     await ask(followed, "CREATE SCHEMA club_rebuild_into; CREATE TABLE club_rebuild_into.users ()")
     await build_into(Postgres(followed), GROUPS, "back", 50)
     assert await schemas(followed) == {"back"}
+
+
+async def test_what_somebody_killed_left_is_cleared_up_by_the_next_of_any_kind(
+    followed: str,
+) -> None:
+    """But not what somebody is still building, who holds the lock of that name."""
+    await ask(followed, "CREATE SCHEMA club_rebuild_documented; CREATE SCHEMA club_rebuild_other")
+    async with connected(followed) as other:
+        sql = "SELECT pg_advisory_lock(hashtextextended('club rebuild other', 0))"
+        await other.execute(sql)
+        await build_into(Postgres(followed), GROUPS, "back", 50)
+        assert await schemas(followed) == {"back", "club_rebuild_other"}
+
+    async def again() -> bool:
+        await check(Postgres(followed), DOCUMENTED)
+        return await schemas(followed) == {"back"}
+
+    await until(again, "the connection of the other is cleared away")
+
+
+@pytest.mark.parametrize("name", ["user", "order", "table", "select"])
+async def test_a_schema_may_be_called_what_is_a_word_of_sql(
+    followed: str, settings: Settings, name: str
+) -> None:
+    looking = ("replay", "documented", "--until", "50", "--into", name)
+    for ends in (0, 1):
+        with rebuilding(followed, settings, *looking) as process:
+            _said, complaint = await asyncio.to_thread(process.communicate, timeout=120)
+        assert process.returncode == ends, complaint
+    assert await schemas(followed) == {name}
+    assert f'DROP SCHEMA "{name}" CASCADE' in complaint
+    assert "Traceback" not in complaint
+    ((asked,),) = await ask(
+        followed,
+        "SELECT min(convert_from(state, 'UTF8')::json ->> 'asked') FROM ledger_events "
+        "WHERE topic = 'audit-reading.made' AND actor = 'club'",
+    )
+    assert asked == f"club replay documented --until 50 --into {name}"
+
+
+async def test_what_was_exchanged_is_told_where_the_next_cannot_be_and_a_check_says_it_cannot(
+    followed: str, settings: Settings
+) -> None:
+    first, second = GROUPS[:2]
+    await ask(followed, f"CREATE TABLE public.theirs (id int REFERENCES {second.tables[0].name})")
+    await ask(followed, "INSERT INTO theirs SELECT 1 WHERE FALSE")
+    with rebuilding(followed, settings, "replay") as process:
+        said, complaint = await asyncio.to_thread(process.communicate, timeout=120)
+    assert process.returncode == 1, complaint
+    assert said.startswith(f"{first.name}: built from ")
+    await ask(followed, "UPDATE read_groups SET definition = 'another'")
+    with rebuilding(followed, settings, "replay", second.name, "--check") as process:
+        said, complaint = await asyncio.to_thread(process.communicate, timeout=120)
+    assert process.returncode == 2, complaint
 
 
 async def test_no_answer_is_older_than_one_given_before_while_it_replays(

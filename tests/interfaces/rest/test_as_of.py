@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -13,17 +13,23 @@ from application.access import THE_CLUB
 from application.bus import Outcome
 from application.clients import ChangeClient, DeleteClient
 from application.command import Context
-from application.history import LAST
+from application.history import LAST, LiesAhead
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
+from application.payments import ChangePayment, PaymentBody
+from application.ports.ledger import LedgerUnavailable
 from application.sessions import UnbindTelegram
+from application.training_plans import ChangePlan
+from application.trainings import ChangeTraining
 from application.users import ChangeUser, DeleteUser, UserChanges
-from domain.aggregate import time_text
+from domain.aggregate import text_time, time_text
+from domain.clients import Client
 from domain.values import Role
 from infra.ledger.schema import LOCK
 from tests.conftest import Rest
-from tests.interfaces.rest.scenes import Scene, furnished, new_session
+from tests.interfaces.rest.scenes import Scene, furnished, new_client, new_session
 
 TELEGRAM = 4711
+NOBODYS = ("/memberships/", "/exercises/", "/reports/")
 
 
 @pytest.fixture
@@ -176,6 +182,62 @@ async def test_what_is_being_recorded_while_one_asks_is_waited_for(
     assert await asked == await head(rest)
 
 
+async def test_what_is_recorded_after_a_moment_was_asked_about_is_of_a_later_moment(
+    rest: Rest, scene: Scene
+) -> None:
+    """Not before the answer, either: at whatever point it comes, what is answered stays so."""
+    answered: list[tuple[datetime, int]] = []
+    is_over = asyncio.Event()
+
+    async def ask() -> None:
+        while not is_over.is_set():
+            ((now,),) = await rest.club.postgres.rows("SELECT clock_timestamp()")
+            # Comes in the middle of the question, where it was not over when that was begun.
+            moment = now + timedelta(milliseconds=len(answered) % 7 / 2)
+            try:
+                answered.append((moment, await rest.club.past.position(moment)))
+            except LiesAhead:
+                continue
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(2):
+            tasks.create_task(ask())
+        for price in range(100):
+            await rest.do(ChangeMembership(scene.membership, {"price": f"{price}.00"}))
+        is_over.set()
+    assert len(answered) > 50
+    for moment, position in answered:
+        assert await rest.club.past.position(moment) == position
+
+
+async def test_the_whole_of_a_command_is_found_from_wherever_in_it(
+    rest: Rest, scene: Scene
+) -> None:
+    await rest.do(DeleteClient(scene.client))
+    await rest.do(ChangeMembership(scene.membership, {"price": "1.00"}))
+    rows = await rest.club.postgres.rows("SELECT notification_id, command_id FROM ledger_events")
+    ends = {command: position for position, command in sorted(rows)}
+    assert len(rows) > len(ends) + 3
+    for position, command in rows:
+        assert await rest.club.past.whole(position) == ends[command]
+    assert await rest.club.past.whole(0) == 0
+
+
+async def test_whoever_waits_for_a_long_command_is_told_to_come_again_and_keeps_no_list_waiting(
+    rest: Rest, scene: Scene
+) -> None:
+    async with await psycopg.AsyncConnection.connect(rest.club.postgres.url) as writer:
+        await writer.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        moment = time_text(datetime.now(UTC))
+        asked = [asyncio.create_task(rest.club.past.position(text_time(moment))) for _ in range(6)]
+        listed = await rest.http.get("/exercises/", headers=scene.owner)
+        assert listed.status_code == 200
+        assert not any(one.done() for one in asked)
+        for one in asked:
+            with pytest.raises(LedgerUnavailable):
+                await one
+
+
 @pytest.mark.parametrize(
     ("as_of", "status"),
     [
@@ -212,6 +274,8 @@ async def test_access_is_judged_by_whose_it_is_today(rest: Rest, scene: Scene) -
 
     assert [await status(h) for h in (scene.owner, new_owner, trainer)] == [200, 404, 403]
     await rest.do(ChangeClient(scene.client, {"user_id": new_user}))
+    assert [await status(h) for h in (scene.owner, new_owner, trainer)] == [404, 404, 403]
+    before = {"as_of": await head(rest)}
     assert [await status(h) for h in (scene.owner, new_owner, trainer)] == [404, 200, 403]
     await rest.do(DeleteClient(scene.client))
     assert [await status(h) for h in (scene.owner, new_owner, trainer)] == [404, 200, 403]
@@ -221,6 +285,55 @@ async def test_access_is_judged_by_whose_it_is_today(rest: Rest, scene: Scene) -
         for h in (scene.owner, trainer, scene.admin)
     ]
     assert answers == [403, 403, 200]
+
+
+async def _then_and_now(
+    rest: Rest, paths: list[str], then: int, headers: dict[str, str]
+) -> set[tuple[int, int]]:
+    """How each path is answered as of then, and as of now; of Ada, nothing is said."""
+    positions, statuses = (then, await head(rest)), set()
+    for path in paths:
+        was, is_now = [
+            await rest.http.get(path, params={"as_of": position}, headers=headers)
+            for position in positions
+        ]
+        assert "Ada" not in was.text + is_now.text
+        statuses.add((was.status_code, is_now.status_code))
+    return statuses
+
+
+async def test_what_somebody_got_from_another_is_not_told_as_it_was_before(
+    rest: Rest, scene: Scene
+) -> None:
+    """Neither the client nor whose user that was, and nothing that came with it."""
+    new_user, new_owner = await rest.user()
+    before = await head(rest)
+    await rest.do(ChangeClient(scene.client, {"user_id": new_user, "first_name": "Grace"}))
+    await rest.do(ChangePlan(scene.plan, {"user_id": new_user}))
+    theirs = [path for path in rows_of(scene) if not path.startswith(NOBODYS)]
+    theirs.remove(f"/users/{scene.user}/")
+    assert len(theirs) == 9
+    assert await _then_and_now(rest, theirs, before, new_owner) == {(404, 200)}
+    client = f"/clients/{scene.client}/"
+    assert await _then_and_now(rest, [client], before + 1, new_owner) == {(404, 200)}, (
+        "where the command has made it theirs and not given it their name yet"
+    )
+
+
+async def test_what_was_another_clients_is_not_told_as_it_was_before(
+    rest: Rest, scene: Scene
+) -> None:
+    user, owner = await rest.user()
+    client = await new_client(rest, user)
+    held = await rest.club.past.was(f"client-{client}", LAST)
+    assert isinstance(held, Client)
+    before = await head(rest)
+    await rest.do(ChangeTraining(scene.training, {"client_id": client}))
+    moved = PaymentBody(client_id=client, membership_id=held.membership_id)
+    await rest.do(ChangePayment(scene.payment, moved))
+    theirs = [path for path in rows_of(scene) if path.startswith(("/trainings", "/payments"))]
+    assert len(theirs) == 4
+    assert await _then_and_now(rest, theirs, before, owner) == {(404, 200)}
 
 
 async def test_rules_are_what_they_were_and_a_password_is_never_shown(

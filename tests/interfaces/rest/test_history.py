@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import tracemalloc
 from itertools import pairwise
@@ -13,13 +15,14 @@ import pytest
 from application.access import THE_CLUB, Caller
 from application.clients import ChangeClient, DeleteClient
 from application.command import Context
-from application.history import CHUNK
+from application.history import CHUNK, LAST
 from application.memberships import ChangeMembership
 from application.payments import ChangePayment, PaymentBody
 from application.users import ChangeUser, UserChanges
+from domain.clients import Client
 from domain.values import PaymentStatus, Role
 from tests.conftest import Rest
-from tests.interfaces.rest.scenes import Headers, Scene, furnished, new_session
+from tests.interfaces.rest.scenes import Headers, Scene, furnished, new_client, new_session
 
 Entries = list[dict[str, Any]]
 
@@ -275,6 +278,39 @@ async def test_an_event_of_a_newer_release_is_named_and_never_guessed(
     assert f"position {newer['position']} (membership.gilded)" in answer.json()["detail"]
 
 
+async def test_the_digest_of_what_is_unreadable_is_not_told_either(
+    rest: Rest, scene: Scene
+) -> None:
+    """Neither of a reservation, nor of what only a newer release knows."""
+    await rest.club.postgres.rows(
+        "INSERT INTO ledger_events (originator_id, originator_version, topic, state, "
+        "notification_id, actor, command, command_id, correlation_id, causation_id) "
+        "SELECT made.id, 9, made.topic, '{}', head + made.after, 'club', 'gild', 'c', 'r', 'c' "
+        "FROM (VALUES ('reservation-abcdef', 'reservation.gilded', 1), "
+        "('badge-abcdef', 'badge.worn', 2)) AS made (id, topic, after), "
+        "(SELECT max(notification_id) AS head FROM ledger_events) AS ends RETURNING 1"
+    )
+    answer = await rest.http.get("/history/?sort=-position&limit=3", headers=scene.admin)
+    unreadable = [entry["type"] for entry in answer.json() if entry["unreadable"]]
+    assert unreadable == ["badge.worn", "reservation.gilded"]
+    assert "abcdef" not in answer.text
+
+
+async def test_no_page_of_one_things_history_looks_through_all_of_it(
+    rest: Rest, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("application.history.MOST_LOOKED_AT", 10)
+    await _reprice(rest, scene.membership, 95)
+    path = f"/history/memberships/{scene.membership}/"
+    for sort in ("position", "-position"):
+        query = {"sort": sort, "type": "membership.added", "limit": 50}
+        pages = await every_page(rest, path, scene.admin, **query)
+        assert [len(page) for page in pages].count(0) == 9
+        assert [entry["version"] for page in pages for entry in page] == [1]
+        whole = await every_page(rest, path, scene.admin, sort=sort)
+        assert sorted(entry["version"] for page in whole for entry in page) == list(range(1, 97))
+
+
 # --- one's own ---------------------------------------------------------------------------------
 
 
@@ -311,6 +347,47 @@ async def test_members_read_their_own_history_without_other_peoples_names(
         "changes"
     ]
     assert await noted(rest) == [], "one's own is one's own"
+
+
+async def test_what_was_another_persons_before_is_no_history_of_ones_own(
+    rest: Rest, scene: Scene
+) -> None:
+    """Also not to whoever writes a cursor of the pages before, or says who changed the name."""
+    await rest.do(ChangeClient(scene.client, {"phone_number": "+44 20 7946 0001"}))
+    new_user, new_owner = await rest.user()
+    await rest.do(
+        ChangeClient(scene.client, {"user_id": new_user, "first_name": "Grace", "gender": "FEMALE"})
+    )
+    await rest.do(ChangeClient(scene.client, {"phone_number": "+44 20 7946 0002"}))
+    path = f"/clients/{scene.client}/history/"
+    cursors: dict[str, dict[str, str]] = {
+        "-position": {"sort": "-position"},
+        "from": {"from_position": "1"},
+        "forged": {"after": _cursor(f"client-{scene.client}", 0)},
+        "forged-last": {"after": _cursor(f"client-{scene.client}", 99), "sort": "-position"},
+    }
+    for query in [{}, *cursors.values()]:
+        answer = await rest.http.get(path, params=query, headers=new_owner)
+        entries = sorted(answer.json(), key=lambda entry: entry["position"])
+        assert [entry["type"] for entry in entries] == ["client.details-changed"] * 2, query
+        assert "Ada" not in answer.text
+        assert "7946 0000" not in answer.text
+        assert {"field": "first_name", "before": None, "after": "Grace"} in entries[0]["changes"]
+    assert await history(rest, f"/payments/{scene.payment}/history/", new_owner) == []
+    other_user, other_owner = await rest.user()
+    other = await new_client(rest, other_user)
+    held = await rest.club.past.was(f"client-{other}", LAST)
+    assert isinstance(held, Client)
+    moved = PaymentBody(client_id=other, membership_id=held.membership_id)
+    await rest.do(ChangePayment(scene.payment, moved))
+    (only,) = await history(rest, f"/payments/{scene.payment}/history/", other_owner)
+    assert {"field": "client_id", "before": None, "after": other} in only["changes"]
+    assert {change["before"] for change in only["changes"]} == {None}
+
+
+def _cursor(*place: str | int) -> str:
+    """One that nobody was given."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 
 # --- the log -----------------------------------------------------------------------------------
