@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -46,7 +47,8 @@ class Reports:
         span = span_of(wanted, today, zone.name, zone.since)
         span, parts = PARTS[name](span, now, today)
         found = await self._rows.look([one for part in parts for one in part.asked])
-        return _report(name, span, parts, found, list(found["answers"]))
+        answers = list(found["answers"])
+        return await asyncio.to_thread(_report, name, span, parts, found, answers)
 
     async def overview(self, wanted: Wanted) -> Overview:
         """All reports, and what matters first; all of one moment. Raises Invalid."""
@@ -58,11 +60,20 @@ class Reports:
         asked = [one for _, parts in reports.values() for part in parts for one in part.asked]
         asked += [(name, *of) for of in (whole, earlier) for name in HEADLINES]
         found = await self._rows.look(asked)
-        answers = list(found["answers"])
-        shown = [_report(name, of, parts, found, answers) for name, (of, parts) in reports.items()]
-        half = len(HEADLINES)
-        headlines = _headlines(answers[:half], answers[half:], shown)
-        return Overview(list(headlines), before(span).whole, shown)
+        return await asyncio.to_thread(_overview, span, reports, found)
+
+
+def _overview(
+    span: Span,
+    reports: Mapping[str, tuple[Span, Sequence[Part]]],
+    found: Mapping[str, Any],
+) -> Overview:
+    """The overview, of the answers to what all reports ask, and then the headlines."""
+    answers = list(found["answers"])
+    shown = [_report(name, of, parts, found, answers) for name, (of, parts) in reports.items()]
+    half = len(HEADLINES)
+    headlines = _headlines(answers[:half], answers[half:], shown)
+    return Overview(list(headlines), before(span).whole, shown)
 
 
 def _report(
@@ -183,7 +194,7 @@ def _values(found: Sequence[Rows]) -> Mapping[str, Any]:
     moves, standing, moved, planned, *of_plans = found
     (of_clients,), _ = clients.clients_of(1, moves, standing)
     (of_money,), _, _ = money.moved(1, moved)
-    (of_trainings,) = trainings.trainings_of(1, planned, moves, standing)
+    (of_trainings,) = trainings.trainings_of([of_clients], planned)
     (plans_then,) = plans.plans_of(1, of_plans)
     return {
         **plans_then._asdict(),

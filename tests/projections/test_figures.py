@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import tracemalloc
 import zoneinfo
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -20,9 +22,18 @@ from hypothesis import strategies as st
 from application.figures import By, Figures, Period
 from application.ports.figures import Wanted
 from application.ports.services import Zone
+from application.reporting import cohorts
 from application.reporting.reports import Reports
 from application.reporting.shaping import cut
-from application.spans import DayOutOfReach, SpanEndsFirst, TooManyPeriods, span_of
+from application.spans import (
+    FIRST_DAY,
+    LAST_DAY,
+    DayOutOfReach,
+    SpanEndsFirst,
+    TooManyPeriods,
+    by_month,
+    span_of,
+)
 from domain import clients, memberships, payments, training_plans, trainings
 from domain.aggregate import Event, Facts, text_time, time_text
 from domain.days import zone
@@ -507,6 +518,60 @@ def drawn_up(number: int, at: datetime) -> Event:
 
 
 TODAY = date(2026, 11, 27)
+
+
+def test_cohorts_of_all_days_that_can_be_asked_for_are_followed_for_two_years_alone() -> None:
+    span = by_month(span_of(Wanted(FIRST_DAY, LAST_DAY), TODAY, "UTC"))
+    tracemalloc.start()
+    shown, retention = cohorts.sections(span, LAST_DAY, [[(0, 0, 2, 2), (0, 3, 0, -1)]])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20_000_000
+    assert [len(shown.rows), len(retention.rows)] == [230 * 12, 25]
+    assert shown.rows[0] == ("1970-01-01", 2, 2, 2, 2, *[1] * 22)
+    assert shown.rows[-2][1:] == (0, 0, 0, *[None] * 23)
+
+
+class Answers:
+    """Answers that note in which thread anybody looks at them."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        self.threads.add(threading.get_ident())
+        return iter(())
+
+    def __getitem__(self, index: int) -> Sequence[Any]:
+        raise IndexError(index)
+
+    def __len__(self) -> int:
+        return 0
+
+
+class NoRows:
+    """Tables without rows."""
+
+    def __init__(self) -> None:
+        self.answers = Answers()
+
+    async def look(self, asked: Sequence[Any]) -> dict[str, Any]:
+        found = {"position": 0, "as_of": SINCE, "anything": False}
+        return found | {"answers": [self.answers for _ in asked]}
+
+
+async def test_nobody_else_waits_while_figures_are_put_together() -> None:
+    rows = NoRows()
+
+    async def its_zone() -> Zone:
+        return Zone("UTC", SINCE)
+
+    found = Reports(rows, its_zone, Now(datetime(2026, 11, 27, tzinfo=UTC)))
+    for name in CHECKS:
+        await found.figures(name, Wanted())
+    await found.overview(Wanted())
+    assert rows.answers.threads
+    assert threading.get_ident() not in rows.answers.threads
 
 
 @pytest.mark.parametrize(
