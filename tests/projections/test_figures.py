@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any, cast
 
 import psycopg
@@ -35,14 +35,16 @@ from application.spans import (
     span_of,
 )
 from domain import clients, memberships, payments, training_plans, trainings
+from domain.admissions import Admission
 from domain.aggregate import Event, Facts, text_time, time_text
+from domain.clients import Client
 from domain.days import zone
 from domain.memberships import Membership
 from domain.money import Source
 from domain.payments import Payment
 from domain.refusals import Invalid
 from domain.training_plans import TrainingPlan
-from domain.values import PaymentStatus
+from domain.values import ClientStatus, PaymentStatus
 from infra.following.projecting import Projector
 from infra.following.rebuilding import rebuild
 from infra.following.refreshing import RefreshStopped, refresh
@@ -135,6 +137,7 @@ class ByHand:
         self.pins: list[tuple[date, int]] = []
         self.joined: dict[int, date] = {}
         self.held: dict[int, dict[str, Any]] = {}
+        self.lives: dict[int, list[Event]] = {}
         self._status: dict[str, str] = {}
         self._levels: dict[int, str] = {}
         self._asked: dict[int, tuple[date, str, Decimal]] = {}
@@ -162,6 +165,7 @@ class ByHand:
                 takes.get(event.kind, lambda _: None)(event)
 
     def _take_client(self, event: Event) -> None:
+        self.lives.setdefault(event.number, []).append(event)
         match event:
             case clients.Registered():
                 self.joined[event.number] = self._day(event.timestamp)
@@ -239,6 +243,55 @@ class ByHand:
         moved = [(was, after) for day, was, after, _ in self.moves if day <= by]
         return sum((after == status) - (was == status) for was, after in moved)
 
+    def members(self, by: date) -> int:
+        """Who is let in for good, and was ACTIVE before whatever pauses they are in."""
+        then = [
+            [one for one in life if self._day(one.timestamp) <= by] for life in self.lives.values()
+        ]
+        return sum(is_member(life) for life in then)
+
+    def provisional(self, by: date) -> int:
+        """Who is ACTIVE, and was let in provisionally and by nothing else."""
+        then = [
+            [one for one in life if self._day(one.timestamp) <= by] for life in self.lives.values()
+        ]
+        return sum(bool(life) and stands(life)[-1] == "ACTIVE" and waits(life) for life in then)
+
+    def ended(self, span: tuple[date, date], *kinds: type[Event]) -> int:
+        """How often a member ceased to be one, by an event of these kinds."""
+        return sum(
+            isinstance(life[at], kinds) and is_member(life[:at]) and not is_member(life[: at + 1])
+            for life in self.lives.values()
+            for at, one in enumerate(life)
+            if span[0] <= self._day(one.timestamp) <= span[1]
+        )
+
+    def lapsed(self, span: tuple[date, date]) -> int:
+        """How often the time of a member ended."""
+        return sum(
+            isinstance(one, clients.Expired)
+            and stands(life[:at])[-1] == "ACTIVE"
+            and is_member(life[:at])
+            for life in self.lives.values()
+            for at, one in enumerate(life)
+            if span[0] <= self._day(one.timestamp) <= span[1]
+        )
+
+    def came_back(self, span: tuple[date, date]) -> int:
+        """How often somebody who had been a member became ACTIVE, and had not been waited for."""
+        return sum(
+            isinstance(one, clients.Activated)
+            and stands(life[:at])[-1] in BACK_FROM
+            and any(
+                is_member(life[:earlier])
+                and not isinstance(life[earlier], clients.AdmittedProvisionally)
+                for earlier in range(1, at + 1)
+            )
+            for life in self.lives.values()
+            for at, one in enumerate(life)
+            if span[0] <= self._day(one.timestamp) <= span[1]
+        )
+
     def came(self, span: tuple[date, date], rule: Callable[[str, str], bool]) -> int:
         first, last = span
         return sum(rule(was, after) for day, was, after, _ in self.moves if first <= day <= last)
@@ -256,6 +309,33 @@ class ByHand:
         cohort = {n for n, day in self.joined.items() if (day.year, day.month) == month}
         moved = [(was, after) for day, was, after, n in self.moves if n in cohort and day <= by]
         return sum((after == "ACTIVE") - (was == "ACTIVE") for was, after in moved)
+
+
+def stands(life: Sequence[Event]) -> list[str]:
+    """What a client was, one after the other."""
+    return [
+        one.status
+        if isinstance(one, clients.Registered)
+        else "GONE"
+        if isinstance(one, clients.Deleted)
+        else clients.STATUS_AFTER[type(one)].value
+        for one in life
+        if isinstance(one, clients.Registered | clients.StatusEvent | clients.Deleted)
+    ]
+
+
+def waits(life: Sequence[Event]) -> bool:
+    """Whether the club waits for a first payment."""
+    kinds = {type(one) for one in life}
+    return clients.AdmittedProvisionally in kinds and not kinds & {
+        clients.Admitted,
+        clients.DaysGranted,
+    }
+
+
+def is_member(life: Sequence[Event]) -> bool:
+    lasting = [status for status in stands(life) if status not in {"ON_HOLD", "UPCOMING"}]
+    return lasting[-1:] == ["ACTIVE"] and not waits(life)
 
 
 def rows_of(figures: Figures, section: str) -> Iterator[dict[str, Any]]:
@@ -301,18 +381,14 @@ def check_clients(figures: Figures, told: ByHand) -> None:
         assert row["active"] == told.active(span[1])
         assert row["on_hold"] == told.active(span[1], "ON_HOLD")
         assert row["joined"] == told.came(span, lambda was, _: was == "NEW")
-        lapsed = told.came(span, lambda was, after: (was, after) == ("ACTIVE", "EXPIRED"))
-        assert row["lapsed"] == lapsed
-        assert row["returned"] == told.came(
-            span, lambda was, after: was in BACK_FROM and after == "ACTIVE"
-        )
+        assert row["provisional"] == told.provisional(span[1])
+        assert row["lapsed"] == told.lapsed(span)
+        assert row["returned"] == told.came_back(span)
         assert row["cancelled"] == told.came(
             span, lambda was, after: was != "NEW" and after == "CANCELLED"
         )
-        began = told.active(span[0] - timedelta(days=1))
-        ceased = told.came(
-            span, lambda was, after: was == "ACTIVE" and after not in {"ACTIVE", "ON_HOLD"}
-        )
+        began = told.members(span[0] - timedelta(days=1))
+        ceased = told.ended(span, clients.StatusEvent, clients.Deleted)
         assert row["churn"] == (round(Decimal(ceased) / began, 4) if began else None)
 
 
@@ -630,6 +706,96 @@ async def test_a_report_of_days_before_the_club_says_that_it_is_empty(database: 
         assert next(line for line in now.headlines if line.name == "active").before == 0
         assert now.reports[0].position == 0
         assert {report.body()["timezone_since"] for report in now.reports} == {SINCE}
+
+
+def client_who(*does: Callable[[Client], None], patience: timedelta | None = None) -> list[Event]:
+    """A client of the first of May, and what becomes of them on the days that follow."""
+    number = next(NUMBERS)
+    facts: Facts = {
+        "user_id": number,
+        "membership_id": number,
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "phone_number": "+34 600 000000",
+        "gender": None,
+        "date_of_birth": "1990-04-17",
+        "weight_kg": None,
+        "height_sm": None,
+        "status": "ACTIVE",
+    }
+    client = Client.register(number, facts, MAY, patience=patience)
+    for do in does:
+        do(client)
+    return cast("list[Event]", client.collect_events())
+
+
+NUMBERS = count(1)
+MAY = datetime(2026, 5, 1, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def becomes(status: ClientStatus, on: int) -> Callable[[Client], None]:
+    return lambda client: client.change_status(status, MAY + on * DAY)
+
+
+def pays(on: int) -> Callable[[Client], None]:
+    at = MAY + on * DAY
+    return lambda client: client.admit(Admission(next(NUMBERS), time_text(at), 30), at)
+
+
+def lapses(on: int) -> Callable[[Client], None]:
+    return lambda client: client.lapse(MAY + on * DAY)
+
+
+async def clients_by_day(database: str, *lives: list[Event]) -> list[dict[str, Any]]:
+    """The clients at the end of April, and of each of the first days of May."""
+    async with undone(database) as connection:
+        await written(connection, lives)
+        found = reports(connection, "UTC", MAY + 50 * DAY)
+        wanted = Wanted(date(2026, 4, 30), date(2026, 6, 15), By.DAY)
+        return list(rows_of(await found.figures("clients", wanted), "periods"))
+
+
+async def test_strangers_who_never_paid_are_no_members_who_were_lost(database: str) -> None:
+    members = [client_who() for _ in range(4)]
+    strangers = [client_who(lapses(2), patience=DAY) for _ in range(3)]
+    late = client_who(lapses(2), pays(3), patience=DAY)
+    by_day = await clients_by_day(database, *members, *strangers, late)
+    assert [(row["active"], row["provisional"]) for row in by_day[1:5]] == [
+        (8, 4),
+        (8, 4),
+        (4, 0),
+        (5, 0),
+    ]
+    assert {row["lapsed"] for row in by_day} == {0}
+    assert {row["churn"] for row in by_day} == {None, 0}
+    assert {row["returned"] for row in by_day} == {0}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [ClientStatus.CANCELLED, ClientStatus.EXPIRED, ClientStatus.INACTIVE],
+)
+@pytest.mark.parametrize("pause", [ClientStatus.ON_HOLD, ClientStatus.UPCOMING])
+async def test_a_pause_is_no_loss_and_an_end_after_it_is_one(
+    database: str, pause: ClientStatus, end: ClientStatus
+) -> None:
+    stays = [client_who(), client_who(pays(0), patience=DAY)]
+    leaves = client_who(becomes(pause, 2), becomes(end, 4))
+    deleted = client_who(becomes(pause, 2), lambda client: client.delete(MAY + 4 * DAY))
+    by_day = await clients_by_day(database, *stays, leaves, deleted)
+    assert [row["active"] for row in by_day[1:6]] == [4, 4, 2, 2, 2]
+    assert [row["churn"] for row in by_day[2:6]] == [0, 0, 0, Decimal("0.5")]
+
+
+async def test_who_lapses_and_pays_again_lapsed_and_returned(database: str) -> None:
+    by_day = await clients_by_day(database, client_who(pays(0), lapses(31), pays(33), patience=DAY))
+    assert [(row["lapsed"], row["returned"], row["churn"]) for row in by_day[32:36]] == [
+        (1, 0, 1),
+        (0, 0, None),
+        (0, 1, None),
+        (0, 0, 0),
+    ]
 
 
 async def test_a_settled_day_keeps_its_figure_and_a_refund_counts_on_its_own(
