@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -17,7 +17,6 @@ from application.reporting import clients, cohorts, money, plans, trainings
 from application.reporting.shaping import Rows, cut
 from application.reporting.shaping import money as amount
 from application.spans import before, by_month, span_of
-from domain.aggregate import time_text
 from domain.days import day_of
 
 Asked = list[tuple[str, Sequence[str], Sequence[str]]]
@@ -114,11 +113,10 @@ def _cohorts(span: Span, _: datetime, today: date) -> tuple[Span, Sequence[Part]
 
 
 def _money(span: Span, now: datetime, today: date) -> tuple[Span, Sequence[Part]]:
-    ages = [time_text(now - timedelta(days=days)) for _, days in money.AGES if days is not None]
     upcoming = money.next_days(today, span.timezone)
     return span, [
         Part(money.ASKS, cut(span), partial(money.sections, span)),
-        Part(money.ASKS_NOW, (ages, []), money.sections_now),
+        Part(money.ASKS_NOW, (money.ages(now), []), money.sections_now),
         Part(money.ASKS_NEXT, cut(upcoming), partial(money.sections_next, upcoming)),
     ]
 

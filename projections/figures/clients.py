@@ -27,7 +27,7 @@ from domain.recorded import Recorded
 from domain.values import ClientStatus
 from projections.engine.model import Fold, ReadModel, Stepped
 from projections.engine.table import Add, Key, Row, Table
-from projections.figures.bins import anywhere_in_month, counted, hour, quarter
+from projections.figures.bins import anywhere_in_month, counted, quarter
 from projections.figures.questions import PERIOD, WITHIN, Cut, Question, until, until_start, within
 
 NEW = "NEW"
@@ -93,7 +93,7 @@ ENDINGS = Table(
     key=("ends",),
     columns="ends timestamptz NOT NULL, clients integer NOT NULL DEFAULT 0",
 )
-"""How many ACTIVE clients have paid until some time in each hour."""
+"""How many ACTIVE clients have paid until some time in each quarter hour."""
 
 TABLES = (CLIENTS, MOVES, COHORTS, ENDINGS)
 
@@ -207,10 +207,10 @@ def _ending(row: Row | None, now: Row | None) -> Iterator[Add]:
 
 
 def _ends(row: Row | None) -> str | None:
-    """The hour in which the time of an ACTIVE client ends, where it does."""
+    """The quarter hour in which the time of an ACTIVE client ends, where it does."""
     if row is None or row["status"] != ACTIVE or row["ends"] is None:
         return None
-    return hour(row["ends"])
+    return quarter(row["ends"])
 
 
 MODEL = ReadModel("clients", (Client.TOPIC,), TABLES, folds=(Fold(CLIENTS, whose, step),))

@@ -34,16 +34,18 @@ from application.spans import (
     by_month,
     span_of,
 )
-from domain import clients, memberships, payments, training_plans, trainings
+from domain import clients, exercises, memberships, payments, training_plans, trainings
 from domain.admissions import Admission
 from domain.aggregate import Event, Facts, text_time, time_text
 from domain.clients import Client
 from domain.days import zone
+from domain.exercises import Exercise
 from domain.memberships import Membership
 from domain.money import Source
 from domain.payments import Payment
 from domain.refusals import Invalid
 from domain.training_plans import TrainingPlan
+from domain.trainings import Training
 from domain.values import ClientStatus, PaymentStatus
 from infra.following.projecting import Projector
 from infra.following.rebuilding import rebuild
@@ -54,7 +56,16 @@ from projections.catalogue import DOCUMENTED, FIGURES
 from projections.engine.writing import project
 from projections.figures.bins import anywhere_in_month, quarter
 from projections.figures.reading import FigureTables
-from tests.projections.histories import ACTIONS, Choice, History, as_recorded, batches, record, rich
+from tests.projections.histories import (
+    ACTIONS,
+    DOING,
+    Choice,
+    History,
+    as_recorded,
+    batches,
+    record,
+    rich,
+)
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -140,7 +151,10 @@ class ByHand:
         self.lives: dict[int, list[Event]] = {}
         self._status: dict[str, str] = {}
         self._levels: dict[int, str] = {}
-        self._asked: dict[int, tuple[date, str, Decimal]] = {}
+        self._asked: dict[int, tuple[datetime, str, Decimal]] = {}
+        self._status_of: dict[int, str] = {}
+        self.took: list[tuple[date, timedelta]] = []
+        self.exercises: dict[int, tuple[str, str]] = {}
         for event in events:
             self._take(event)
 
@@ -162,6 +176,7 @@ class ByHand:
             case _:
                 takes = {"client": self._take_client, "training-plan": self._take_plan}
                 takes |= {"payment": self._take_payment, "training": self._take_training}
+                takes |= {"exercise": self._take_exercise}
                 takes.get(event.kind, lambda _: None)(event)
 
     def _take_client(self, event: Event) -> None:
@@ -200,7 +215,8 @@ class ByHand:
             case payments.Requested():
                 level = self._levels.get(event.membership_id, "NONE")
                 amount = Decimal(event.amount or 0)
-                self._asked[number] = self._day(event.occurred_at), level, amount
+                self._asked[number] = text_time(event.occurred_at), level, amount
+                self._status_of[number] = "PENDING"
             case payments.DetailsChanged():
                 self._put_right(number, event.changes)
             case payments.Deleted():
@@ -209,16 +225,21 @@ class ByHand:
                 self._move(event.occurred_at, number, MOVED[type(event)])
             case _:
                 pass
+        if isinstance(event, payments.StepEvent):
+            if isinstance(event, payments.Settled) and self._status_of[number] != "REFUNDED":
+                came = text_time(event.occurred_at)
+                self.took.append((self._day(came), came - self._asked[number][0]))
+            self._status_of[number] = payments.STATUS_AFTER[type(event)].value
 
     def _put_right(self, number: int, changes: dict[str, Any]) -> None:
-        day, level, amount = self._asked[number]
-        if "timestamp" in changes:
-            day = self._day(changes["timestamp"])
+        asked, level, amount = self._asked[number]
+        if "timestamp" in changes and self._status_of[number] == "PENDING":
+            asked = text_time(changes["timestamp"])
         if "membership_id" in changes:
             level = self._levels.get(changes["membership_id"], "NONE")
         if "amount" in changes:
             amount = Decimal(changes["amount"] or 0)
-        self._asked[number] = day, level, amount
+        self._asked[number] = asked, level, amount
 
     def _move(self, moment: str, number: int, what: str) -> None:
         _, level, amount = self._asked[number]
@@ -227,15 +248,36 @@ class ByHand:
     def _take_training(self, event: Event) -> None:
         match event:
             case trainings.Planned():
-                self.held[event.number] = {"date": event.date, "minutes": event.duration_min}
+                self.held[event.number] = {"date": event.date, "exercises": set()}
             case trainings.DetailsChanged(changes=changes):
                 self.held[event.number] |= {
                     name: changes[name] for name in ("date",) if name in changes
                 }
-            case trainings.Deleted():
+            case trainings.Deleted() if not self._is_over(event):
                 del self.held[event.number]
+            case trainings.ExerciseAdded():
+                self.held[event.number]["exercises"].add(event.exercise_id)
+            case trainings.ExerciseRemoved() if not self._is_over(event):
+                self.held[event.number]["exercises"].discard(event.exercise_id)
             case _:
                 pass
+
+    def _is_over(self, event: Event) -> bool:
+        day = self.held[event.number]["date"]
+        return day is not None and date.fromisoformat(day) < event.timestamp.astimezone(UTC).date()
+
+    def _take_exercise(self, event: Event) -> None:
+        title, group = self.exercises.get(event.number, ("", ""))
+        match event:
+            case exercises.Added():
+                title, group = event.title, event.muscle_group or "NONE"
+            case exercises.Retitled():
+                title = event.title
+            case exercises.DetailsChanged(changes=changes):
+                group = changes.get("muscle_group", group) or "NONE"
+            case _:
+                pass
+        self.exercises[event.number] = title, group
 
     # --- what a report has to say ----------------------------------------------------------
 
@@ -301,8 +343,31 @@ class ByHand:
         return sum(moved, Decimal(0))
 
     def asked(self, span: tuple[date, date]) -> Decimal:
-        asked = [amount for day, _, amount in self._asked.values() if span[0] <= day <= span[1]]
-        return sum(asked, Decimal(0))
+        asked = [(self._day(at), amount) for at, _, amount in self._asked.values()]
+        return sum((amount for day, amount in asked if span[0] <= day <= span[1]), Decimal(0))
+
+    def owed(self, since: datetime, until: datetime) -> tuple[int, Decimal]:
+        """What was asked for from one moment until before another, and is still to come."""
+        debts = [
+            amount
+            for number, (at, _, amount) in self._asked.items()
+            if since <= at < until and self._status_of[number] in {"PENDING", "FAILED"}
+        ]
+        return len(debts), sum(debts, Decimal(0))
+
+    def settled_after(self, more: timedelta, most: timedelta, span: Period) -> int:
+        """How many payments took longer than one time, and up to another."""
+        took = [took for day, took in self.took if span.first <= day <= span.last]
+        return sum(more < max(one, timedelta(0)) <= most for one in took)
+
+    def used(self, span: Period) -> Counter[int]:
+        """In how many trainings of these days each exercise is."""
+        return Counter(
+            number
+            for one in self.held.values()
+            if one["date"] and span.first <= date.fromisoformat(one["date"]) <= span.last
+            for number in one["exercises"]
+        )
 
     def still(self, month: tuple[int, int], by: date) -> int:
         """Of those who joined in a month, how many are ACTIVE at the end of a day."""
@@ -360,8 +425,10 @@ def test_figures_are_those_of_a_count_by_hand_in_any_batches_and_any_zone(
     timezone: str,
     by: By,
 ) -> None:
-    events = History.of(choices, step).events
+    history = History.of(choices, step)
+    events = history.events
     told = ByHand(events, timezone)
+    halfway = events[len(events) // 2].timestamp
     last = max(event.timestamp for event in events) + timedelta(days=40)
     wanted = Wanted(date(2025, 12, 20), last.date(), by)
 
@@ -371,6 +438,10 @@ def test_figures_are_those_of_a_count_by_hand_in_any_batches_and_any_zone(
             found = reports(connection, timezone, last)
             for name, check in CHECKS.items():
                 check(await found.figures(name, wanted), told)
+            for now in (halfway, last - timedelta(days=40)):
+                money = await reports(connection, timezone, now).figures("money", wanted)
+                check_owed(money, told, now)
+                check_endings(money, history.living(Client), now)
 
     asyncio.run(look())
 
@@ -407,6 +478,34 @@ def check_money(figures: Figures, told: ByHand) -> None:
         settled = [m for _, of, what, m in told.money if of == level and what == "settled"]
         assert by_level.get(level, 0) == sum(settled)
 
+    bounds = [timedelta(-1), timedelta(hours=1), timedelta(days=1), timedelta(7), timedelta.max]
+    assert [row["payments"] for row in rows_of(figures, "durations")] == [
+        told.settled_after(more, most, figures.span.whole) for more, most in pairwise(bounds)
+    ]
+
+
+def check_owed(figures: Figures, told: ByHand, now: datetime) -> None:
+    quarter_begun = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+    bounds = [quarter_begun - timedelta(days=ago) for ago in (1, 7, 30)]
+    bounds = [datetime.max.replace(tzinfo=UTC), *bounds, datetime.min.replace(tzinfo=UTC)]
+    assert [(row["payments"], row["amount"]) for row in rows_of(figures, "outstanding")] == [
+        told.owed(since, until) for until, since in pairwise(bounds)
+    ]
+
+
+def check_endings(figures: Figures, living: Sequence[Client], now: datetime) -> None:
+    there = zone(figures.span.timezone)
+    today = now.astimezone(there).date()
+    ends = Counter(
+        text_time(client.until).astimezone(there).date()
+        for client in living
+        if client.until is not None and client.status is ClientStatus.ACTIVE
+    )
+    assert [(row["day"], row["clients"]) for row in rows_of(figures, "ending")] == [
+        ((today + timedelta(days=n)).isoformat(), ends[today + timedelta(days=n)])
+        for n in range(30)
+    ]
+
 
 def check_trainings(figures: Figures, told: ByHand) -> None:
     dated = [date.fromisoformat(one["date"]) for one in told.held.values() if one["date"]]
@@ -416,6 +515,18 @@ def check_trainings(figures: Figures, told: ByHand) -> None:
     by_weekday = [row["trainings"] for row in rows_of(figures, "by_weekday")]
     within = [day for day in dated if figures.span.whole.first <= day <= figures.span.whole.last]
     assert by_weekday == [sum(day.weekday() == number for day in within) for number in range(7)]
+
+    used = told.used(figures.span.whole)
+    most = sorted(used.items(), key=lambda item: (-item[1], item[0]))[:20]
+    assert [
+        (row["title"], row["muscle_group"], row["trainings"])
+        for row in rows_of(figures, "exercises")
+    ] == [(*told.exercises[number], times) for number, times in most]
+    groups = Counter[str]()
+    for number, times in used.items():
+        groups[told.exercises[number][1]] += times
+    trained = {row["muscle_group"]: row["exercises"] for row in rows_of(figures, "muscle_groups")}
+    assert trained == groups
 
 
 def check_plans(figures: Figures, told: ByHand) -> None:
@@ -822,6 +933,99 @@ async def test_a_settled_day_keeps_its_figure_and_a_refund_counts_on_its_own(
     assert [str(row["refunded"]) for row in rows] == ["0.00", "0.00", "0.00", "19.90"]
     assert [str(row["net"]) for row in rows] == ["0.00", "19.90", "0.00", "-19.90"]
     assert (rows[1]["hours"], level["access_level"]) == (Decimal("24.00"), "VIP")
+
+
+async def test_time_ends_on_the_day_of_the_club_where_days_begin_within_an_hour(
+    database: str,
+) -> None:
+    midnight = datetime(2026, 5, 10, 18, 15, tzinfo=UTC)  # in Kathmandu
+    lives = [client_who(patience=end - MAY) for end in (midnight - timedelta(minutes=1), midnight)]
+    async with undone(database) as connection:
+        await written(connection, lives)
+        money = await reports(connection, "Asia/Kathmandu", MAY).figures("money", Wanted())
+        ends = {row["day"]: row["clients"] for row in rows_of(money, "ending")}
+    assert len(ends) == 30
+    assert {day: number for day, number in ends.items() if number} == {
+        "2026-05-10": 1,
+        "2026-05-11": 1,
+    }
+
+
+@pytest.mark.parametrize(("on", "trainings_then"), [(9, 0), (10, 0), (11, 1)])
+async def test_a_training_that_took_place_stays_counted_when_it_is_deleted(
+    database: str, on: int, trainings_then: int
+) -> None:
+    at = MAY.replace(day=on)
+    events = [squat(), *with_exercise(lambda training: training.delete(at))]
+    async with undone(database) as connection:
+        await written(connection, [events])
+        found = await reports(connection, "UTC", at).figures("trainings", TENTH)
+        (row,) = rows_of(found, "periods")
+        used = [row["trainings"] for row in rows_of(found, "exercises")]
+    assert (row["trainings"], used) == (trainings_then, [1] * trainings_then)
+
+
+async def test_an_exercise_of_a_training_that_took_place_is_counted_once(database: str) -> None:
+    def anew(training: Training) -> None:
+        training.remove_exercise(1, MAY + 20 * DAY)
+        training.add_exercise(1, DOING, MAY + 21 * DAY)
+
+    def twice(training: Training) -> None:
+        anew(training)
+        training.remove_exercise(1, MAY + 22 * DAY)
+
+    for does in (anew, twice):
+        async with undone(database) as connection:
+            await written(connection, [[squat(), *with_exercise(does)]])
+            found = await reports(connection, "UTC", MAY).figures("trainings", TENTH)
+            assert [row["trainings"] for row in rows_of(found, "exercises")] == [1]
+
+
+TENTH = Wanted(date(2026, 5, 10), date(2026, 5, 10), By.DAY)
+
+
+def squat() -> Event:
+    facts: Facts = {
+        "title": "Squat",
+        "description": None,
+        "muscle_group": "LEGS",
+        "equipment_required": False,
+        "complexity_lvl": "MASTER",
+    }
+    (event,) = Exercise.add(1, facts, MAY).collect_events()
+    return cast("Event", event)
+
+
+def with_exercise(does: Callable[[Training], None]) -> list[Event]:
+    """A training of the tenth of May with one exercise, and what is done to it."""
+    facts: Facts = {
+        "client_id": 1,
+        "training_type": "YOGA",
+        "title": "Morning",
+        "intensity": None,
+        "duration_min": 60,
+        "date": "2026-05-10",
+        "description": None,
+    }
+    training = Training.plan(1, facts, MAY)
+    training.add_exercise(1, DOING, MAY)
+    does(training)
+    return cast("list[Event]", training.collect_events())
+
+
+async def test_a_failed_payment_that_is_put_right_was_asked_for_when_it_was(database: str) -> None:
+    payment = Payment.request(1, 1, 1, MAY, MAY, amount="19.90")
+    payment.change_details({"timestamp": time_text(MAY - DAY)}, MAY)
+    payment.step(PaymentStatus.FAILED, MAY + DAY, MAY + DAY)
+    payment.change_details({"timestamp": time_text(MAY + 3 * DAY)}, MAY + 4 * DAY)
+    payment.step(PaymentStatus.PAID, MAY + 5 * DAY, MAY + 5 * DAY)
+    async with undone(database) as connection:
+        await written(connection, [cast("list[Event]", payment.collect_events())])
+        found = reports(connection, "UTC", MAY + 6 * DAY)
+        wanted = Wanted(date(2026, 4, 30), date(2026, 5, 6), By.DAY)
+        rows = list(rows_of(await found.figures("money", wanted), "periods"))
+    assert [row["asked_payments"] for row in rows] == [1, 0, 0, 0, 0, 0, 0]
+    assert [row["hours"] for row in rows] == [*[None] * 6, 144]
 
 
 def test_no_row_of_figures_says_who_somebody_is() -> None:
