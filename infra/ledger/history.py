@@ -44,6 +44,10 @@ ORDER BY notification_id {direction} LIMIT %s
 """
 # Waits for whatever is being recorded at the moment.
 _NOBODY_RECORDS = f"SELECT pg_advisory_xact_lock_shared({LOCK})"
+# Whoever records holds the lock from before the moment is set until all of it is committed.
+_ALL_SEEN_BY = f"""
+SELECT CASE WHEN pg_try_advisory_xact_lock_shared({LOCK}) THEN clock_timestamp() END
+"""
 # How many positions there are up to a moment: as they are without gaps, and no event was recorded
 # before one of an earlier position, one power of two after the other is tried, from the largest.
 _POSITION_AT = f"""
@@ -76,6 +80,11 @@ class PostgresHistory:
         await self._rows(_NOBODY_RECORDS)
         rows = await self._rows(_POSITION_AT, moment, moment)
         return int(rows[0][0]) if rows else None
+
+    async def all_seen_by(self) -> datetime | None:
+        """A moment: all that was recorded before it is seen since; None while somebody records."""
+        moment: datetime | None = (await self._rows(_ALL_SEEN_BY))[0][0]
+        return moment
 
     async def stream(self, stream: str, after: int, limit: int) -> Sequence[Entry]:
         """The next entries of one aggregate."""

@@ -51,7 +51,9 @@ from infra.following.projecting import Projector
 from infra.following.rebuilding import rebuild
 from infra.following.refreshing import RefreshStopped, refresh
 from infra.following.watch import Watch
+from infra.ledger.history import PostgresHistory
 from infra.ledger.postgres import Postgres
+from infra.ledger.schema import LOCK
 from projections.catalogue import DOCUMENTED, FIGURES
 from projections.engine.writing import project
 from projections.figures.bins import anywhere_in_month, quarter
@@ -63,6 +65,7 @@ from tests.projections.histories import (
     History,
     as_recorded,
     batches,
+    insert,
     record,
     rich,
 )
@@ -104,6 +107,10 @@ class Now:
         return self._now
 
 
+async def nobody_says() -> datetime | None:
+    return None
+
+
 def reports(connection: Connection, timezone: str, now: datetime) -> Reports:
     async def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         return await (await connection.execute(sql.encode(), params)).fetchall()
@@ -111,7 +118,7 @@ def reports(connection: Connection, timezone: str, now: datetime) -> Reports:
     async def its_zone() -> Zone:
         return Zone(timezone, SINCE)
 
-    return Reports(FigureTables(rows), its_zone, Now(now))
+    return Reports(FigureTables(rows, nobody_says), its_zone, Now(now))
 
 
 @asynccontextmanager
@@ -625,6 +632,35 @@ async def test_a_refresh_that_is_ended_is_gone_on_with_from_where_it_was(databas
         for table in FIGURES.tables:
             await connection.execute(f"TRUNCATE {table.name}".encode())
         assert rows == await written(connection, [events])
+
+
+async def as_of(postgres: Postgres) -> datetime:
+    tables = FigureTables(postgres.listing.rows, PostgresHistory(postgres).all_seen_by)
+    cut = (["2026-01-01T00:00:00.000000Z"] * 2, ["2026-01-01"] * 2)
+    return text_time((await tables.look([("money", *cut)]))["as_of"])
+
+
+async def test_figures_never_claim_what_is_recorded_and_not_yet_seen(database: str) -> None:
+    events = rich(60).events
+    await record(database, events[:-2])
+    async with Postgres(database).open() as postgres:
+        await refresh(postgres, FIGURES)
+        before = datetime.now(UTC)
+        quiet = await as_of(postgres)
+        assert quiet > before - timedelta(seconds=5)
+        async with await psycopg.AsyncConnection.connect(database) as connection:
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            await insert(connection, events[-2:], head=len(events) - 2)
+            told = await as_of(postgres)
+            await connection.commit()
+        async with undone(database) as connection:
+            moments = "SELECT recorded_at FROM ledger_events ORDER BY notification_id DESC LIMIT 3"
+            found = await (await connection.execute(moments)).fetchall()
+        (_, first, last) = [moment for (moment,) in found]
+        assert last - timedelta(seconds=5) < told < first
+        assert await as_of(postgres) < first
+        await refresh(postgres, FIGURES)
+        assert await as_of(postgres) > first
 
 
 async def test_figures_that_stand_still_hold_up_nothing_and_say_why(database: str) -> None:
