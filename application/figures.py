@@ -107,7 +107,7 @@ class Figures:
     position: int
     """Of the last event that is in them."""
     as_of: str
-    """Up to this moment nothing that was recorded is missing."""
+    """Nothing is missing that was recorded by then; of a quiet club that is now."""
     sections: Sequence[Section]
     empty: bool
     """Whether nothing at all happened by the end of the span."""

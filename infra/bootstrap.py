@@ -406,6 +406,8 @@ def _wire(
         has_bot=bot is not None,
         rabbitmq=rabbitmq,
     )
+    history = PostgresHistory(postgres)
+    tables = FigureTables(postgres.listing.rows, history.all_seen_by)
     return Club(
         settings=settings,
         bus=bus,
@@ -418,7 +420,7 @@ def _wire(
             LOOKUPS,
             most_lists=settings.listing_connections,
         ),
-        figures=Reports(FigureTables(postgres.listing.rows), bus.zone, services.clock),
+        figures=Reports(tables, bus.zone, services.clock),
         tokens=tokens,
         keys=keys,
         store=store,
@@ -430,7 +432,7 @@ def _wire(
         callers=callers,
         metrics=metrics,
         ledger=ledger,
-        past=Past(PostgresHistory(postgres), lambda: postgres.era),
+        past=Past(history, lambda: postgres.era),
         postgres=postgres,
         projecting=projecting,
         watch=watch,

@@ -15,18 +15,16 @@ ASKS = ("client-moves", "client-standing")
 ACTIVE, ON_HOLD = ClientStatus.ACTIVE.value, ClientStatus.ON_HOLD.value
 NEW, GONE = "NEW", "GONE"
 """What somebody is before being a client, and after."""
-
-STAYS = frozenset({ACTIVE, ON_HOLD})
-"""Whoever goes from ACTIVE to one of these has not left."""
-
-COMES_BACK = frozenset(
-    {ClientStatus.EXPIRED.value, ClientStatus.INACTIVE.value, ClientStatus.CANCELLED.value}
-)
+PROVISIONAL = "PROVISIONAL"
+"""Of those who are ACTIVE: let in until a payment is settled, and not by one yet."""
+MEMBERS = "MEMBERS"
+"""All who were let in by more than that, and are ACTIVE, or were before a pause or a late start."""
 
 COLUMNS = (
     FIRST,
     LAST,
     Column("active", "Active at the end", Unit.COUNT),
+    Column("provisional", "Of these, not paid yet", Unit.COUNT),
     Column("on_hold", "On hold at the end", Unit.COUNT),
     Column("joined", "Joined", Unit.COUNT),
     Column("returned", "Returned", Unit.COUNT),
@@ -42,6 +40,8 @@ class Clients(NamedTuple):
     """The clients of one period."""
 
     active: int
+    provisional: int
+    """Of those who are ACTIVE, who were let in until a payment is settled, and not by one yet."""
     on_hold: int
     joined: int
     returned: int
@@ -50,9 +50,10 @@ class Clients(NamedTuple):
     put_on_hold: int
     left: int
     churn: Decimal | None
-    """Of those who were ACTIVE when it began, the share of those who ceased to be, but for pauses.
+    """Of the members when it began, the share of those who ceased to be.
 
-    Who ceased twice counts twice.
+    A pause or a later start is no loss; what comes after it may be. Who was only let in
+    provisionally was none. Who ceased twice counts twice.
     """
 
 
@@ -80,21 +81,25 @@ def clients_of(
 ) -> tuple[Sequence[Clients], Mapping[str, int]]:
     """The clients of each period, and how many are in each status after the last."""
     counts = Counts(periods)
-    for period, before, after, number in moves:
+    for period, before, after, number, members, ceased, returned in moves:
         counts.add(period, f"-{before}", int(number))
         counts.add(period, f"+{after}", int(number))
+        counts.add(period, f"+{MEMBERS}", int(members))
+        counts.add(period, "ceased", int(ceased))
+        counts.add(period, "returned", int(returned))
         for name in _called(before, after):
             counts.add(period, name, int(number))
     at_end = dict(by_name(standing))
     shown = []
     for period in range(periods):
-        before = at_end.get(ACTIVE, 0)
-        for status in ClientStatus:
+        members = at_end.get(MEMBERS, 0)
+        for status in (*ClientStatus, PROVISIONAL, MEMBERS):
             more = counts.count(period, f"+{status}") - counts.count(period, f"-{status}")
-            at_end[status.value] = at_end.get(status.value, 0) + more
+            at_end[str(status)] = at_end.get(str(status), 0) + more
         shown.append(
             Clients(
-                active=at_end[ACTIVE],
+                active=at_end[ACTIVE] + at_end[PROVISIONAL],
+                provisional=at_end[PROVISIONAL],
                 on_hold=at_end[ON_HOLD],
                 joined=counts.count(period, "joined"),
                 returned=counts.count(period, "returned"),
@@ -102,9 +107,10 @@ def clients_of(
                 cancelled=counts.count(period, "cancelled"),
                 put_on_hold=counts.count(period, "put_on_hold"),
                 left=counts.count(period, "left"),
-                churn=share(counts.count(period, "ceased"), before),
+                churn=share(counts.count(period, "ceased"), members),
             )
         )
+    at_end[ACTIVE] = at_end.get(ACTIVE, 0) + at_end.get(PROVISIONAL, 0)
     return shown, at_end
 
 
@@ -113,8 +119,6 @@ def _called(before: str, after: str) -> Sequence[str]:
     was_client = before != NEW
     called = {
         "joined": not was_client,
-        "returned": before in COMES_BACK and after == ACTIVE,
-        "ceased": before == ACTIVE and after not in STAYS,
         "lapsed": before == ACTIVE and after == ClientStatus.EXPIRED,
         "cancelled": was_client and after == ClientStatus.CANCELLED,
         "put_on_hold": was_client and after == ON_HOLD,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import accumulate
 
 from application.figures import Chart, Column, Draw, Section, Span, Unit, Value
 from application.reporting.shaping import Rows, share
@@ -18,13 +19,13 @@ MOST_MONTHS = 24
 def sections(span: Span, today: date, found: Sequence[Rows]) -> Iterator[Section]:
     """What the report shows, for the months of the span; `today` is in the last one shown."""
     months = [period.first for period in span.periods]
-    joined, active = _counted(len(months), found[0])
     begun = sum(month <= today for month in months)
     last = min(MOST_MONTHS, max(0, begun - 1))
-    rows = []
-    for number, month in enumerate(months[:begun]):
-        after = [active[number][later] if number + later < begun else None for later in _to(last)]
-        rows.append((month.isoformat(), joined[number], *after))
+    joined, active = _counted(begun, last, found[0])
+    rows: list[tuple[Value, ...]] = [
+        (month.isoformat(), joined.get(number, 0), *active[number])
+        for number, month in enumerate(months[:begun])
+    ]
     yield Section(
         "cohorts",
         "Who joined in a month, and is active at the end of later ones",
@@ -57,21 +58,23 @@ def _months(later: int) -> str:
     return "Same month" if later == 0 else f"{later} month{'s' if later > 1 else ''} later"
 
 
-def _counted(months: int, rows: Rows) -> tuple[dict[int, int], dict[int, dict[int, int]]]:
-    """How many joined in each month, and how many of them are ACTIVE so many months later."""
+def _counted(
+    begun: int, last: int, rows: Rows
+) -> tuple[dict[int, int], Sequence[Sequence[int | None]]]:
+    """How many joined in each month begun, and are ACTIVE up to `last` months later."""
     joined: dict[int, int] = defaultdict(int)
-    more: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    more: dict[tuple[int, int], int] = defaultdict(int)
     for joined_in, moved_in, clients, active in rows:
         joined[joined_in] += int(clients)
         # A clock that went back may say that somebody moved before they joined.
-        more[joined_in][max(0, moved_in - joined_in)] += int(active)
-    active_after: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for number in range(months):
-        total = 0
-        for later in range(months - number):
-            total += more[number][later]
-            active_after[number][later] = total
-    return joined, active_after
+        more[joined_in, max(0, moved_in - joined_in)] += int(active)
+    return joined, [
+        [
+            *accumulate(more.get((number, later), 0) for later in _to(min(last, left))),
+            *[None] * (last - left),
+        ]
+        for number, left in enumerate(reversed(range(begun)))
+    ]
 
 
 def _retention(rows: Sequence[tuple[Value, ...]], last: int) -> Iterator[tuple[Value, ...]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 from application.figures import By, Chart, Column, Draw, Period, Section, Span, Unit, Value
 from application.reporting.shaping import FIRST, LAST, Counts, Rows, hours, money, named
+from domain.aggregate import time_text
 from domain.values import AccessLevel
 
 ASKS = ("money",)
@@ -37,7 +38,7 @@ AGES = (("More than 30 days", None), ("7 to 30 days", 30), ("1 to 7 days", 7), (
 """How old a debt is, and how many days ago the youngest began."""
 
 NEXT_DAYS = 30
-"""Days ahead for which it is told whose time ends."""
+"""Days for which it is told whose time ends; today is the first."""
 
 TIMES = (
     ("within_hour", "Within an hour"),
@@ -145,9 +146,17 @@ def sections_next(span: Span, found: Sequence[Rows]) -> Iterator[Section]:
     )
 
 
+def ages(now: datetime) -> Sequence[str]:
+    """When each age begins, from the oldest on; in whole quarter hours, as debts are counted."""
+    begun = now - timedelta(
+        minutes=now.minute % 15, seconds=now.second, microseconds=now.microsecond
+    )
+    return [time_text(begun - timedelta(days=days)) for _, days in AGES if days is not None]
+
+
 def next_days(today: date, timezone: str) -> Span:
     """The days for which it is told whose time ends."""
-    days = [today + timedelta(days=number) for number in range(NEXT_DAYS + 1)]
+    days = [today + timedelta(days=number) for number in range(NEXT_DAYS)]
     periods = [Period(day, day) for day in days]
     return Span(Period(days[0], days[-1]), By.DAY, timezone, periods)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -16,7 +17,6 @@ from application.reporting import clients, cohorts, money, plans, trainings
 from application.reporting.shaping import Rows, cut
 from application.reporting.shaping import money as amount
 from application.spans import before, by_month, span_of
-from domain.aggregate import time_text
 from domain.days import day_of
 
 Asked = list[tuple[str, Sequence[str], Sequence[str]]]
@@ -46,7 +46,8 @@ class Reports:
         span = span_of(wanted, today, zone.name, zone.since)
         span, parts = PARTS[name](span, now, today)
         found = await self._rows.look([one for part in parts for one in part.asked])
-        return _report(name, span, parts, found, list(found["answers"]))
+        answers = list(found["answers"])
+        return await asyncio.to_thread(_report, name, span, parts, found, answers)
 
     async def overview(self, wanted: Wanted) -> Overview:
         """All reports, and what matters first; all of one moment. Raises Invalid."""
@@ -58,11 +59,20 @@ class Reports:
         asked = [one for _, parts in reports.values() for part in parts for one in part.asked]
         asked += [(name, *of) for of in (whole, earlier) for name in HEADLINES]
         found = await self._rows.look(asked)
-        answers = list(found["answers"])
-        shown = [_report(name, of, parts, found, answers) for name, (of, parts) in reports.items()]
-        half = len(HEADLINES)
-        headlines = _headlines(answers[:half], answers[half:], shown)
-        return Overview(list(headlines), before(span).whole, shown)
+        return await asyncio.to_thread(_overview, span, reports, found)
+
+
+def _overview(
+    span: Span,
+    reports: Mapping[str, tuple[Span, Sequence[Part]]],
+    found: Mapping[str, Any],
+) -> Overview:
+    """The overview, of the answers to what all reports ask, and then the headlines."""
+    answers = list(found["answers"])
+    shown = [_report(name, of, parts, found, answers) for name, (of, parts) in reports.items()]
+    half = len(HEADLINES)
+    headlines = _headlines(answers[:half], answers[half:], shown)
+    return Overview(list(headlines), before(span).whole, shown)
 
 
 def _report(
@@ -103,11 +113,10 @@ def _cohorts(span: Span, _: datetime, today: date) -> tuple[Span, Sequence[Part]
 
 
 def _money(span: Span, now: datetime, today: date) -> tuple[Span, Sequence[Part]]:
-    ages = [time_text(now - timedelta(days=days)) for _, days in money.AGES if days is not None]
     upcoming = money.next_days(today, span.timezone)
     return span, [
         Part(money.ASKS, cut(span), partial(money.sections, span)),
-        Part(money.ASKS_NOW, (ages, []), money.sections_now),
+        Part(money.ASKS_NOW, (money.ages(now), []), money.sections_now),
         Part(money.ASKS_NEXT, cut(upcoming), partial(money.sections_next, upcoming)),
     ]
 
@@ -183,7 +192,7 @@ def _values(found: Sequence[Rows]) -> Mapping[str, Any]:
     moves, standing, moved, planned, *of_plans = found
     (of_clients,), _ = clients.clients_of(1, moves, standing)
     (of_money,), _, _ = money.moved(1, moved)
-    (of_trainings,) = trainings.trainings_of(1, planned, moves, standing)
+    (of_trainings,) = trainings.trainings_of([of_clients], planned)
     (plans_then,) = plans.plans_of(1, of_plans)
     return {
         **plans_then._asdict(),

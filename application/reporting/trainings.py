@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from application.figures import Chart, Column, Draw, Section, Span, Unit, Value
-from application.reporting.clients import clients_of
+from application.reporting.clients import Clients, clients_of
 from application.reporting.shaping import FIRST, LAST, Counts, Rows, hours, named, ratio
 from domain.values import Intensity, TrainingType
 
@@ -29,7 +29,8 @@ class Trainings(NamedTuple):
 def sections(span: Span, found: Sequence[Rows]) -> Iterator[Section]:
     """What the report shows of the answers to ASKS."""
     planned, exercises, muscles, moves, standing = found
-    periods = trainings_of(len(span.periods), planned, moves, standing)
+    clients, _ = clients_of(len(span.periods), moves, standing)
+    periods = trainings_of(clients, planned)
     rows: list[tuple[Value, ...]] = [
         (*named(period), *trainings)
         for period, trainings in zip(span.periods, periods, strict=True)
@@ -76,20 +77,19 @@ def sections(span: Span, found: Sequence[Rows]) -> Iterator[Section]:
     )
 
 
-def trainings_of(periods: int, planned: Rows, moves: Rows, standing: Rows) -> Sequence[Trainings]:
-    """The trainings of each period."""
-    counts = Counts(periods)
+def trainings_of(clients: Sequence[Clients], planned: Rows) -> Sequence[Trainings]:
+    """The trainings of each period, beside its clients."""
+    counts = Counts(len(clients))
     for period, _, _, _, trainings, minutes in planned:
         counts.add(period, "trainings", int(trainings))
         counts.add(period, "minutes", int(minutes))
-    clients, _ = clients_of(periods, moves, standing)
     return [
         Trainings(
             counts.count(period, "trainings"),
             hours(counts.count(period, "minutes") * 60, 1),
-            ratio(counts.count(period, "trainings"), clients[period].active),
+            ratio(counts.count(period, "trainings"), of_period.active),
         )
-        for period in range(periods)
+        for period, of_period in enumerate(clients)
     ]
 
 

@@ -56,6 +56,10 @@ WITH asked AS MATERIALIZED (SELECT clock_timestamp() > %s AS has_passed)
 SELECT CASE WHEN has_passed THEN pg_advisory_xact_lock_shared({LOCK})::text END IS NOT NULL
 FROM asked
 """  # noqa: S608 - made of constants
+# Whoever records holds the lock from before the moment is set until all of it is committed.
+_ALL_SEEN_BY = f"""
+SELECT CASE WHEN pg_try_advisory_xact_lock_shared({LOCK}) THEN clock_timestamp() END
+"""
 # How many positions there are up to a moment: as they are without gaps, and no event was recorded
 # before one of an earlier position, one power of two after the other is tried, from the largest.
 _POSITION_AT = f"""
@@ -94,6 +98,11 @@ class PostgresHistory:
         """The last position of the command that is recorded there."""
         rows = await self._rows(_END_OF_COMMAND, position)
         return int(rows[0][0]) if rows else position
+
+    async def all_seen_by(self) -> datetime | None:
+        """A moment: all that was recorded before it is seen since; None while somebody records."""
+        moment: datetime | None = (await self._rows(_ALL_SEEN_BY))[0][0]
+        return moment
 
     async def stream(self, stream: str, after: int, limit: int) -> Sequence[Entry]:
         """The next entries of one aggregate."""

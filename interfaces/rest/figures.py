@@ -225,7 +225,8 @@ async def read_overview(
     form = query.format or PAGES[wanted_type(asking, tuple(PAGES))]
     found = await asking.overview(query.wanted())
     if form is PageForm.JSON:
-        return asking.unless_known(as_json(found.body()), {"Vary": page.HEADERS["Vary"]})
+        body = await asyncio.to_thread(lambda: as_json(found.body()))
+        return asking.unless_known(body, {"Vary": page.HEADERS["Vary"]})
     shown = await asyncio.to_thread(page.page_of, found)
     return Response(shown, headers=dict(page.HEADERS), media_type=page.MEDIA_TYPE)
 
@@ -268,7 +269,8 @@ async def _answer(asking: Asking, query: FiguresQuery) -> Response:
             drawn = await asyncio.to_thread(chart_of, section, found.name, alone=True)
             return asking.unless_known(drawn.encode(), headers | NOTHING_RUNS, SVG)
         case Form.JSON:
-            return asking.unless_known(as_json(found.body()), headers)
+            body = await asyncio.to_thread(lambda: as_json(found.body()))
+            return asking.unless_known(body, headers)
 
 
 def _attached(file_name: str) -> str:

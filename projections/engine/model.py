@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 import io
+import re
 import textwrap
 import tokenize
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from enum import StrEnum
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import Enum, EnumMeta, StrEnum
 from functools import cached_property
 from types import CodeType, FunctionType
 from typing import NamedTuple
@@ -164,8 +167,41 @@ def _take(function: object, found: dict[str, str]) -> None:
         helper = function.__globals__.get(called)
         if isinstance(helper, FunctionType) and helper.__module__.partition(".")[0] == room:
             _take(helper, found)
-        elif isinstance(helper, str | int):
-            found[f"{name}.{called}"] = repr(helper)
+        elif (value := _value(helper, room)) is not None:
+            found[f"{name}.{called}"] = value
+
+
+def _value(value: object, room: str) -> str | None:
+    """A plain value, or some of them, in words that no Python orders anew; None of anything else.
+
+    Of enumerations beside the function, all members are; of other classes, it is which they are.
+    """
+    match value:
+        case Enum():
+            return f"{value.name}={value.value!r}"
+        case str() | int() | float() | Decimal() | date() | timedelta():
+            return repr(value)
+        case re.Pattern():
+            return f"{value.pattern!r} {value.flags}"
+        case tuple() | list() | Set() | Mapping():
+            values = value.items() if isinstance(value, Mapping) else value
+            return _values(values, room, unordered=not isinstance(value, tuple | list))
+        case EnumMeta() if value.__module__.partition(".")[0] == room:
+            return _values(value, room)
+    return None
+
+
+def _values(values: Iterable[object], room: str, *, unordered: bool = False) -> str | None:
+    words: list[str] = []
+    for one in values:
+        if isinstance(one, type):
+            word: str | None = f"{one.__module__}.{one.__qualname__}"
+        else:
+            word = _value(one, room)
+        if word is None:
+            return None
+        words.append(word)
+    return f"({', '.join(sorted(words) if unordered else words)})"
 
 
 def _names(code: CodeType) -> Iterator[str]:

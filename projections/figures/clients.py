@@ -1,8 +1,13 @@
-"""How clients come, stay and go."""
+"""How clients come, stay and go.
+
+A member is who was let in by a payment, by days granted or by the club, and is ACTIVE, or was when
+what they are in now began: a pause, or a start at a later date. Whoever is let in only until a
+payment is settled is a client, and no member yet: who never pays was none, and is not lost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from domain.aggregate import time_text
 from domain.clients import (
@@ -22,7 +27,7 @@ from domain.recorded import Recorded
 from domain.values import ClientStatus
 from projections.engine.model import Fold, ReadModel, Stepped
 from projections.engine.table import Add, Key, Row, Table
-from projections.figures.bins import anywhere_in_month, counted, hour, quarter
+from projections.figures.bins import anywhere_in_month, counted, quarter
 from projections.figures.questions import PERIOD, WITHIN, Cut, Question, until, until_start, within
 
 NEW = "NEW"
@@ -30,6 +35,15 @@ NEW = "NEW"
 GONE = "GONE"
 """What a client is whom the club deleted."""
 ACTIVE = ClientStatus.ACTIVE.value
+PROVISIONAL = "PROVISIONAL"
+"""ACTIVE only until a payment is settled."""
+
+STAYS = frozenset({ClientStatus.ON_HOLD.value, ClientStatus.UPCOMING.value})
+"""Whoever comes from ACTIVE to one of these has not left."""
+COMES_BACK = frozenset(
+    {ClientStatus.EXPIRED.value, ClientStatus.INACTIVE.value, ClientStatus.CANCELLED.value}
+)
+"""From where a member of before returns."""
 
 CLIENTS = Table(
     "figures_of_clients",
@@ -38,20 +52,31 @@ CLIENTS = Table(
         client_id integer NOT NULL,
         status text NOT NULL,
         joined timestamptz NOT NULL,
-        ends timestamptz
+        ends timestamptz,
+        provisional boolean NOT NULL,
+        inside boolean NOT NULL,
+        was_member boolean NOT NULL
     """,
 )
-"""Where each client stands, the span in which they joined, and until when they have paid."""
+"""Where each client stands, the span in which they joined, and until when they have paid.
+
+`provisional`: nothing was paid yet, and it is waited for. `inside`: ACTIVE, or ACTIVE before what
+they are in now. `was_member`: now, or at any time.
+"""
 
 MOVES = Table(
     "figures_client_moves",
     key=("width", "at", "before", "after"),
     columns="""
         width text NOT NULL, at timestamptz NOT NULL, before text NOT NULL, after text NOT NULL,
-        clients integer NOT NULL DEFAULT 0
+        clients integer NOT NULL DEFAULT 0, members integer NOT NULL DEFAULT 0,
+        ceased integer NOT NULL DEFAULT 0, returned integer NOT NULL DEFAULT 0
     """,
 )
-"""How many clients came from one status to another."""
+"""How many clients came from one status to another, or PROVISIONAL.
+
+And by how many more, or fewer, were members since; how many had ceased to be, or returned.
+"""
 
 COHORTS = Table(
     "figures_cohorts",
@@ -68,7 +93,7 @@ ENDINGS = Table(
     key=("ends",),
     columns="ends timestamptz NOT NULL, clients integer NOT NULL DEFAULT 0",
 )
-"""How many ACTIVE clients have paid until some time in each hour."""
+"""How many ACTIVE clients have paid until some time in each quarter hour."""
 
 TABLES = (CLIENTS, MOVES, COHORTS, ENDINGS)
 
@@ -100,32 +125,75 @@ def _after(row: Row | None, recorded: Recorded) -> Row | None:
     match event:
         case Registered():
             joined = anywhere_in_month(quarter(time_text(event.timestamp)))
+            active = event.status == ACTIVE
             row = {"client_id": event.number, "joined": joined, "ends": None}
+            row |= {"provisional": False, "inside": active, "was_member": active}
             return {**row, "status": event.status}
         case Deleted():
             return None
-        case StatusEvent() if row is not None:
-            return {**row, "status": STATUS_AFTER[type(event)].value}
-        case Admitted() | DaysGranted() | AdmissionWithdrawn() | DaysGivenBack() if row is not None:
+        case AdmittedProvisionally() if row is not None:
+            return {**row, "ends": event.until, "provisional": True, "was_member": False}
+        case _ if row is not None:
+            now = _changed(row, recorded)
+            return {**now, "was_member": row["was_member"] or _is_member(now)}
+        case _:
+            return None
+
+
+def _changed(row: Row, recorded: Recorded) -> Row:
+    event = recorded.event
+    match event:
+        case StatusEvent():
+            status = STATUS_AFTER[type(event)].value
+            inside = status == ACTIVE or (status in STAYS and row["inside"])
+            return {**row, "status": status, "inside": inside}
+        case Admitted() | DaysGranted():
+            return {**row, "ends": event.until, "provisional": False}
+        case AdmissionWithdrawn() | DaysGivenBack():
             return {**row, "ends": event.until}
-        case DaysKept() if row is not None:
+        case DaysKept():
             return {**row, "ends": None}
         case _:
             return row
 
 
+def _is_member(row: Row | None) -> bool:
+    return row is not None and row["inside"] and not row["provisional"]
+
+
 def _moved(row: Row | None, now: Row | None, recorded: Recorded) -> Iterator[Add]:
     """From one status to another; who is new, or gone, comes from nowhere, or goes there."""
-    known = now or row
-    before = NEW if row is None else row["status"]
-    after = GONE if now is None else now["status"]
-    if known is None or before == after:
-        return
+    before = NEW if row is None else _standing(row)
+    after = GONE if now is None else _standing(now)
     moment = time_text(recorded.event.timestamp)
-    yield from counted(MOVES, moment, (before, after), {"clients": 1})
-    more = {"clients": int(row is None), "active": (after == ACTIVE) - (before == ACTIVE)}
-    if any(more.values()):
+    deltas = {"clients": int(before != after), **_members(row, now, recorded)}
+    if any(deltas.values()):
+        yield from counted(MOVES, moment, (before, after), deltas)
+    more = {"clients": int(row is None), "active": _is_active(now) - _is_active(row)}
+    known = now or row
+    if known is not None and any(more.values()):
         yield Add(COHORTS, (known["joined"], anywhere_in_month(quarter(moment))), more)
+
+
+def _standing(row: Row) -> str:
+    provisional = row["provisional"] and row["status"] == ACTIVE
+    return PROVISIONAL if provisional else str(row["status"])
+
+
+def _is_active(row: Row | None) -> bool:
+    return row is not None and row["status"] == ACTIVE
+
+
+def _members(row: Row | None, now: Row | None, recorded: Recorded) -> Mapping[str, int]:
+    """How many members more, or fewer; who is told at once to be let in provisionally was none."""
+    more = _is_member(now) - _is_member(row)
+    told = isinstance(recorded.event, AdmittedProvisionally)
+    back = row is not None and row["was_member"] and row["status"] in COMES_BACK
+    return {
+        "members": more,
+        "ceased": int(more < 0 and not told),
+        "returned": int(back and _is_active(now)),
+    }
 
 
 def _ending(row: Row | None, now: Row | None) -> Iterator[Add]:
@@ -139,10 +207,10 @@ def _ending(row: Row | None, now: Row | None) -> Iterator[Add]:
 
 
 def _ends(row: Row | None) -> str | None:
-    """The hour in which the time of an ACTIVE client ends, where it does."""
+    """The quarter hour in which the time of an ACTIVE client ends, where it does."""
     if row is None or row["status"] != ACTIVE or row["ends"] is None:
         return None
-    return hour(row["ends"])
+    return quarter(row["ends"])
 
 
 MODEL = ReadModel("clients", (Client.TOPIC,), TABLES, folds=(Fold(CLIENTS, whose, step),))
@@ -154,22 +222,25 @@ MODEL = ReadModel("clients", (Client.TOPIC,), TABLES, folds=(Fold(CLIENTS, whose
 def moves(cut: Cut) -> Question:
     """How many came from one status to another, in each period."""
     sql = f"""
-    SELECT {PERIOD}, before, after, sum(clients) AS clients FROM {MOVES.name}
-    WHERE {WITHIN} GROUP BY 1, 2, 3
+    SELECT {PERIOD}, before, after, sum(clients) AS clients, sum(members) AS members,
+        sum(ceased) AS ceased, sum(returned) AS returned
+    FROM {MOVES.name} WHERE {WITHIN} GROUP BY 1, 2, 3
     """
-    return Question(("period", "before", "after", "clients"), sql, within(cut))
+    columns = ("period", "before", "after", "clients", "members", "ceased", "returned")
+    return Question(columns, sql, within(cut))
 
 
 def standing(cut: Cut) -> Question:
-    """How many were in each status when the periods begin."""
+    """How many were in each status when the periods begin, and how many were MEMBERS."""
     counted_before = until(MOVES)
     sql = f"""
     SELECT status, sum(clients) AS clients FROM (
         SELECT after AS status, clients FROM {counted_before}
         UNION ALL SELECT before, -clients FROM {counted_before}
+        UNION ALL SELECT 'MEMBERS', members FROM {counted_before}
     ) AS moved GROUP BY status
     """
-    return Question(("status", "clients"), sql, until_start(cut) * 2)
+    return Question(("status", "clients"), sql, until_start(cut) * 3)
 
 
 def cohorts(cut: Cut) -> Question:

@@ -25,7 +25,7 @@ from domain.recorded import Recorded
 from domain.values import PaymentStatus
 from projections.engine.model import Fold, LookingFold, ReadModel, Stepped
 from projections.engine.table import Add, Key, Row, Table
-from projections.figures.bins import counted, hour
+from projections.figures.bins import counted, quarter
 from projections.figures.questions import PERIOD, WITHIN, Cut, Question, within
 
 NONE = "NONE"
@@ -79,7 +79,7 @@ OUTSTANDING = Table(
     """,
     indexes=("(asked) WHERE payments <> 0",),
 )
-"""What was asked for in each hour, and is owed now."""
+"""What was asked for in each quarter hour, and is owed now."""
 
 TABLES = (LEVELS, PAYMENTS, MONEY, OUTSTANDING)
 
@@ -150,7 +150,9 @@ def _after(row: Row | None, recorded: Recorded, access_level: str) -> Row | None
             }
         case DetailsChanged(changes=changes) if row is not None:
             level = access_level if "membership_id" in changes else row["access_level"]
-            asked = changes.get("timestamp", row["asked"])
+            # Later it says when the payment came to where it is, and not when it was asked for.
+            pending = row["status"] == PaymentStatus.PENDING.value
+            asked = changes.get("timestamp", row["asked"]) if pending else row["asked"]
             amount = changes.get("amount", row["amount"])
             return {**row, "access_level": level, "asked": asked, "amount": amount}
         case StepEvent() if row is not None:
@@ -181,7 +183,7 @@ def _request(row: Row | None) -> tuple[str, str, str | None] | None:
 
 
 def _owed(row: Row | None, now: Row | None) -> Iterator[Add]:
-    """What is owed, by the hour in which it was asked for."""
+    """What is owed, by the quarter hour in which it was asked for."""
     before, after = _debt(row), _debt(now)
     if before == after:
         return
@@ -195,7 +197,7 @@ def _owed(row: Row | None, now: Row | None) -> Iterator[Add]:
 def _debt(row: Row | None) -> tuple[str, str, Decimal] | None:
     if row is None or row["status"] not in OWED:
         return None
-    return hour(row["asked"]), row["access_level"], _amount(row["amount"])
+    return quarter(row["asked"]), row["access_level"], _amount(row["amount"])
 
 
 def _moved(row: Row, recorded: Recorded) -> Iterator[Add]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -37,20 +39,37 @@ _ANYTHING = " OR ".join(
         f"EXISTS (SELECT FROM {trainings.DAYS.name} WHERE day < %s::date)",
     ]
 )
-# How far the tables are. Nothing is missing that was recorded before the next event, or by now.
+# How far the tables are. Nothing is missing that was recorded before the next event. Where there is
+# none, it may be that one is recorded already and not committed, which nobody can see: so now is
+# too late, and it is a moment for which the ledger has said that all can be seen, or else that of
+# the last event, which is not old while others are recorded.
 _FROM = """
 FROM read_groups AS g
+LEFT JOIN ledger_events AS last ON last.notification_id = g.position
 LEFT JOIN ledger_events AS next ON next.notification_id = g.position + 1
 WHERE g.name = 'figures'
 """
+_AS_OF = utc(
+    "(coalesce(next.recorded_at, %s::timestamptz, last.recorded_at, 'epoch')"
+    " - interval '1 microsecond')",
+    "as_of",
+)
 
 
 class FigureTables:
     """Answers from the tables of figures."""
 
-    def __init__(self, rows: Callable[[str, Sequence[Any]], Awaitable[list[tuple[Any, ...]]]]):
-        """`rows` runs one query."""
+    def __init__(
+        self,
+        rows: Callable[[str, Sequence[Any]], Awaitable[list[tuple[Any, ...]]]],
+        all_seen_by: Callable[[], Awaitable[datetime | None]],
+    ) -> None:
+        """`rows` runs one query.
+
+        `all_seen_by` tells a moment, where it can: all that was recorded before is seen since.
+        """
         self._rows = rows
+        self._all_seen_by = all_seen_by
 
     async def look(
         self, asked: Sequence[tuple[str, Sequence[str], Sequence[str]]]
@@ -60,19 +79,21 @@ class FigureTables:
         That is `answers`, each as rows; `position` and `as_of`, up to which they hold; and
         `anything`, whether anything was counted by the end of the first question's periods.
         """
+        seen = await self._all_seen_by()
         cuts = [Cut(moments, days) for _, moments, days in asked]
         questions = [QUESTIONS[name](cut) for (name, _, _), cut in zip(asked, cuts, strict=True)]
         answers = ", ".join(question.as_json for question in questions)
         sql = f"""
         SELECT json_build_object(
             'position', g.position,
-            'as_of', (SELECT {utc("coalesce(next.recorded_at, clock_timestamp())", "as_of")}),
+            'as_of', (SELECT {_AS_OF}),
             'anything', {_ANYTHING},
             'answers', json_build_array({answers})
         )::text {_FROM}
         """
         end = [cuts[0].moments[-1]] * 3 + [cuts[0].days[-1]]
-        params = [*end, *(param for question in questions for param in question.params)]
+        params = [seen, *end, *(param for question in questions for param in question.params)]
         ((text,),) = await self._rows(sql, params)
-        found: Mapping[str, Any] = orjson.loads(text)
+        # Of ten years by the day they are megabytes.
+        found: Mapping[str, Any] = await asyncio.to_thread(orjson.loads, text)
         return found

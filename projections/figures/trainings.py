@@ -1,6 +1,11 @@
 """Which trainings there are on which days, and which exercises are in them.
 
 A training's date is a day as it is written, of no time zone; one without a date is in no figure.
+
+Once its day is over, a training took place: that it, its client or an exercise is deleted later,
+or an exercise taken out of it, takes nothing away from what was counted. Whether it is over goes by
+the day of UTC on which that happened, as figures know no zone: near midnight a club elsewhere may
+take something away hours longer, or hours less. What is put right is put right at any time.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from domain import exercises
+from domain.aggregate import time_text
 from domain.exercises import Exercise
 from domain.recorded import Recorded
 from domain.trainings import (
@@ -64,7 +70,8 @@ EXERCISES = Table(
 
 TABLES = (TRAININGS, DAYS, USES, EXERCISES)
 
-_COUNTS = (Planned, DetailsChanged, ExerciseAdded, ExerciseRemoved, Deleted)
+_REMOVALS = (ExerciseRemoved, Deleted)
+_COUNTS = (Planned, DetailsChanged, ExerciseAdded, *_REMOVALS)
 
 
 def which(recorded: Recorded) -> Key | None:
@@ -75,8 +82,16 @@ def which(recorded: Recorded) -> Key | None:
 
 def step(row: Row | None, recorded: Recorded) -> Stepped:
     """What the training is after the event, and what that adds to."""
+    if row is not None and _took_place(row, recorded) and isinstance(recorded.event, _REMOVALS):
+        return Stepped(None if isinstance(recorded.event, Deleted) else row)
     now = _after(row, recorded)
     return Stepped(now, [*_counted(row, now), *_used(row, now)])
+
+
+def _took_place(row: Row, recorded: Recorded) -> bool:
+    """Whether the event comes after the day of the training."""
+    day = row["day"]
+    return day is not None and day < time_text(recorded.event.timestamp)[:10]
 
 
 def _after(row: Row | None, recorded: Recorded) -> Row | None:
@@ -99,7 +114,8 @@ def _after(row: Row | None, recorded: Recorded) -> Row | None:
                 "minutes": changes.get("duration_min", row["minutes"]),
                 "day": changes.get("date", row["day"]),
             }
-        case ExerciseAdded(exercise_id=number) if row is not None:
+        # It may still be there: it was taken out when the day was over.
+        case ExerciseAdded(exercise_id=number) if row and number not in row["exercise_ids"]:
             return {**row, "exercise_ids": [*row["exercise_ids"], number]}
         case ExerciseRemoved(exercise_id=number) if row is not None:
             left = [one for one in row["exercise_ids"] if one != number]

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import inspect
 import io
+import os
+import re
+import subprocess
+import sys
 import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
 from tokenize import TokenInfo
+from typing import Any
 
 import pytest
 
@@ -104,6 +112,72 @@ def test_other_words_and_lines_are_none(
 ) -> None:
     assert written in SOURCE
     assert defined_by(SOURCE.replace(written, instead)) == defined_by(SOURCE)
+
+
+class Size(StrEnum):
+    SMALL = "small"
+
+
+COUNTED: Any = None
+
+
+def counting(recorded: Recorded) -> Operations:
+    yield Put(THINGS, {"id": recorded.event.number, "counted": COUNTED})
+
+
+def using(monkeypatch: pytest.MonkeyPatch, value: object) -> str:
+    """The definition of a group whose projector uses a constant of this value."""
+    monkeypatch.setitem(counting.__globals__, "COUNTED", value)
+    return Group("things", 1, (ReadModel("things", ("thing",), (THINGS,), counting),)).definition
+
+
+@pytest.mark.parametrize(
+    ("value", "another"),
+    [
+        (((3600, "within_hour"), (86_400, "within_day")), ((60, "within_hour"), (86_400, "x"))),
+        (frozenset({"PENDING", "FAILED"}), frozenset({"PENDING"})),
+        ({"a": 1, "b": [2]}, {"a": 1, "b": [3]}),
+        ({Recorded: "a"}, {Group: "a"}),
+        ((Recorded, Group), (Recorded, ReadModel)),
+        ([Size.SMALL], ["large"]),
+        (Size, StrEnum("Size", {"SMALL": "small", "LARGE": "large"}, module=__name__)),
+        (Decimal("1.0"), Decimal("1.00")),
+        (timedelta(hours=1), timedelta(hours=2)),
+        (re.compile("a"), re.compile("a", re.IGNORECASE)),
+    ],
+)
+def test_another_constant_is_another_definition(
+    monkeypatch: pytest.MonkeyPatch, value: object, another: object
+) -> None:
+    assert using(monkeypatch, value) != using(monkeypatch, another)
+
+
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        ({"a", "b", "c", "d"}, {"d", "c", "b", "a"}),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        (frozenset({Size.SMALL}), {Size.SMALL}),
+    ],
+)
+def test_what_has_no_order_is_the_same_in_any(
+    monkeypatch: pytest.MonkeyPatch, value: object, same: object
+) -> None:
+    assert using(monkeypatch, value) == using(monkeypatch, same)
+
+
+def test_a_definition_is_the_same_whatever_sets_are_ordered_by() -> None:
+    ask = "from projections.catalogue import GROUPS; print([g.definition for g in GROUPS])"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", ask],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert told == {f"{[group.definition for group in GROUPS]}\n".encode()}
 
 
 def test_a_formatted_text_in_parts_is_the_same_as_in_one(
