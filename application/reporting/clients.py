@@ -17,6 +17,10 @@ NEW, GONE = "NEW", "GONE"
 """What somebody is before being a client, and after."""
 PROVISIONAL = "PROVISIONAL"
 """Of those who are ACTIVE: let in until a payment is settled, and not by one yet."""
+COMES_BACK = frozenset(
+    {ClientStatus.EXPIRED.value, ClientStatus.INACTIVE.value, ClientStatus.CANCELLED.value}
+)
+"""From where somebody returns."""
 MEMBERS = "MEMBERS"
 """All who were let in by more than that, and are ACTIVE, or were before a pause or a late start."""
 
@@ -81,12 +85,11 @@ def clients_of(
 ) -> tuple[Sequence[Clients], Mapping[str, int]]:
     """The clients of each period, and how many are in each status after the last."""
     counts = Counts(periods)
-    for period, before, after, number, members, ceased, returned in moves:
+    for period, before, after, number, members, ceased in moves:
         counts.add(period, f"-{before}", int(number))
         counts.add(period, f"+{after}", int(number))
         counts.add(period, f"+{MEMBERS}", int(members))
         counts.add(period, "ceased", int(ceased))
-        counts.add(period, "returned", int(returned))
         for name in _called(before, after):
             counts.add(period, name, int(number))
     at_end = dict(by_name(standing))
@@ -119,7 +122,8 @@ def _called(before: str, after: str) -> Sequence[str]:
     was_client = before != NEW
     called = {
         "joined": not was_client,
-        "lapsed": before == ACTIVE and after == ClientStatus.EXPIRED,
+        "returned": before in COMES_BACK and after in {ACTIVE, PROVISIONAL},
+        "lapsed": before in {ACTIVE, PROVISIONAL} and after == ClientStatus.EXPIRED,
         "cancelled": was_client and after == ClientStatus.CANCELLED,
         "put_on_hold": was_client and after == ON_HOLD,
         "left": was_client and after in {ClientStatus.INACTIVE.value, GONE},

@@ -40,11 +40,6 @@ PROVISIONAL = "PROVISIONAL"
 
 STAYS = frozenset({ClientStatus.ON_HOLD.value, ClientStatus.UPCOMING.value})
 """Whoever comes from ACTIVE to one of these has not left."""
-COMES_BACK = frozenset(
-    {ClientStatus.EXPIRED.value, ClientStatus.INACTIVE.value, ClientStatus.CANCELLED.value}
-)
-"""From where a member of before returns."""
-
 CLIENTS = Table(
     "figures_of_clients",
     key=("client_id",),
@@ -54,14 +49,13 @@ CLIENTS = Table(
         joined timestamptz NOT NULL,
         ends timestamptz,
         provisional boolean NOT NULL,
-        inside boolean NOT NULL,
-        was_member boolean NOT NULL
+        inside boolean NOT NULL
     """,
 )
 """Where each client stands, the span in which they joined, and until when they have paid.
 
 `provisional`: nothing was paid yet, and it is waited for. `inside`: ACTIVE, or ACTIVE before what
-they are in now. `was_member`: now, or at any time.
+they are in now.
 """
 
 MOVES = Table(
@@ -70,12 +64,12 @@ MOVES = Table(
     columns="""
         width text NOT NULL, at timestamptz NOT NULL, before text NOT NULL, after text NOT NULL,
         clients integer NOT NULL DEFAULT 0, members integer NOT NULL DEFAULT 0,
-        ceased integer NOT NULL DEFAULT 0, returned integer NOT NULL DEFAULT 0
+        ceased integer NOT NULL DEFAULT 0
     """,
 )
 """How many clients came from one status to another, or PROVISIONAL.
 
-And by how many more, or fewer, were members since; how many had ceased to be, or returned.
+And by how many more, or fewer, were members since; how many had ceased to be.
 """
 
 COHORTS = Table(
@@ -127,17 +121,14 @@ def _after(row: Row | None, recorded: Recorded) -> Row | None:
             joined = anywhere_in_month(quarter(time_text(event.timestamp)))
             active = event.status == ACTIVE
             row = {"client_id": event.number, "joined": joined, "ends": None}
-            row |= {"provisional": False, "inside": active, "was_member": active}
+            row |= {"provisional": False, "inside": active}
             return {**row, "status": event.status}
         case Deleted():
             return None
         case AdmittedProvisionally() if row is not None:
-            return {**row, "ends": event.until, "provisional": True, "was_member": False}
-        case _ if row is not None:
-            now = _changed(row, recorded)
-            return {**now, "was_member": row["was_member"] or _is_member(now)}
+            return {**row, "ends": event.until, "provisional": True}
         case _:
-            return None
+            return None if row is None else _changed(row, recorded)
 
 
 def _changed(row: Row, recorded: Recorded) -> Row:
@@ -188,12 +179,7 @@ def _members(row: Row | None, now: Row | None, recorded: Recorded) -> Mapping[st
     """How many members more, or fewer; who is told at once to be let in provisionally was none."""
     more = _is_member(now) - _is_member(row)
     told = isinstance(recorded.event, AdmittedProvisionally)
-    back = row is not None and row["was_member"] and row["status"] in COMES_BACK
-    return {
-        "members": more,
-        "ceased": int(more < 0 and not told),
-        "returned": int(back and _is_active(now)),
-    }
+    return {"members": more, "ceased": int(more < 0 and not told)}
 
 
 def _ending(row: Row | None, now: Row | None) -> Iterator[Add]:
@@ -223,10 +209,10 @@ def moves(cut: Cut) -> Question:
     """How many came from one status to another, in each period."""
     sql = f"""
     SELECT {PERIOD}, before, after, sum(clients) AS clients, sum(members) AS members,
-        sum(ceased) AS ceased, sum(returned) AS returned
+        sum(ceased) AS ceased
     FROM {MOVES.name} WHERE {WITHIN} GROUP BY 1, 2, 3
     """
-    columns = ("period", "before", "after", "clients", "members", "ceased", "returned")
+    columns = ("period", "before", "after", "clients", "members", "ceased")
     return Question(columns, sql, within(cut))
 
 
