@@ -14,7 +14,7 @@ from application.catalogue import ROWS
 from application.clients import client_of
 from application.history import Past
 from application.ports.queries import Queries, View
-from domain.aggregate import Aggregate, time_text
+from domain.aggregate import Aggregate
 from domain.clients import Client
 from domain.exercises import Exercise
 from domain.memberships import Membership
@@ -116,15 +116,14 @@ async def _report(then: Then, number: int) -> Found:
 
 
 async def _subscription(then: Then, number: int) -> Found:
-    """What the user wanted sent then, and of the deliveries that are still shown those by then."""
+    """What the user wanted sent then, and what had become of it by then."""
     user = await then.get(User, number)
     known = await then.past.was(Subscription.stream(number), then.position)
-    row = await then.reads.one(View.SUBSCRIPTIONS, number)
-    if known is None or row is None:
+    if known is None:
         return user, {"daily": False, "deliveries": []}
-    by_then = time_text(known.modified_on)
-    deliveries = [one for one in orjson.loads(row.body)["deliveries"] if one["at"] <= by_then]
-    return user, {"daily": cast("Subscription", known).daily, "deliveries": deliveries}
+    subscription = cast("Subscription", known)
+    deliveries = [step.row() for step in subscription.steps]
+    return user, {"daily": subscription.daily, "deliveries": deliveries}
 
 
 ROWS_THEN: Mapping[str, Callable[..., Awaitable[Found]]] = {

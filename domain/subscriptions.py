@@ -54,6 +54,24 @@ class Delivery(NamedTuple):
     again_at: datetime | None = None
 
 
+class Step(NamedTuple):
+    """What was said of a delivery at some moment."""
+
+    day: str
+    state: State
+    at: datetime
+    reason: str | None = None
+    again_at: str | None = None
+
+    def row(self) -> dict[str, str | None]:
+        """The step as it is shown."""
+        return {**self._asdict(), "state": self.state.value, "at": time_text(self.at)}
+
+
+SHOWN = 20
+"""How many steps are shown, the newest first."""
+
+
 class Subscription(Aggregate):
     """Whether a user, whose number it has, wants the figures of the morning."""
 
@@ -64,6 +82,8 @@ class Subscription(Aggregate):
         self.daily = False
         self.since: datetime | None = None
         self.delivery: Delivery | None = None
+        self.steps: tuple[Step, ...] = ()
+        """The newest, the newest first."""
 
     @classmethod
     def take_out(cls, user_id: int, at: datetime) -> Self:
@@ -192,6 +212,7 @@ class DeliveryBegun(Event):
 
     def apply(self, aggregate: Subscription) -> None:
         """Somebody is at it."""
+        aggregate.steps = _with_step(aggregate, self)
         until = text_time(self.until)
         aggregate.delivery = Delivery(self.day, self.attempt, until, State.SENDING, self.timestamp)
 
@@ -204,6 +225,7 @@ class Delivered(Event):
 
     def apply(self, aggregate: Subscription) -> None:
         """That was it, for this day."""
+        aggregate.steps = _with_step(aggregate, self)
         if aggregate.delivery is not None:
             done = {"state": State.DELIVERED, "at": self.timestamp, "again_at": None}
             aggregate.delivery = aggregate.delivery._replace(**done)  # type: ignore[arg-type]
@@ -220,6 +242,7 @@ class DeliveryFailed(Event):
 
     def apply(self, aggregate: Subscription) -> None:
         """It is tried again at that moment, or given up."""
+        aggregate.steps = _with_step(aggregate, self)
         if aggregate.delivery is not None:
             aggregate.delivery = aggregate.delivery._replace(
                 state=State(self.state),
@@ -237,7 +260,28 @@ class DeliveryUnknown(Event):
 
     def apply(self, aggregate: Subscription) -> None:
         """It stays so, unless whoever was sending it says more."""
+        aggregate.steps = _with_step(aggregate, self)
         if aggregate.delivery is not None:
             aggregate.delivery = aggregate.delivery._replace(
                 state=State.UNKNOWN, at=self.timestamp, again_at=None
             )
+
+
+def step_of(event: Event) -> Step | None:
+    """What an event says of a delivery, where it does."""
+    match event:
+        case DeliveryBegun(day=day):
+            return Step(day, State.SENDING, event.timestamp)
+        case Delivered(day=day):
+            return Step(day, State.DELIVERED, event.timestamp)
+        case DeliveryUnknown(day=day, reason=reason):
+            return Step(day, State.UNKNOWN, event.timestamp, reason)
+        case DeliveryFailed(day=day, state=state, reason=reason, again_at=again_at):
+            return Step(day, State(state), event.timestamp, reason, again_at)
+        case _:
+            return None
+
+
+def _with_step(aggregate: Subscription, event: Event) -> tuple[Step, ...]:
+    step = step_of(event)
+    return aggregate.steps if step is None else (step, *aggregate.steps[: SHOWN - 1])

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from domain.aggregate import time_text
 from domain.recorded import Recorded
-from domain.subscriptions import (
-    Delivered,
-    DeliveryBegun,
-    DeliveryFailed,
-    DeliveryUnknown,
-    Ended,
-    Resumed,
-    TakenOut,
-)
+from domain.subscriptions import SHOWN, Ended, Resumed, TakenOut, step_of
 from projections.engine.lists import Listing
 from projections.engine.model import ReadModel
 from projections.engine.table import Operations, Patch, Put, Table, utc
@@ -34,9 +25,6 @@ REPORT_DELIVERIES = Table(
 
 TABLES = (REPORT_SUBSCRIPTIONS, REPORT_DELIVERIES)
 
-SHOWN = 20
-"""How many steps are shown, the newest first."""
-
 
 def project(recorded: Recorded) -> Operations:
     """What an event of a subscription means for the tables."""
@@ -48,32 +36,12 @@ def project(recorded: Recorded) -> Operations:
             yield Patch(REPORT_SUBSCRIPTIONS, (event.number,), {"daily": True})
         case Ended():
             yield Patch(REPORT_SUBSCRIPTIONS, (event.number,), {"daily": False})
-        case DeliveryBegun(day=day):
-            yield _step(recorded, day, "sending")
-        case Delivered(day=day):
-            yield _step(recorded, day, "delivered")
-        case DeliveryUnknown(day=day, reason=reason):
-            yield _step(recorded, day, "unknown", reason)
-        case DeliveryFailed(day=day, state=state, reason=reason, again_at=again_at):
-            yield _step(recorded, day, state, reason, again_at)
         case _:
-            return
-
-
-def _step(
-    recorded: Recorded, day: str, state: str, reason: str | None = None, again_at: str | None = None
-) -> Put:
-    event = recorded.event
-    row = {
-        "user_id": event.number,
-        "number": event.originator_version,
-        "day": day,
-        "state": state,
-        "at": time_text(event.timestamp),
-        "reason": reason,
-        "again_at": again_at,
-    }
-    return Put(REPORT_DELIVERIES, row)
+            step = step_of(event)
+            if step is not None:
+                number = event.originator_version
+                row = {"user_id": event.number, "number": number, **step.row()}
+                yield Put(REPORT_DELIVERIES, row)
 
 
 MODEL = ReadModel("subscriptions", ("subscription",), TABLES, project)

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from application.access import THE_CLUB
+from application.access import THE_CLUB, Caller
 from application.bus import Outcome
 from application.clients import ChangeClient, DeleteClient
 from application.command import Context
@@ -17,7 +17,10 @@ from application.history import LAST, LiesAhead
 from application.memberships import AddMembership, ChangeMembership, MembershipBody
 from application.payments import ChangePayment, PaymentBody
 from application.ports.ledger import LedgerUnavailable
+from application.reports import DrawUpDailyReport
+from application.rules import ChangeRules
 from application.sessions import UnbindTelegram
+from application.subscriptions import BeginDelivery, Subscribe
 from application.training_plans import ChangePlan
 from application.trainings import ChangeTraining
 from application.users import ChangeUser, DeleteUser, UserChanges
@@ -108,6 +111,24 @@ async def test_a_thing_is_what_it_was_after_each_of_its_events(rest: Rest, scene
     headers = {**scene.admin, "If-None-Match": '"3"'}
     again = await rest.http.get(path, params={"as_of": then[1][0]}, headers=headers)
     assert again.status_code == 304
+
+
+async def test_of_a_delivery_is_shown_what_was_said_by_then(rest: Rest) -> None:
+    user_id, headers = await rest.user(Role.ANALYST)
+    await rest.do(Subscribe({"daily": True}), Caller.user(user_id, Role.ANALYST))
+    await rest.do(ChangeRules({"daily_report_at": "00:00"}))
+    report = ((await rest.do(DrawUpDailyReport())).body or {})["id"]
+    last = (await rest.do(BeginDelivery(user_id, report, has_bot=False))).position
+
+    async def deliveries(**query: int) -> list[dict[str, str]]:
+        answer = await rest.http.get("/reports/subscriptions/", params=query, headers=headers)
+        return list(answer.json()["deliveries"])
+
+    now = await deliveries()
+    assert [step["state"] for step in now] == ["undeliverable", "sending"]
+    assert await deliveries(as_of=last) == now
+    assert await deliveries(as_of=last - 1) == now[1:], "both were said at one moment"
+    assert await deliveries(as_of=last - 2) == []
 
 
 async def test_a_moment_is_the_last_event_recorded_by_then(rest: Rest, scene: Scene) -> None:
