@@ -25,13 +25,13 @@ REPORTS_DRAWN_UP = Table(
     key=("report_id",),
     columns="""
         report_id integer NOT NULL, drawn_at timestamptz NOT NULL, position bigint NOT NULL,
-        daily boolean NOT NULL
+        daily boolean NOT NULL, timezone text NOT NULL
     """,
     constraints=(deferred("FOREIGN KEY (report_id) REFERENCES simple_report (id)"),),
 )
 """Not documented: as of which moment, and which place in the ledger, a report shows its users.
 
-And whether it is the one that is made daily."""
+And whether it is the one that is made daily, and whose days it is on."""
 
 TABLES = (SIMPLE_REPORT, REPORTS_DRAWN_UP)
 
@@ -62,6 +62,7 @@ def project(recorded: Recorded) -> Operations:
                 "drawn_at": time_text(event.timestamp),
                 "position": recorded.position,
                 "daily": event.daily,
+                "timezone": event.timezone,
             }
             yield Put(REPORTS_DRAWN_UP, drawn_up)
         case _:
@@ -72,7 +73,7 @@ MODEL = ReadModel("reports", ("report",), TABLES, project)
 
 
 DAYS = "r.id, r.report_date_start, r.report_date_end"
-DRAWN_UP = f"{utc('d.drawn_at')}, d.position, d.daily"
+DRAWN_UP = f"{utc('d.drawn_at')}, d.position, d.daily, d.timezone"
 
 LISTING = Listing(
     kind="report",

@@ -28,6 +28,7 @@ class ReportSummary(Body):
     drawn_at: Moment = Field(description="the moment as of which it shows its users")
     position: int = Field(description="where in the ledger that is")
     daily: bool = Field(description="whether it is the one that is made daily")
+    timezone: str = Field(description="whose days these are: a zone of the club's, then")
 
 
 class ReportShown(ReportSummary):

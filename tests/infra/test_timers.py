@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from application.ports.ledger import LedgerUnavailable
-from infra.timers import Timer, Timers
+from domain.refusals import Busy
+from infra.following.refreshing import RefreshStopped
+from infra.timers import Timer, Timers, undone
 from tests.waiting import until
 
 SOON = 0.01
@@ -84,3 +89,12 @@ async def test_what_the_ledger_cannot_take_now_is_put_off_and_done_later() -> No
 
     await until(done, "it is done later")
     running.cancel()
+
+
+@pytest.mark.parametrize(
+    "fault", [Busy(), RefreshStopped(group="figures", reason="no")], ids=["refusal", "fault"]
+)
+def test_what_a_process_of_celerys_failed_of_is_told_in_another(fault: Exception) -> None:
+    told = pickle.loads(pickle.dumps(fault))
+    assert undone("it", told) == undone("it", fault)
+    assert (type(told), str(told)) == (type(fault), str(fault))

@@ -33,7 +33,7 @@ COLUMNS = {
     "extra_weight",
     "training-plans": "id user_id title description created_at status",
     "payments": "id client_id membership_id payment_status timestamp amount refund_announced_at",
-    "reports": "id report_date_start report_date_end new_users drawn_at position daily",
+    "reports": "id report_date_start report_date_end new_users drawn_at position daily timezone",
 }
 """The documented columns; a user's are without its password's hash."""
 

@@ -163,7 +163,19 @@ async def test_a_list_of_reports_is_without_the_users_in_them(rest: Rest) -> Non
         await rest.http.post("/reports/", json={}, headers=admin)
     listed = (await rest.http.get("/reports/", headers=admin)).json()
     assert [set(report) for report in listed] == [
-        {"id", "report_date_start", "report_date_end", "drawn_at", "position", "daily"}
+        {"id", "report_date_start", "report_date_end", "drawn_at", "position", "daily", "timezone"}
     ] * 3
     whole = (await rest.http.get("/reports/2/", headers=admin)).json()
     assert [user["id"] for user in whole["new_users"]["data"]] == [1]
+
+
+async def test_a_report_names_the_zone_whose_days_it_is_on_whatever_became_of_the_rules(
+    rest: Rest,
+) -> None:
+    admin = await ruled(rest, timezone="Asia/Tokyo")
+    drawn_up = (await rest.http.post("/reports/", json={}, headers=admin)).json()
+    await rest.do(ChangeRules({"timezone": "America/Vancouver"}))
+    await rest.http.post("/reports/", json={}, headers=admin)
+    listed = (await rest.http.get("/reports/", headers=admin)).json()
+    assert [report["timezone"] for report in listed] == ["Asia/Tokyo", "America/Vancouver"]
+    assert drawn_up["timezone"] == "Asia/Tokyo"
