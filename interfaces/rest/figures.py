@@ -226,7 +226,8 @@ async def read_overview(
     found = await asking.overview(query.wanted())
     if form is PageForm.JSON:
         body = await asyncio.to_thread(lambda: as_json(found.body()))
-        return asking.unless_known(body, {"Vary": page.HEADERS["Vary"]})
+        kept = {name: page.HEADERS[name] for name in ("Cache-Control", "Vary")}
+        return asking.unless_known(body, kept)
     shown = await asyncio.to_thread(page.page_of, found)
     return Response(shown, headers=dict(page.HEADERS), media_type=page.MEDIA_TYPE)
 
@@ -290,7 +291,7 @@ def _exact(value: object) -> str:
 
 def wanted_type(asking: Asking, offered: Sequence[str]) -> str:
     """The media type that is wanted most; 406 where none of these is."""
-    accept = asking.request.headers.get("accept", "*/*")
+    accept = asking.request.headers.get("accept", "").strip() or "*/*"
     return best(accept, offered) or _not_acceptable(offered)
 
 
