@@ -108,6 +108,7 @@ class FiguresShown(BaseModel):
     position: int = Field(description="of the last event that is in them")
     as_of: Moment = Field(description="nothing that was recorded by then is missing")
     empty: bool = Field(description="nothing at all had happened by the end of these days")
+    unfinished: Day | None = Field(description="first day of the period that is not over yet")
 
 
 class PageForm(StrEnum):
@@ -161,6 +162,7 @@ class OverviewShown(BaseModel):
     position: int = Field(description="of the last event that is in them")
     as_of: Moment = Field(description="nothing that was recorded by then is missing")
     empty: bool = Field(description="nothing at all had happened by the end of these days")
+    unfinished: Day | None = Field(description="first day of the period that is not over yet")
     before: Before
     headlines: list[HeadlineShown]
     clients: FiguresShown
