@@ -111,6 +111,8 @@ class Figures:
     sections: Sequence[Section]
     empty: bool
     """Whether nothing at all happened by the end of the span."""
+    unfinished: date | None = None
+    """The first day of the period that is not over yet, where there is one."""
 
     def body(self) -> Mapping[str, Any]:
         """As JSON shows them."""
@@ -124,6 +126,7 @@ class Figures:
             "position": self.position,
             "as_of": self.as_of,
             "empty": self.empty,
+            "unfinished": None if self.unfinished is None else self.unfinished.isoformat(),
             **{section.name: list(section.named()) for section in self.sections},
         }
 
@@ -175,6 +178,7 @@ class Overview:
             "position": self.position,
             "as_of": self.as_of,
             "empty": self.empty,
+            "unfinished": self.reports[0].body()["unfinished"],
             "before": {
                 "from_date": self.before.first.isoformat(),
                 "to_date": self.before.last.isoformat(),

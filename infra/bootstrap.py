@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -35,14 +35,14 @@ from infra.following.builder import Progress
 from infra.following.elsewhere import follow
 from infra.following.follower import RETRY
 from infra.following.projecting import SMALL_BATCH, Projecting, Projector
-from infra.following.read_side import PostgresReadSide
+from infra.following.read_side import LONGEST_WAIT, PostgresReadSide
 from infra.following.rebuilding import (
     Rebuilt,
     build_forward,
     make_missing,
     rebuild,
 )
-from infra.following.refreshing import refresh
+from infra.following.refreshing import RefreshStopped, refresh
 from infra.following.sealing import Sealing
 from infra.following.watch import Watch
 from infra.health import Health, Lookout
@@ -148,6 +148,8 @@ class Club:
     lookout: Lookout
     bot: Bot | None = None
     rabbitmq: RabbitMQ | None = None
+    refreshing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whoever of this process waits for newer figures waits for one refresh, and one connection."""
 
     @property
     def read_side(self) -> ReadSide:
@@ -164,6 +166,12 @@ class Club:
         Raises RefreshStopped where that cannot be.
         """
         return await refresh(self.postgres, FIGURES, progress)
+
+    async def bring_reports_up(self) -> None:
+        """Refresh the figures for somebody who waits: as far as that comes in a short while."""
+        with suppress(TimeoutError, RefreshStopped, psycopg.OperationalError):
+            async with asyncio.timeout(LONGEST_WAIT), self.refreshing:
+                await self.refresh_reports()
 
     async def send_reports(self) -> int:
         """Send the figures of the morning to who wants them; to how many they were sent."""

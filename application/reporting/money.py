@@ -51,7 +51,7 @@ _AMOUNTS = (
     Column("asked", "Asked for", Unit.MONEY),
     Column("settled", "Settled", Unit.MONEY),
     Column("refunded", "Refunded", Unit.MONEY),
-    Column("net", "Net", Unit.MONEY),
+    Column("net", "Net (settled less refunded)", Unit.MONEY),
     Column("asked_payments", "Payments asked for", Unit.COUNT),
     Column("settled_payments", "Payments settled", Unit.COUNT),
     Column("refunded_payments", "Payments refunded", Unit.COUNT),

@@ -14,7 +14,7 @@ from application.figures import Figures, Headline, Overview, Section, Span, Unit
 from application.ports.figures import FigureRows, Wanted
 from application.ports.services import Clock, Zone
 from application.reporting import clients, cohorts, money, plans, trainings
-from application.reporting.shaping import Rows, cut
+from application.reporting.shaping import FIRST, LAST, Rows, cut
 from application.reporting.shaping import money as amount
 from application.spans import before, by_month, span_of
 from domain.days import day_of
@@ -47,7 +47,7 @@ class Reports:
         span, parts = PARTS[name](span, now, today)
         found = await self._rows.look([one for part in parts for one in part.asked])
         answers = list(found["answers"])
-        return await asyncio.to_thread(_report, name, span, parts, found, answers)
+        return await asyncio.to_thread(_report, name, span, parts, found, answers, today)
 
     async def overview(self, wanted: Wanted) -> Overview:
         """All reports, and what matters first; all of one moment. Raises Invalid."""
@@ -59,24 +59,33 @@ class Reports:
         asked = [one for _, parts in reports.values() for part in parts for one in part.asked]
         asked += [(name, *of) for of in (whole, earlier) for name in HEADLINES]
         found = await self._rows.look(asked)
-        return await asyncio.to_thread(_overview, span, reports, found)
+        return await asyncio.to_thread(_overview, span, reports, found, today)
 
 
 def _overview(
     span: Span,
     reports: Mapping[str, tuple[Span, Sequence[Part]]],
     found: Mapping[str, Any],
+    today: date,
 ) -> Overview:
     """The overview, of the answers to what all reports ask, and then the headlines."""
     answers = list(found["answers"])
-    shown = [_report(name, of, parts, found, answers) for name, (of, parts) in reports.items()]
+    shown = [
+        _report(name, of, parts, found, answers, today) for name, (of, parts) in reports.items()
+    ]
     half = len(HEADLINES)
-    headlines = _headlines(answers[:half], answers[half:], shown)
+    begun = [of.whole.first <= today for of in (span, before(span))]
+    headlines = _headlines(answers[:half], answers[half:], begun, shown)
     return Overview(list(headlines), before(span).whole, shown)
 
 
 def _report(
-    name: str, span: Span, parts: Sequence[Part], found: Mapping[str, Any], answers: list[Rows]
+    name: str,
+    span: Span,
+    parts: Sequence[Part],
+    found: Mapping[str, Any],
+    answers: list[Rows],
+    today: date,
 ) -> Figures:
     """The report, of the first answers, which are taken away."""
     sections: list[Section] = []
@@ -89,9 +98,28 @@ def _report(
         span=span,
         position=found["position"],
         as_of=found["as_of"],
-        sections=sections,
+        sections=[_so_far(section, today) for section in sections],
         empty=not found["anything"],
+        unfinished=next((p.first for p in span.periods if p.first <= today <= p.last), None),
     )
+
+
+KNOWN_AHEAD = frozenset({FIRST.name, LAST.name, "trainings", "hours"})
+"""What of a period is there before it begins: trainings are planned."""
+
+
+def _so_far(section: Section, today: date) -> Section:
+    """The section, without figures of periods that begin after today."""
+    if section.columns[0] != FIRST:
+        return section
+    ahead = [column.name in KNOWN_AHEAD for column in section.columns]
+    rows = [
+        row
+        if str(row[0]) <= today.isoformat()
+        else tuple(value if known else None for value, known in zip(row, ahead, strict=True))
+        for row in section.rows
+    ]
+    return replace(section, rows=rows)
 
 
 TITLES = {
@@ -156,10 +184,17 @@ def _whole(span: Span) -> Span:
 
 
 def _headlines(
-    now: Sequence[Rows], earlier: Sequence[Rows], reports: Sequence[Figures]
+    now: Sequence[Rows],
+    earlier: Sequence[Rows],
+    begun: Sequence[bool],
+    reports: Sequence[Figures],
 ) -> Iterator[Headline]:
+    both = [_values(found) for found in (now, earlier)]
     for name, title, unit in _TITLES_OF_HEADLINES:
-        values = [_values(found)[name] for found in (now, earlier)]
+        values = [
+            of[name] if has_begun or name in KNOWN_AHEAD else None
+            for of, has_begun in zip(both, begun, strict=True)
+        ]
         yield Headline(name, title, unit, values[0], values[1])
     sections = {section.name: section for report in reports for section in report.sections}
     owed = _sum(sections["outstanding"], "amount")
@@ -174,7 +209,7 @@ def _sum(section: Section, column: str) -> Decimal:
 
 _TITLES_OF_HEADLINES = (
     ("active", "Active clients", Unit.COUNT),
-    ("net", "Net money", Unit.MONEY),
+    ("net", "Net money (settled less refunded)", Unit.MONEY),
     ("joined", "Joined", Unit.COUNT),
     ("returned", "Returned", Unit.COUNT),
     ("lapsed", "Lapsed", Unit.COUNT),

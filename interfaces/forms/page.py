@@ -54,6 +54,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {"said": said, "change": change, "days": days, "kind": _kind}
+_ENVIRONMENT.globals["day"] = Unit.DAY
 _ENVIRONMENT.globals["style"] = Markup(_STYLE)  # noqa: S704 - our own, of which the digest is
 _OVERVIEW = _ENVIRONMENT.get_template("overview.html")
 _REFUSED = _ENVIRONMENT.get_template("refused.html")
@@ -77,6 +78,7 @@ def page_of(overview: Overview) -> str:
         position=overview.position,
         as_of=moment(overview.as_of, first.span.timezone),
         empty=overview.empty,
+        unfinished=first.unfinished,
         headlines=overview.headlines,
         reports=overview.reports,
         charts=charts,

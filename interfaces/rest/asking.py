@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -40,6 +40,7 @@ from interfaces.rest.problems import JSON
 from interfaces.rest.public import public
 
 T = TypeVar("T")
+F = TypeVar("F", Figures, Overview)
 
 POSITION = "Ledger-Position"
 """On answers: where in the ledger a change is. On requests: show at least this."""
@@ -90,6 +91,7 @@ class Service(Protocol):
     def sign_in(self) -> SignIn: ...
     @property
     def past(self) -> Past: ...
+    async def bring_reports_up(self) -> None: ...
 
 
 class Asking:
@@ -244,21 +246,24 @@ class Asking:
         return self._unless_known(body, headers)
 
     async def figures(self, report: str, wanted: Wanted) -> Figures:
-        """A report of these days; refused where the request demands a later position."""
-        found = await self.service.figures.figures(report, wanted)
-        self._must_have_reached(found.position)
-        return found
+        """A report of these days; refused where it does not come as far as the request demands."""
+        return await self._as_far_as_demanded(lambda: self.service.figures.figures(report, wanted))
 
     async def overview(self, wanted: Wanted) -> Overview:
         """All reports of these days; refused as a report is."""
-        found = await self.service.figures.overview(wanted)
-        self._must_have_reached(found.position)
-        return found
+        return await self._as_far_as_demanded(lambda: self.service.figures.overview(wanted))
 
-    def _must_have_reached(self, position: int) -> None:
-        demanded = self._demanded()
-        if demanded is not None and position < demanded:
+    async def _as_far_as_demanded(self, ask: Callable[[], Awaitable[F]]) -> F:
+        """Figures, which are refreshed first where they are behind what the request demands."""
+        demanded = self._demanded() or 0
+        found = await ask()
+        if found.position < demanded:
+            with self.request.scope["state"][PLACE].aside():
+                await self.service.bring_reports_up()
+            found = await ask()
+        if found.position < demanded:
             raise PositionNotReached(position=demanded)
+        return found
 
     def unless_known(
         self, body: bytes, headers: Mapping[str, str], media_type: str = JSON

@@ -92,6 +92,7 @@ EXAMPLES: Mapping[str, Any] = {
     "training_id": 1,
     "training_plan_id": 1,
     "training_type": "STRENGTH",
+    "unfinished": "2026-03-01",
     "until": "2026-04-01T09:00:00.000000Z",
     "url": "https://club.example/reports/overview/?link=eyJ0eXAiOiJwdCtqd3Qi…",
     "user_id": 1,

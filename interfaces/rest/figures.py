@@ -108,6 +108,7 @@ class FiguresShown(BaseModel):
     position: int = Field(description="of the last event that is in them")
     as_of: Moment = Field(description="nothing that was recorded by then is missing")
     empty: bool = Field(description="nothing at all had happened by the end of these days")
+    unfinished: Day | None = Field(description="first day of the period that is not over yet")
 
 
 class PageForm(StrEnum):
@@ -161,6 +162,7 @@ class OverviewShown(BaseModel):
     position: int = Field(description="of the last event that is in them")
     as_of: Moment = Field(description="nothing that was recorded by then is missing")
     empty: bool = Field(description="nothing at all had happened by the end of these days")
+    unfinished: Day | None = Field(description="first day of the period that is not over yet")
     before: Before
     headlines: list[HeadlineShown]
     clients: FiguresShown
@@ -226,7 +228,8 @@ async def read_overview(
     found = await asking.overview(query.wanted())
     if form is PageForm.JSON:
         body = await asyncio.to_thread(lambda: as_json(found.body()))
-        return asking.unless_known(body, {"Vary": page.HEADERS["Vary"]})
+        kept = {name: page.HEADERS[name] for name in ("Cache-Control", "Vary")}
+        return asking.unless_known(body, kept)
     shown = await asyncio.to_thread(page.page_of, found)
     return Response(shown, headers=dict(page.HEADERS), media_type=page.MEDIA_TYPE)
 
@@ -290,7 +293,7 @@ def _exact(value: object) -> str:
 
 def wanted_type(asking: Asking, offered: Sequence[str]) -> str:
     """The media type that is wanted most; 406 where none of these is."""
-    accept = asking.request.headers.get("accept", "*/*")
+    accept = asking.request.headers.get("accept", "").strip() or "*/*"
     return best(accept, offered) or _not_acceptable(offered)
 
 

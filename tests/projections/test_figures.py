@@ -416,7 +416,7 @@ def test_figures_are_those_of_a_count_by_hand_in_any_batches_and_any_zone(
     async def look() -> None:
         async with undone(database) as connection:
             await written(connection, batches(events, sizes))
-            found = reports(connection, timezone, last)
+            found = reports(connection, timezone, last + 2 * DAY)
             for name, check in CHECKS.items():
                 check(await found.figures(name, wanted), told)
             for now in (halfway, last - timedelta(days=40)):
@@ -919,6 +919,28 @@ async def test_who_lapses_and_pays_again_lapsed_and_returned(database: str) -> N
         (0, 1, None),
         (0, 0, 0),
     ]
+
+
+async def test_periods_to_come_have_no_figures_but_what_is_planned(database: str) -> None:
+    async with undone(database) as connection:
+        await written(connection, [[squat(), *with_exercise(lambda _: None)], client_who()])
+        found = reports(connection, "UTC", MAY)
+        wanted = Wanted(date(2026, 4, 30), date(2026, 5, 10), By.DAY)
+        for name in ("clients", "money", "plans", "trainings"):
+            report = await found.figures(name, wanted)
+            assert report.unfinished == MAY.date()
+            _, today, *ahead = rows_of(report, "periods")
+            assert None not in {today[name] for name in ("active", "net") if name in today}
+            planned = [row.pop("trainings", None) for row in ahead]
+            assert planned[-1] == (1 if name == "trainings" else None)
+            hours = [row.pop("hours", None) for row in ahead]
+            assert name == "trainings" or not any(hours)
+            known = [{name for name, value in row.items() if value is not None} for row in ahead]
+            assert known == [{"first", "last"}] * 9
+        overview = await found.overview(Wanted(date(2026, 5, 2), date(2026, 5, 3)))
+        headlines = {line.name: (line.now, line.before) for line in overview.headlines}
+        assert headlines["active"] == (None, 1)
+        assert overview.body()["unfinished"] is None
 
 
 async def test_a_settled_day_keeps_its_figure_and_a_refund_counts_on_its_own(

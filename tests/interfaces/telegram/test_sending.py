@@ -103,7 +103,7 @@ async def test_the_figures_come_once_beside_those_of_the_day_before(
     assert sent["chat_id"] == str(CHAT)
     for line in ("Active clients: 0 (0)", "Joined: 0 (0)", "Lapsed: 0 (0)", "New users: 0 (0)"):
         assert line in sent["text"].splitlines(), sent["text"]
-    assert "Net money: 0" in sent["text"]
+    assert "Net money (settled less refunded): 0" in sent["text"]
     assert "is_disabled" in sent["link_preview_options"]
     assert await morning_of_ada.shown() == [("sending", None), ("delivered", None)]
 
