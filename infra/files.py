@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,16 +22,25 @@ def whole_file(path: Path, *, mode: int = 0o600, only_new: bool = False) -> Iter
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # whoever is killed lets go of it
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if only_new:
-            place(draft, path)
-        else:
-            draft.rename(path)
+            if only_new:
+                place(draft, path)
+            else:
+                draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
     _on_disk(path.parent)
+
+
+def clear_drafts(path: Path) -> None:
+    """Take away what those left of this file who were killed when they wrote it."""
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}"):
+        with draft.open("rb") as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.unlink(missing_ok=True)
 
 
 def place(draft: Path, path: Path) -> None:

@@ -59,6 +59,17 @@ def test_the_health_of_the_service_is_what_its_health_route_says(services: dict[
     assert "http://127.0.0.1:8000/health/" in look
 
 
+def test_heads_outside_have_a_folder_of_the_machine_that_is_only_to_be_let_in(
+    tmp_path: Path,
+) -> None:
+    let_in = COMPOSE.read_text().replace("    # - /mnt/elsewhere", "    - /mnt/elsewhere")
+    changed = tmp_path / "docker-compose.yml"
+    changed.write_text(let_in)
+    assert check(changed).returncode == 0
+    *_, mount = yaml.safe_load(let_in)["services"]["projector"]["volumes"]
+    assert f"CLUB_SEALS_DIR={mount.rpartition(':')[2]}`" in let_in
+
+
 def test_no_password_is_written_down_and_a_missing_one_is_named(services: dict[str, Any]) -> None:
     given = services["postgres"]["environment"]["POSTGRES_PASSWORD"]
     assert re.fullmatch(r"\$\{CLUB_POSTGRES_PASSWORD:\?[a-z ]+\}", given)

@@ -89,15 +89,21 @@ def _signed(size: int, root: bytes, moment: datetime) -> dict[str, Any]:
 # --- in the database ---------------------------------------------------------------------------
 
 _COLUMNS = "size, root, moment, key, signature"
+# A moment that nobody here can say was put there by somebody else: no signature fits another one.
+_SHOWN = """
+size, root, CASE WHEN moment BETWEEN '0001-01-02Z' AND '9999-12-30Z' THEN moment
+                 ELSE '2000-01-01Z' END, key, signature
+"""
 _KEEP = f"""
 INSERT INTO ledger_seals (position, {_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s)
 """  # noqa: S608 - made of constants
-_LAST = f"SELECT {_COLUMNS} FROM ledger_seals ORDER BY position DESC LIMIT 1"  # noqa: S608
+_LAST = f"SELECT {_SHOWN} FROM ledger_seals ORDER BY position DESC LIMIT 1"  # noqa: S608
 # The first head that an event is below.
 _COVERING = f"""
-SELECT {_COLUMNS} FROM ledger_seals WHERE position >= %s ORDER BY position LIMIT 1
+SELECT {_SHOWN} FROM ledger_seals WHERE position >= %s ORDER BY position LIMIT 1
 """  # noqa: S608
-_AFTER = f"SELECT {_COLUMNS} FROM ledger_seals WHERE position > %s ORDER BY position"  # noqa: S608
+_AFTER = f"SELECT {_SHOWN} FROM ledger_seals WHERE position >= %s ORDER BY position"  # noqa: S608
+_MISPLACED = "SELECT size, position FROM ledger_seals WHERE size <> position"
 
 
 async def keep(connection: Connection, head: Head) -> None:
@@ -119,7 +125,18 @@ async def covering(connection: Connection, position: int) -> Head | None:
 
 async def after(connection: Connection, position: int) -> Sequence[Head]:
     """Those after a position, in order."""
-    return await _heads(connection, _AFTER, position)
+    return await _heads(connection, _AFTER, position + 1)
+
+
+async def everywhere(connection: Connection) -> Sequence[Head]:
+    """All of them, also at positions that no event of ours has."""
+    return await _heads(connection, _AFTER, -(2**63))
+
+
+async def misplaced(connection: Connection) -> Sequence[tuple[int, int]]:
+    """Sizes of heads that are kept under another position, and which one."""
+    cursor = await connection.execute(_MISPLACED)
+    return await cursor.fetchall()
 
 
 async def _heads(connection: Connection, sql: str, *params: object) -> list[Head]:

@@ -53,7 +53,7 @@ _BEFORE = b"\x00" + ENCODING
 """What comes before a row when it is hashed: it is a leaf, in this encoding."""
 
 _SIZE = f"""
-SELECT number * {WIDTH} + length(hashes) / {HASH_SIZE}
+SELECT number::numeric * {WIDTH} + length(hashes) / {HASH_SIZE}
 FROM ledger_tree WHERE level = 0 ORDER BY number DESC LIMIT 1
 """  # noqa: S608 - made of constants
 _TILES = """

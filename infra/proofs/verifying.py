@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from infra.ledger.schema import number_in
 from infra.proofs import heads, tree
 from infra.proofs.check import HASH_SIZE, Refused, check_head
 from infra.proofs.heads import Head
@@ -32,6 +33,12 @@ Keys = Mapping[str, Ed25519PublicKey]
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _AS_LONG_AS_IT_TAKES = "SET LOCAL statement_timeout = 0"
 
+_THERE = f"""
+SELECT (SELECT count(*) FROM ledger_events)
+     + {WIDTH} * (SELECT count(*) FROM ledger_tree WHERE level = 0)
+"""  # noqa: S608 - made of constants
+"""More positions than this have neither an event nor a leaf."""
+
 _NONE = bytes(HASH_SIZE)
 """What is read in place of a hash that is missing."""
 
@@ -44,6 +51,7 @@ SHORTER = "sealed, but the ledger ends before"
 OTHER = "what was sealed up to here is not what is there"
 UNSIGNED = "the head is not signed by a key that is believed"
 NOT_KEPT = "the head that is kept outside is not in the database"
+MISPLACED = "the head is in the database under the position {}"
 NOT_IN_DATABASE = "the head that is kept beside the key is not in the database"
 
 
@@ -89,18 +97,23 @@ async def verify(
     await connection.execute(_SNAPSHOT)
     await connection.execute(_AS_LONG_AS_IT_TAKES)
     try:
-        kept = await heads.after(connection, tree.FIRST)
+        kept = await heads.everywhere(connection)
+        misplaced = await heads.misplaced(connection)
         every = sorted({*kept, *outside, *filter(None, [beside])})
         looking = _Looking(await tree.size_of(connection), {head.size for head in every})
-        for start in range(0, looking.size, CHUNK):
+        # Whoever may write may have tree and ledger end anywhere: there is no more than there is.
+        end = min(looking.size, await number_in(connection, _THERE))
+        for start in range(0, end, CHUNK):
             await _look(connection, looking, start, progress)
-        await _look(connection, looking, looking.size, progress, last=True)
+        behind = min(looking.size, -(-end // CHUNK) * CHUNK)
+        await _look(connection, looking, behind, progress, last=True)
     finally:
         await connection.rollback()
     sealed = max((head.size for head in kept), default=0)
     findings = [*looking.findings(sealed), *_of_heads(every, keys, looking)]
     if beside and (beside.size, beside.root) not in {(head.size, head.root) for head in kept}:
         findings.append(Finding(beside.size, beside.size, NOT_IN_DATABASE))
+    findings += [Finding(size, size, MISPLACED.format(at)) for size, at in misplaced]
     findings += [Finding(head.size, head.size, NOT_KEPT) for head in {*outside}.difference(kept)]
     return Verified(looking.events, sealed, len(kept), sorted(findings))
 

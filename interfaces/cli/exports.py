@@ -12,7 +12,7 @@ import typer
 import uvloop
 
 from infra.bootstrap import Club, import_club
-from infra.files import whole_file
+from infra.files import clear_drafts, whole_file
 from infra.following.sealing import KeyLost
 from infra.ledger.exporting import compressed, export
 from infra.proofs.heads import BesideTheKey
@@ -54,6 +54,7 @@ def export_ledger(
 def _written(out: Path | None) -> Iterator[BinaryIO]:
     """The file, which is there whole or not at all; without one, standard output."""
     if out is not None:
+        clear_drafts(out)  # as large as a ledger
         with whole_file(out) as file:
             yield file
         return

@@ -72,7 +72,7 @@ def test_a_service_seals_by_itself_and_goes_on_after_it_was_killed(sealing: Seal
         components = http.get("/health/").json()["components"]
     assert components["seals"]["status"] == "running"
     said = well(service, "verify", "--seals", sealing.outside)
-    assert "all of it is as it was sealed" in said
+    assert "All of it is as it was sealed" in said
 
 
 def test_a_proof_is_good_where_there_is_no_club(sealing: Sealing, tmp_path: Path) -> None:

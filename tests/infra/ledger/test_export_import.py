@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from application.exercises import AddExercise, ExerciseBody
 from infra.bootstrap import Club, TablesUnfinished, import_club, open_club
 from infra.faults import Fault
-from infra.files import whole_file
+from infra.files import clear_drafts, whole_file
 from infra.ledger.exporting import as_bytes, compressed, export, line_of, manifest_text
 from infra.ledger.importing import NamesTaken, NotEmpty, NotFinished, import_from, make_room
 from infra.ledger.postgres import Postgres
@@ -454,8 +454,8 @@ async def test_an_import_that_is_killed_leaves_nothing_and_can_be_made_again(
     assert look(empty_database, LEDGER) == look(ledger, LEDGER)
 
 
-async def test_an_export_that_is_killed_leaves_no_file_of_its_name(
-    ledger: str, tmp_path: Path
+def test_an_export_that_is_killed_leaves_no_file_of_its_name_and_the_next_clears_up(
+    tmp_path: Path,
 ) -> None:
     code = textwrap.dedent("""
         import os, signal, sys
@@ -468,9 +468,17 @@ async def test_an_export_that_is_killed_leaves_no_file_of_its_name(
     """)
     path = tmp_path / "export.jsonl"
     path.write_bytes(b"the one before")
-    ended = subprocess.run([sys.executable, "-c", code, str(path)], timeout=60)  # noqa: ASYNC221
+    ended = subprocess.run([sys.executable, "-c", code, str(path)], timeout=60)
     assert ended.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"the one before"
+    (left,) = {*tmp_path.iterdir()} - {path}
+    with whole_file(path) as file:
+        (beside,) = {*tmp_path.iterdir()} - {path, left}
+        clear_drafts(path)
+        assert {*tmp_path.iterdir()} == {path, beside}, "what somebody writes now stays"
+        file.write(b"the next")
+    assert path.read_bytes() == b"the next"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 async def test_a_full_disk_is_said_and_nothing_half_is_left(

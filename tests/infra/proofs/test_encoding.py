@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from infra.ledger.exporting import line_of
 from infra.ledger.postgres import Postgres
 from infra.proofs.check import COLUMNS, Refused, encode, leaf_hash, moment_text
 from infra.proofs.tree import leaves
@@ -158,3 +159,16 @@ async def test_a_leaf_is_of_a_row_as_it_is_even_where_a_constraint_was_dropped(
     event = {**event_of(ROW), "actor": None}
     assert await in_postgres(database, [row]) == [leaf_hash(encode(event))]
     assert encode(event) != encode({**event, "actor": ""})
+
+
+async def test_every_column_of_the_ledger_is_hashed_and_exported(database: str) -> None:
+    async with await Postgres(database).connect() as connection:
+        cursor = await connection.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'ledger_events'::regclass"
+            " AND attnum > 0 AND NOT attisdropped"
+        )
+        stored = {name for (name,) in await cursor.fetchall()}
+    renamed = {"notification_id": "position", "state": "state_sha256"}
+    assert {renamed.get(name, name) for name in stored} == set(COLUMNS)
+    a_line = line_of((1, "", 1, "", b"", datetime(2026, 5, 4, tzinfo=UTC), *[""] * 5))
+    assert {*a_line} == {renamed.get(n, n) for n in stored} - {"state_sha256"} | {"state", "leaf"}

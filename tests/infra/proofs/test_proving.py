@@ -160,10 +160,10 @@ async def test_an_event_that_cannot_be_read_is_proved_without_what_it_says(
 
 
 async def test_from_where_somebody_signed_in_is_withheld_in_any_case(ledger: Sealed) -> None:
+    origin = b'"origin":"'.hex()
     positions = look(
         ledger.database,
-        "SELECT notification_id FROM ledger_events "
-        "WHERE state::text ~ encode('\"origin\":\"', 'hex')"
+        f"SELECT notification_id FROM ledger_events WHERE state::text ~ '{origin}'"
         f" AND notification_id <= {SEALED[-1]}",
     )
     assert positions

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from infra.faults import Fault
 from infra.proofs.heads import Outside
 from infra.proofs.verifying import verify
 from infra.secrets.sealing_key import SealingKey
@@ -189,6 +191,55 @@ async def test_a_changed_head_is_found(ledger: Sealed, change: str) -> None:
     assert unsigned in await ledger.found()
     missing = "position 200: the head that is kept outside is not in the database"
     assert missing in await ledger.found(list(ledger.outside.all()))
+
+
+@pytest.mark.parametrize("number", [3, 10**6, 2**62, 2**63 - 1])
+async def test_a_tree_that_says_it_has_no_end_is_found(ledger: Sealed, number: int) -> None:
+    ledger.attack(f"INSERT INTO ledger_tree VALUES (0, {number}, decode(repeat('ab', 64), 'hex'))")
+    async with asyncio.timeout(20):
+        found = await ledger.found()
+    end = min(number * 128 + 2, 2**63 - 1)
+    assert f"positions 301 to {end}: the event is missing" in found
+    with pytest.raises(Fault, match="`club audit verify` says more"):
+        await ledger.seal()
+
+
+async def test_a_tree_and_a_ledger_that_have_no_end_are_found(ledger: Sealed) -> None:
+    ledger.attack(
+        f"UPDATE ledger_events SET notification_id = {2**62} WHERE notification_id = 300",
+        f"INSERT INTO ledger_tree VALUES (0, {2**60}, '')",
+    )
+    async with asyncio.timeout(20):
+        found = await ledger.found()
+    assert f"positions 300 to {2**62 - 1}: the event is missing" in found
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "4000-01-01 BC", "20000-01-01"])
+async def test_a_moment_that_nobody_can_say_is_found(ledger: Sealed, moment: str) -> None:
+    ledger.attack(
+        f"UPDATE ledger_seals SET moment = '{moment}' WHERE position = 290",
+        f"UPDATE ledger_events SET recorded_at = '{moment}' WHERE notification_id = 100",
+    )
+    found = await ledger.found()
+    assert "position 100: the event was changed" in found
+    assert "position 290: the head is not signed by a key that is believed" in found
+
+
+async def test_a_head_under_another_position_is_found(ledger: Sealed) -> None:
+    ledger.attack("UPDATE ledger_seals SET position = 1000 WHERE position = 290")
+    assert await ledger.found() == [
+        "position 290: the head is in the database under the position 1000"
+    ]
+
+
+@pytest.mark.parametrize("size", [0, -5, 2**63 - 1])
+async def test_a_head_of_a_size_that_no_ledger_has_is_found(ledger: Sealed, size: int) -> None:
+    ledger.attack(f"UPDATE ledger_seals SET size = {size} WHERE position = 290")
+    async with asyncio.timeout(20):
+        found = await ledger.found()
+    assert f"position {size}: the head is in the database under the position 290" in found
+    with pytest.raises(Fault, match="`club audit verify` says more"):
+        await ledger.seal()
 
 
 REWRITTEN = (

@@ -137,6 +137,19 @@ def test_an_auditor_verifies_with_the_public_half_of_a_home_that_has_no_other_ke
     assert command("audit", "verify").exit_code == 0
 
 
+def test_a_moment_that_cannot_be_read_is_said_in_a_sentence(
+    command: Command, ledger: Sealed
+) -> None:
+    ledger.attack("UPDATE ledger_events SET recorded_at = 'infinity' WHERE notification_id = 17")
+    for asked in (("export",), ("prove", "17")):
+        refused = command("audit", *asked)
+        assert refused.exit_code == 1
+        assert "The database holds what cannot be read" in refused.stderr
+        assert "`club audit verify` says more" in refused.stderr
+    found = command("audit", "verify")
+    assert "position 17: the event was changed" in found.stdout
+
+
 def test_a_torn_tree_is_said_and_who_says_more(command: Command, ledger: Sealed) -> None:
     ledger.attack("DELETE FROM ledger_tree")
     ledger.attack("INSERT INTO ledger_tree VALUES (0, 5, '\\x00')")
