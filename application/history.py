@@ -29,11 +29,13 @@ from domain.clients import Client
 from domain.exercises import Exercise
 from domain.facts import facts_of, has_plain_ids, withheld
 from domain.memberships import Membership
+from domain.page_links import PageLink
 from domain.payments import Payment
 from domain.refusals import Busy, Invalid, NotFound
 from domain.reports import Report
 from domain.rules import ClubRules
 from domain.sessions import Session
+from domain.subscriptions import Subscription
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from domain.users import User
@@ -71,6 +73,8 @@ class Resource(StrEnum):
     TRAINING_PLANS = "training-plans"
     PAYMENTS = "payments"
     REPORTS = "reports"
+    SUBSCRIPTIONS = "subscriptions"
+    PAGE_LINKS = "page-links"
     RULES = "rules"
     SESSIONS = "sessions"
 
@@ -84,6 +88,8 @@ KINDS: Mapping[Resource, type[Aggregate]] = {
     Resource.TRAINING_PLANS: TrainingPlan,
     Resource.PAYMENTS: Payment,
     Resource.REPORTS: Report,
+    Resource.SUBSCRIPTIONS: Subscription,
+    Resource.PAGE_LINKS: PageLink,
     Resource.RULES: ClubRules,
     Resource.SESSIONS: Session,
 }
@@ -364,6 +370,7 @@ class Past:
             "command_id": first.command_id,
             "correlation_id": first.correlation_id,
             "complete": around[-1].position < entry.position + MOST_AROUND,
+            "looked_up_to": entry.position + MOST_AROUND,
             "caused": [node],
         }
 
@@ -459,11 +466,16 @@ def _caused(entry: Entry, around: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _asked_by(entry: Entry) -> str:
-    """What it began with: a request (over REST or RabbitMQ), a message, time, or a person."""
-    if entry.correlation_id.startswith("housekeeping-") and entry.actor == THE_CLUB.actor:
-        return "timer"
+    """What it began with: a request (over REST or RabbitMQ), a message, time, or a person.
+
+    Whoever asks names the conversation as they like; who they are is not theirs to say.
+    """
     if entry.actor.startswith("provider-"):
         return "message of a provider"
+    if entry.actor != THE_CLUB.actor:
+        return "request"
+    if entry.correlation_id.startswith("housekeeping-"):
+        return "timer"
     return {"command-line": "command line", "first-start": "first start"}.get(
         entry.correlation_id, "request"
     )

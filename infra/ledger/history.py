@@ -16,7 +16,10 @@ from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, LOCK
 
 MOST_LOOKED_AT = 20_000
-"""Positions that are looked through for one page of the log, however few of them are wanted."""
+"""Positions that are looked through for one page of the log, however few of them are wanted.
+
+Of one conversation, so many of its own.
+"""
 
 _ENTRY = """
 SELECT notification_id, originator_id, originator_version, topic, state,
@@ -44,6 +47,12 @@ SELECT coalesce((
     ORDER BY notification_id LIMIT 1
 ), ({HEAD})) FROM ledger_events AS at WHERE notification_id = %s
 """  # noqa: S608 - made of constants
+# As far as a page of one conversation may be looked through.
+_FAR = """
+SELECT notification_id FROM ledger_events
+WHERE correlation_id = %s AND notification_id > %s AND notification_id <= %s
+ORDER BY notification_id {direction} OFFSET %s LIMIT 1
+"""
 _LOG = """{entry} WHERE notification_id > %s AND notification_id <= %s
 AND (%s::text IS NULL OR topic = %s) AND (%s::text IS NULL OR actor = %s)
 {conversation}
@@ -115,13 +124,7 @@ class PostgresHistory:
 
     async def log(self, wanted: Wanted) -> Stretch:
         """A stretch of the log; one conversation is found wherever it is."""
-        first, last = wanted.after, wanted.until
-        if wanted.correlation_id is None:
-            # A position that nobody looks up, so that a stretch costs what it is long.
-            if wanted.newest_first:
-                first = max(first, last - MOST_LOOKED_AT)
-            else:
-                last = min(last, first + MOST_LOOKED_AT)
+        first, last = await self._looked_through(wanted)
         sql = _LOG.format(
             entry=_ENTRY,
             conversation="" if wanted.correlation_id is None else "AND correlation_id = %s",
@@ -136,6 +139,21 @@ class PostgresHistory:
         if wanted.newest_first:
             return Stretch(entries, first + 1 if first > wanted.after else None)
         return Stretch(entries, last if last < wanted.until else None)
+
+    async def _looked_through(self, wanted: Wanted) -> tuple[int, int]:
+        """After which position and up to which one the log is looked through for a page of it."""
+        first, last = wanted.after, wanted.until
+        if wanted.correlation_id is not None:
+            sql = _FAR.format(direction="DESC" if wanted.newest_first else "ASC")
+            far = await self._rows(sql, wanted.correlation_id, first, last, MOST_LOOKED_AT - 1)
+            if not far:
+                return first, last
+            ((position,),) = far
+            return (position - 1, last) if wanted.newest_first else (first, position)
+        # A position that nobody looks up, so that a stretch costs what it is long.
+        if wanted.newest_first:
+            return max(first, last - MOST_LOOKED_AT), last
+        return first, min(last, first + MOST_LOOKED_AT)
 
     async def entry(self, event_id: str | int) -> Entry | None:
         """The entry of a position, or of an event's own id."""

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from application.as_it_was import row_then
+from application.as_it_was import ROWS_THEN, row_then
 from application.audit import NoteReading
 from application.history import KINDS, LAST, PageOf, Pages, Resource
 from application.rfc3339 import Rfc3339
@@ -55,7 +55,7 @@ Number = Annotated[int, typer.Argument(min=1, help="its number")]
 Moment = Annotated[str, typer.Argument(help="a moment (RFC 3339), or a position of the ledger")]
 
 SINGULAR = {kind.TOPIC: kind for kind in KINDS.values()}
-ROWS = {kind: f"read-{kind}" for kind in SINGULAR if kind != "session"}
+ROWS = {kind: f"read-{kind}" for kind in SINGULAR if f"read-{kind}" in ROWS_THEN}
 """What is shown of each kind: one entry of the catalogue."""
 
 
@@ -140,7 +140,8 @@ def why(
         _grow(tree, found["caused"])
         _show(tree)
         if not found["complete"]:
-            print("There is more: only so much is looked through.")
+            after = found["looked_up_to"] + 1
+            print(f"There may be more from position {after} on, which `club audit log` tells.")
 
     _with_reader(told)
 

@@ -80,6 +80,9 @@ class WhyShown(BaseModel):
     command_id: str
     correlation_id: str
     complete: bool = Field(description="whether that is all; only so much is looked through")
+    looked_up_to: int = Field(
+        description="the last position that was; the log has what the conversation led to after it"
+    )
     caused: list[CausedShown]
 
 

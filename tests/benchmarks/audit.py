@@ -7,6 +7,7 @@ events as it was is beside the same thing as it is, over HTTP and in turn; that 
 it is recorded each time.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,9 +24,9 @@ from domain.memberships import Membership
 from domain.users import User
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.finding import beside
-from tests.benchmarks.load import Loader
-from tests.benchmarks.projections import Log, Raced
-from tests.benchmarks.seeding import append, membership, numbers, open_ledger, user
+from tests.benchmarks.load import Job, Loader, get
+from tests.benchmarks.projections import Log, Raced, run_rebuild
+from tests.benchmarks.seeding import append, membership, numbers, open_ledger, seed, user
 from tests.benchmarks.servers import filled_club
 
 EVENTS = 160_000
@@ -37,6 +38,12 @@ REPLAY_TARGET = 4.0
 LONGEST_WAIT = 50.0
 """Milliseconds for which a reader may have to wait where the tables are exchanged."""
 
+USERS = 100_000
+SECONDS = 5.0
+
+MEANWHILE_TARGET = 2.0
+"""The p99 of a GET by id during a replay, in that of one without."""
+
 CHANGES = 99
 """Events of the thing after the first."""
 
@@ -47,6 +54,7 @@ AS_OF_TARGET = 5.0
 def measure(url: str, home: Path, quick: bool, loader: Loader) -> Iterator[Figure]:
     """A replay and its exchange, and a thing as it was."""
     yield from _replay(url, home, quick)
+    yield _meanwhile(url, home, quick, loader)
     yield _as_of(url, home, loader)
 
 
@@ -107,6 +115,44 @@ def _read_until(url: str, reads: Event, over: Event) -> float:
             connection.execute("SELECT id, username FROM users WHERE id = 1").fetchone()
             longest = max(longest, time.perf_counter() - began)
     return longest * 1000
+
+
+def _meanwhile(url: str, home: Path, quick: bool, loader: Loader) -> Figure:
+    """A GET by id while the read tables are replayed again and again, beside one without that."""
+    users = USERS // 5 if quick else USERS
+    during: list[float] = []
+    without: list[float] = []
+    with filled_club(url, home, partial(seed, users=users, memberships=1)) as service:
+        requests = [get(f"/users/{number}/", service.headers) for number in service.users[:1000]]
+        job = Job(
+            service.port,
+            requests,
+            connections=1,
+            seconds=SECONDS,
+            warm_up=50,
+            headers=service.headers,
+        )
+        for _ in range(ROUNDS):
+            without.append(loader.run(job).p99)
+            with _reader(service.database, _replay_until):
+                during.append(loader.run(job).p99)
+    return Figure.of_rounds(
+        "GET by id while all is replayed, p99",
+        during,
+        without,
+        MEANWHILE_TARGET,
+        "ms",
+        note=f"{users:,} users, beside one without that",
+        at_most=True,
+    )
+
+
+def _replay_until(url: str, begins: Event, over: Event) -> float:
+    began = time.perf_counter()
+    begins.set()
+    while not over.is_set():
+        asyncio.run(run_rebuild(url))
+    return time.perf_counter() - began
 
 
 def _read_slowly(url: str, reads: Event, over: Event) -> float:

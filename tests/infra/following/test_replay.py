@@ -402,3 +402,24 @@ class Load:
             assert row.version >= max(seen, known)
             seen = row.version
             self.answers += 1
+
+
+async def test_a_replay_in_a_process_of_its_own_refuses_nobody_who_reads_or_writes(
+    club: Club, database: str, settings: Settings
+) -> None:
+    """Whatever it does, each request is answered while it goes on, and none with a fault."""
+    await record(database, rich(1200).events)
+    await follow(database)
+    added = await club.bus.execute(
+        AddMembership(MembershipBody(price="0.50")), Context(THE_CLUB, "t")
+    )
+    load = Load(club, int((added.body or {})["id"]))
+    async with asyncio.TaskGroup() as tasks:
+        for work in (load.write, load.read, load.read):
+            tasks.create_task(work())
+        with rebuilding(database, settings, "replay") as process:
+            _said, complaint = await asyncio.to_thread(process.communicate, timeout=120)
+        load.is_over = True
+    assert process.returncode == 0, complaint
+    assert load.written > 10
+    assert load.answers > 20

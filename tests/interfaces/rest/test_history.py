@@ -120,6 +120,26 @@ async def test_no_hash_no_code_and_no_address_is_in_any_history(rest: Rest, scen
     assert not re.search("[0-9a-f]{32}", re.sub('"([a-z]+_id|subject)":"[^"]+"', "", log.text))
 
 
+async def test_subscriptions_and_links_to_pages_have_histories_that_give_no_link_away(
+    rest: Rest, scene: Scene
+) -> None:
+    _, analyst = await rest.user(Role.ANALYST)
+    wanted = await rest.http.put("/reports/subscriptions/", json={"daily": True}, headers=analyst)
+    assert wanted.status_code == 200, wanted.text
+    made = await rest.http.post("/reports/overview/links/", json={}, headers=analyst)
+    assert made.status_code == 201, made.text
+    number = made.json()["id"]
+    log = await history(rest, "/history/", scene.admin, sort="-position", limit=10)
+    subjects = {entry["type"]: entry["subject"] for entry in log}
+    user = subjects["subscription.taken-out"].rpartition("-")[2]
+    assert await history(rest, f"/history/subscriptions/{user}/", scene.admin) != []
+    answer = await rest.http.get(f"/history/page-links/{number}/", headers=scene.admin)
+    assert [entry["type"] for entry in answer.json()] == ["page-link.made"]
+    token = made.json()["url"].rpartition("=")[2].rpartition("/")[2]
+    assert len(token) > 20
+    assert token not in answer.text
+
+
 async def test_what_is_gone_has_its_history_and_what_never_was_has_none(
     rest: Rest, scene: Scene
 ) -> None:
@@ -435,6 +455,23 @@ async def test_a_rare_thing_is_found_page_by_page_and_no_page_looks_through_all(
         assert sum(len(page) for page in pages) == 1
 
 
+async def test_no_page_of_one_conversation_looks_through_all_of_it(
+    rest: Rest, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.ledger.history.MOST_LOOKED_AT", 10)
+    await _reprice(rest, scene.membership, 95)
+    ((last,),) = await rest.club.postgres.rows("SELECT max(notification_id) FROM ledger_events")
+    for sort, of_type in (("position", "client.deleted"), ("-position", "client.deleted")):
+        query = {"sort": sort, "correlation_id": "many", "to_position": last}
+        nothing = await every_page(rest, "/history/", scene.admin, **query, type=of_type)
+        assert len(nothing) > 9
+        assert sum(len(page) for page in nothing) == 0
+        pages = await every_page(rest, "/history/", scene.admin, **query)
+        assert max(len(page) for page in pages) == 10
+        told = [entry["position"] for page in pages for entry in page]
+        assert sorted(told) == list(range(last - 94, last + 1))
+
+
 # --- why ---------------------------------------------------------------------------------------
 
 
@@ -464,6 +501,33 @@ async def test_causes_are_followed_both_ways(rest: Rest, scene: Scene) -> None:
         (up,) = up["caused"]
         path.append(up["type"])
     assert path == ["client.deleted", "training.deleted", "training-plan.training-removed"]
+
+
+@pytest.mark.parametrize("name", ["command-line", "first-start", "housekeeping-1"])
+async def test_nobody_passes_for_the_machine_by_what_they_call_their_request(
+    rest: Rest, scene: Scene, name: str
+) -> None:
+    headers = {**scene.owner, "X-Request-Id": name}
+    path = f"/clients/{scene.client}/"
+    answer = await rest.http.patch(path, json={"first_name": "Grace"}, headers=headers)
+    position = answer.headers["Ledger-Position"]
+    why = await rest.http.get(f"/history/events/{position}/why/", headers=scene.admin)
+    told = why.json()
+    assert told["correlation_id"] == name
+    assert (told["by"], told["actor"]) == ("request", f"user-{scene.user}")
+
+
+async def test_what_was_caused_is_told_up_to_a_position_that_is_named(
+    rest: Rest, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("application.history.MOST_AROUND", 1)
+    deleted = (await rest.do(DeleteClient(scene.client))).position
+    ((first,),) = await rest.club.postgres.rows(
+        "SELECT notification_id FROM ledger_events WHERE topic = 'client.deleted'"
+    )
+    assert deleted > first + 1
+    why = await rest.http.get(f"/history/events/{first}/why/", headers=scene.admin)
+    assert (why.json()["complete"], why.json()["looked_up_to"]) == (False, first + 1)
 
 
 # --- who asked ---------------------------------------------------------------------------------
