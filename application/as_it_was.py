@@ -178,6 +178,10 @@ HELD_BY: Mapping[type[Aggregate], tuple[str, type[Aggregate]]] = {
 """The fact of a thing that says whose it is, and what that is the number of."""
 
 
+NUMBERED_BY_USER = (User, Subscription)
+"""What has the number of the user to whom it belongs."""
+
+
 async def belonging(past: Past, kind: type[Aggregate], number: int) -> Belonging | None:
     """Whose a thing is, and since when; None for what is nobody's.
 
@@ -190,4 +194,4 @@ async def belonging(past: Past, kind: type[Aggregate], number: int) -> Belonging
         if held is None:
             return None
         kind, number, since = holder, held.fact, max(since, held.position)
-    return Belonging(number, since) if kind is User else None
+    return Belonging(number, since) if kind in NUMBERED_BY_USER else None

@@ -44,6 +44,7 @@ from domain.memberships import Membership
 from domain.payments import Payment
 from domain.reports import Report
 from domain.rules import ClubRules
+from domain.subscriptions import Subscription
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from domain.users import User
@@ -208,7 +209,7 @@ ROWS: Mapping[str, AskableRow] = {
     "read-payment": AskableRow(Payment, View.PAYMENTS, Permission.PAYMENTS_READ),
     "read-report": AskableRow(Report, View.REPORTS, Permission.REPORTS_READ),
     "read-subscriptions": AskableRow(
-        User, View.SUBSCRIPTIONS, Permission.REPORTS_READ, numbers=0, composed=True
+        Subscription, View.SUBSCRIPTIONS, Permission.REPORTS_READ, numbers=0
     ),
     "read-rules": AskableRow(ClubRules, View.RULES, Permission.RULES_READ, numbers=0),
 }

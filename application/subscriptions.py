@@ -76,13 +76,14 @@ async def subscribe(command: Subscribe, work: Work) -> Result:
     if user_id is None:
         raise NobodySubscribes
     subscription = await work.find(Subscription, user_id)
+    work.must_be_at(0 if subscription is None else subscription.version)
     if subscription is None and daily:
-        work.add(Subscription.take_out(user_id, work.at))
+        subscription = work.add(Subscription.take_out(user_id, work.at))
     elif subscription is not None and daily:
         subscription.resume(work.at)
     elif subscription is not None:
         subscription.end(work.at)
-    return Result({"daily": daily})
+    return Result({"daily": daily}, 0 if subscription is None else subscription.version)
 
 
 async def begin_delivery(command: BeginDelivery, work: Work) -> Result:

@@ -158,17 +158,19 @@ class Work:
 
         It names versions, or sends back what nobody changes, as the `row` shows it.
         """
-        if self._asked is None:
-            return
-        versions = self._asked.versions
-        if versions is not None and aggregate.version not in versions:
-            named = ", ".join(str(version) for version in sorted(versions)) or "none"
-            raise PreconditionFailed(expected=named, actual=aggregate.version)
-        if self._asked.sent_back:
+        self.must_be_at(aggregate.version)
+        if self._asked is not None and self._asked.sent_back:
             shown = aggregate.row() if row is None else row
             for name, fact in self._asked.sent_back.items():
                 if fact != shown[name] and not _moved_on(name, fact, shown[name]):
                     raise ReadOnly(field=name)
+
+    def must_be_at(self, version: int) -> None:
+        """Refuse where the request is about another version; 0 is before anything happened."""
+        versions = None if self._asked is None else self._asked.versions
+        if versions is not None and version not in versions:
+            named = ", ".join(str(one) for one in sorted(versions)) or "none"
+            raise PreconditionFailed(expected=named, actual=version)
 
     async def new_number(self, kind: type[Aggregate]) -> int:
         """A number for a new aggregate."""

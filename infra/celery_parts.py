@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
-from celery.beat import PersistentScheduler
+from celery.beat import PersistentScheduler, SchedulingError
 from celery.exceptions import Retry
 from celery.worker import state
 from celery.worker.request import ExceptionWithTraceback
@@ -100,6 +100,13 @@ class Beat(PersistentScheduler):  # type: ignore[misc]
         working.looks()
         self._forget_the_future()
         return super().tick(*args, **kwargs)
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send a task that is due; where that cannot be, it is said in a line."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as refused:
+            logger.warning("beat.not-sent", task=entry.name, reason=str(refused))
 
     def apply_async(
         self, entry: Any, producer: Any = None, advance: bool = True, **more: Any

@@ -48,7 +48,7 @@ MODEL = ReadModel("subscriptions", ("subscription",), TABLES, project)
 
 
 LISTING = Listing(
-    kind="user",
+    kind="subscription",
     table="users AS u LEFT JOIN report_subscriptions AS s ON s.user_id = u.id",
     answer=f"""
         coalesce(s.daily, FALSE) AS daily, (

@@ -70,9 +70,11 @@ class Listing:
         keys = ", ".join(self.keys)
         slots = ", ".join(["%s::integer[]"] * len(self.keys))
         return (
-            f"SELECT ARRAY[{keys}], {self.owner}, v.version, row_to_json(answer) "
+            f"SELECT ARRAY[{keys}], {self.owner}, coalesce(v.version, 0), row_to_json(answer) "
             f"FROM {self.table} "
-            f"JOIN aggregate_versions AS v ON v.aggregate_id = '{self.kind}-' || {self.keys[0]} "
+            # What nothing happened to yet is at version 0.
+            f"LEFT JOIN aggregate_versions AS v "
+            f"ON v.aggregate_id = '{self.kind}-' || {self.keys[0]} "
             f"CROSS JOIN LATERAL (SELECT {self.answer}) AS answer "
             f"WHERE ({keys}) IN (SELECT * FROM unnest({slots})) AND {self.only}"
         )

@@ -342,7 +342,12 @@ def test_with_all_servers_given_it_starts_none(
     names = {process.name() for process in stack.processes()}
     assert not {name for name in names if re.search("postgres|redis|beam|erl|epmd", name)}, names
     # What Celery writes its schedule to has endings of its own, by the machine's databases.
-    assert {path.stem for path in stack.service.home.iterdir()} <= {"keys", "stack", "celery-beat"}
+    assert {path.stem for path in stack.service.home.iterdir()} <= {
+        "keys",
+        "seals",
+        "stack",
+        "celery-beat",
+    }
 
     assert stack.service.end() == 0
 

@@ -661,12 +661,15 @@ async def insert(
     for kind, sequence in SEQUENCES.items():
         numbers = [e.number for e in events if e.originator_id == f"{kind}-{_digits(e)}"]
         if numbers:
-            await connection.execute("SELECT setval(%s, %s)", [sequence, max(numbers)])
+            # A ledger of an earlier release has no sequence for what there is only since.
+            await connection.execute(_COUNT, [max(numbers), sequence])
 
 
 def _digits(event: Event) -> str:
     return event.originator_id.rpartition("-")[2]
 
+
+_COUNT = "SELECT setval(found, %s) FROM to_regclass(%s) AS found WHERE found IS NOT NULL"
 
 _RECORD = """
 INSERT INTO ledger_events (

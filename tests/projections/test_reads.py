@@ -50,7 +50,7 @@ class Queries:
 
 @pytest.fixture(scope="module")
 def history() -> History:
-    return rich(500)
+    return rich(800)
 
 
 @pytest.fixture

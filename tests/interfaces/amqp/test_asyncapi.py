@@ -194,6 +194,7 @@ def test_what_the_club_publishes_fits_the_document(found: dict[str, Any]) -> Non
         "reservation",
         "session",
         "sign-in",
+        "subscription",
         "user",
     }
     assert len(seen) > 40

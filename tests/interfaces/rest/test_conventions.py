@@ -10,11 +10,18 @@ import httpx
 import pytest
 
 from application.exercises import ChangeExercise
+from application.page_links import MakePageLinkFor
 from application.users import ChangeUser, UserChanges
 from domain.values import Role
 from interfaces.rest.places import MOST_OF_ONE, MOST_UNDER_WAY
 from tests.conftest import Rest
-from tests.interfaces.rest.scenes import client_body, furnished, new_exercise, new_membership
+from tests.interfaces.rest.scenes import (
+    client_body,
+    furnished,
+    made,
+    new_exercise,
+    new_membership,
+)
 from tests.waiting import until
 
 MEMBERS = {"type", "title", "status", "detail", "instance"}
@@ -339,6 +346,7 @@ async def test_every_documented_change_obeys_if_match(rest: Rest) -> None:
         "train_id": scene.training,
         "training_plan_id": scene.plan,
         "payment_id": scene.payment,
+        "page_link_id": await made(rest, MakePageLinkFor(scene.admin_id)),
     }
     whole: dict[str, Any] = {
         "users": {"username": "ada", "email": "ada@example.com"},
@@ -349,6 +357,7 @@ async def test_every_documented_change_obeys_if_match(rest: Rest) -> None:
         "trainings-exercises": {"order_in_training": 2},
         "training-plans": {"user_id": scene.user, "title": "Autumn"},
         "payments": {"client_id": scene.client, "membership_id": scene.membership},
+        "reports": {"daily": True},
         "rules": {},
     }
     head = await rest.club.ledger.head()
