@@ -27,7 +27,7 @@ def whole_file(path: Path, *, mode: int = 0o600, only_new: bool = False) -> Iter
             file.flush()
             os.fsync(file.fileno())
             if only_new:
-                place(draft, path)
+                _place(draft, path)
             else:
                 draft.rename(path)
     finally:
@@ -43,7 +43,7 @@ def clear_drafts(path: Path) -> None:
             draft.unlink(missing_ok=True)
 
 
-def place(draft: Path, path: Path) -> None:
+def _place(draft: Path, path: Path) -> None:
     """Put what is in the draft there, and in no other's place: raises FileExistsError."""
     try:
         path.hardlink_to(draft)
