@@ -218,15 +218,13 @@ def moves(cut: Cut) -> Question:
 
 def standing(cut: Cut) -> Question:
     """How many were in each status when the periods begin, and how many were MEMBERS."""
-    counted_before = until(MOVES)
     sql = f"""
-    SELECT status, sum(clients) AS clients FROM (
-        SELECT after AS status, clients FROM {counted_before}
-        UNION ALL SELECT before, -clients FROM {counted_before}
-        UNION ALL SELECT 'MEMBERS', members FROM {counted_before}
-    ) AS moved GROUP BY status
+    SELECT status, sum(moved.clients) AS clients FROM {until(MOVES)}
+    CROSS JOIN LATERAL (
+        VALUES (after, clients), (before, -clients), ('MEMBERS', members)
+    ) AS moved (status, clients) GROUP BY status
     """
-    return Question(("status", "clients"), sql, until_start(cut) * 3)
+    return Question(("status", "clients"), sql, until_start(cut))
 
 
 def cohorts(cut: Cut) -> Question:

@@ -111,14 +111,12 @@ def moves(cut: Cut) -> Question:
 
 def standing(cut: Cut) -> Question:
     """How many plans were in each status when the periods begin."""
-    counted_before = until(MOVES)
     sql = f"""
-    SELECT status, sum(plans) AS plans FROM (
-        SELECT after AS status, plans FROM {counted_before}
-        UNION ALL SELECT before, -plans FROM {counted_before}
-    ) AS moved GROUP BY status
+    SELECT status, sum(moved.plans) AS plans FROM {until(MOVES)}
+    CROSS JOIN LATERAL (VALUES (after, plans), (before, -plans)) AS moved (status, plans)
+    GROUP BY status
     """
-    return Question(("status", "plans"), sql, until_start(cut) * 2)
+    return Question(("status", "plans"), sql, until_start(cut))
 
 
 def pins(cut: Cut) -> Question:
