@@ -9,6 +9,7 @@ What reports take is in a queue of its own, with a worker of its own (`--queues 
 from __future__ import annotations
 
 import atexit
+import signal
 import warnings
 from typing import Any
 
@@ -20,6 +21,7 @@ from celery.signals import (
     beat_init,
     celeryd_after_setup,
     setup_logging,
+    worker_process_init,
     worker_process_shutdown,
     worker_ready,
     worker_shutdown,
@@ -238,6 +240,12 @@ def _tell_of_beat(**_: Any) -> None:
     telling = Telling(settings, celery_parts.working)
     telling.start()
     atexit.register(telling.stop)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _leave_the_end_to_the_worker(**_: Any) -> None:
+    """A process of the pool finishes its task where all are told to end: its worker waits."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]

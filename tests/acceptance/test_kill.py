@@ -241,14 +241,12 @@ async def test_while_a_postgres_elsewhere_is_down_answers_are_503_and_then_it_go
 
 PROJECT = """
 import asyncio, sys
-import infra.following.projecting
 from infra.ledger.postgres import Postgres
 from infra.following.projecting import Projector
 from infra.following.watch import Watch
 from projections.catalogue import DOCUMENTED
 
-infra.following.projecting.BATCH = 20
-asyncio.run(Projector(Postgres(sys.argv[1]), DOCUMENTED, Watch()).run())
+asyncio.run(Projector(Postgres(sys.argv[1]), DOCUMENTED, Watch(), batch=20).run())
 """
 
 
@@ -258,7 +256,9 @@ def test_projectors_killed_in_mid_batch_lose_and_double_nothing(database: str) -
 
     def position() -> int:
         with psycopg.connect(database) as connection:
-            row = connection.execute("SELECT position FROM read_groups").fetchone()
+            row = connection.execute(
+                "SELECT position FROM read_groups WHERE name = %s", [DOCUMENTED.name]
+            ).fetchone()
             assert row is not None
             return int(row[0])
 
