@@ -17,6 +17,7 @@ from domain.days import NoTimeOfDay, is_zone, time_of_day
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 _USUAL_PORT = re.compile(r"(?<=^http)(://[^:]*):80$|(?<=^https)(://[^:]*):443$")
+_KAFKA = re.compile(r"kafkas?://([^\s@/,]+:[^\s@/,]+@)?[^\s@/,:]+:\d+(,[^\s@/,:]+:\d+)*")
 _BASE = re.compile(_ORIGIN.pattern + r"(/[A-Za-z0-9._~\-]+)*/?")
 
 
@@ -34,6 +35,18 @@ class Settings(BaseSettings):
     )
     amqp_url: str | None = Field(
         default=None, description="a RabbitMQ (3.10 or later) for commands, payments and events"
+    )
+    kafka_url: str | None = Field(
+        default=None, description="a Kafka (3.5 or later) for a chain: `kafka://host:9092,…`"
+    )
+    kafka_idempotence: bool = Field(
+        default=True, description="Kafka itself keeps out what is sent twice, where it can"
+    )
+    chain_database_url: str | None = Field(
+        default=None, description="the Postgres of a chain of clubs"
+    )
+    chain_groups: str = Field(
+        default="figures", description="what a chain computes: `figures`, `documented`, or both"
     )
     telegram_token: SecretStr | None = Field(
         default=None, description="the token of the Telegram bot that sends codes"
@@ -162,7 +175,27 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin} is not an origin: https://club.example")
         return ",".join(known)
 
-    @field_validator("database_url")
+    @field_validator("kafka_url")
+    @classmethod
+    def _a_kafka(cls, url: str | None) -> str | None:
+        if url is not None and not _KAFKA.fullmatch(url):
+            # What is wrong with it may quote the password.
+            raise ValueError(
+                "this is not where a Kafka is: kafka://host:port,host:port; kafkas:// with TLS, "
+                "and user:password@ before the first host"
+            )
+        return url
+
+    @field_validator("chain_groups")
+    @classmethod
+    def _known_groups(cls, names: str) -> str:
+        known = {"figures", "documented"}
+        wanted = [name for name in names.replace(" ", "").split(",") if name]
+        if not wanted or not set(wanted) <= known or len(set(wanted)) < len(wanted):
+            raise ValueError("this is figures, documented, or both with a comma between them")
+        return ",".join(wanted)
+
+    @field_validator("database_url", "chain_database_url")
     @classmethod
     def _readable_url(cls, url: str | None) -> str | None:
         try:

@@ -153,7 +153,7 @@ CREATE VIEW projection_positions AS
 """
 
 # Which parts of the service run, and how they are doing.
-_PARTS = """
+PARTS = """
 CREATE TABLE parts (
     name text NOT NULL,
     process text NOT NULL,
@@ -214,14 +214,30 @@ CREATE OR REPLACE TRIGGER ledger_is_immutable
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_immutable();
 """
 
+# What goes to Kafka, for a chain of clubs: how far that is confirmed, where the last of it is
+# there, and the secret by which the chain knows that it is this ledger's own.
+_PUBLISHING = """
+CREATE TABLE ledger_publishing (
+    topic text PRIMARY KEY,
+    position bigint NOT NULL DEFAULT 0,
+    digest bytea NOT NULL DEFAULT '',
+    partition integer,
+    "offset" bigint,
+    secret bytea NOT NULL DEFAULT decode(
+        replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
+);
+INSERT INTO ledger_publishing (topic) VALUES ('club.ledger');
+"""
+
 STEPS = (
     Step(1, _FIRST),
     Step(2, _GROUPS),
-    Step(3, _PARTS),
+    Step(3, PARTS),
     Step(4, _NUMBERS, builds="ledger_events_number_idx"),
     Step(5, _PAGE_LINKS),
     Step(6, _CONVERSATIONS, builds="ledger_events_correlation_idx"),
     Step(7, _SEALS),
+    Step(8, _PUBLISHING),
 )
 """Every change of the ledger's tables, in order."""
 

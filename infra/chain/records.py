@@ -1,0 +1,204 @@
+"""What is in the topic: some events of one ledger, as they are stored, packed into a record.
+
+The body is what Postgres' binary COPY writes of the rows, without its header and trailer: every
+column of every event, to the byte. The headers say whose events these are and where in the ledger
+they belong, and what comes before them; so a hole, a repeat and a ledger that went another way are
+seen. A keyed digest over all of it tells what the ledger's own publisher wrote from what anybody
+else put into the topic: its secret is in the ledger, where the chain has read it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from struct import Struct, error
+from typing import Self
+
+from infra.ledger.feed import Row
+
+TOPIC = "club.ledger"
+FORMAT = b"1"
+"""The version of this form; a record of another one is kept out."""
+
+MOST_EVENTS = 200
+"""Events in a record, at most."""
+
+MOST_BYTES = 512 * 1024
+"""Bytes of a record, about: one event more goes into the next, but each record has one."""
+
+LONGEST = 8 * 1024 * 1024
+"""Bytes of a record that is read at all."""
+
+COLUMNS = (
+    "notification_id, originator_id, originator_version, topic, state, "
+    "recorded_at, actor, command, command_id, correlation_id, causation_id"
+)
+"""The columns of an event, in the order in which they are copied, and `feed.read` takes them."""
+
+NOTHING = b""
+"""What comes before the first event of a ledger."""
+
+_NUMBERS = frozenset({0, 2})
+_MOMENT = 5
+_STATE = 4
+_WIDTH = COLUMNS.count(",") + 1
+_COUNT, _LENGTH, _NUMBER = Struct(">h"), Struct(">i"), Struct(">q")
+_POSITION = slice(2 + 4, 2 + 4 + 8)
+"""Where in a row its position is, after the number of columns and its own length."""
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""From which Postgres counts, in microseconds."""
+
+
+class KeptOut(Exception):
+    """A record that does not belong in the topic, and why."""
+
+
+def position_of(row: bytes) -> int:
+    """Where an event is in its ledger, of its row as it was copied."""
+    return int.from_bytes(row[_POSITION], "big", signed=True)
+
+
+def digest(row: bytes) -> bytes:
+    """What tells an event from every other one that might be at its place."""
+    return sha256(row).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Some events of a ledger, in order, without a hole between them."""
+
+    ledger: str
+    """The identity of the ledger: `ledger_identity.id`."""
+    prev: int
+    """The position after which they come; 0 is the beginning."""
+    before: bytes
+    """The digest of the event at that position; NOTHING at the beginning."""
+    first: int
+    last: int
+    body: bytes
+    mac: bytes
+
+    @classmethod
+    def pack(
+        cls, ledger: str, secret: bytes, prev: int, before: bytes, rows: Sequence[bytes]
+    ) -> Self:
+        """The record of these rows, each as it was copied; at least one."""
+        first, last = position_of(rows[0]), position_of(rows[-1])
+        body = b"".join(rows)
+        mac = _mac(secret, ledger, prev, before, first, last, body)
+        return cls(ledger, prev, before, first, last, body, mac)
+
+    @property
+    def key(self) -> bytes:
+        """What decides about the partition: one ledger is in one, in order."""
+        return self.ledger.encode()
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """The headers, as Kafka takes them."""
+        return [
+            ("format", FORMAT),
+            ("ledger", self.ledger.encode()),
+            ("prev", str(self.prev).encode()),
+            ("before", self.before.hex().encode()),
+            ("first", str(self.first).encode()),
+            ("last", str(self.last).encode()),
+            ("mac", self.mac.hex().encode()),
+        ]
+
+    @classmethod
+    def of(
+        cls, key: bytes | None, headers: Iterable[tuple[str, bytes]], body: bytes | None
+    ) -> Self:
+        """The record in a message; raises KeptOut. It may still be somebody else's: see `rows`."""
+        if body is None or len(body) > LONGEST:
+            raise KeptOut("it has no body" if body is None else f"it has {len(body)} bytes")
+        said = dict(headers)
+        if said.get("format") != FORMAT:
+            raise KeptOut("it is not of this form")
+        try:
+            record = cls(
+                ledger=said["ledger"].decode(),
+                prev=_number(said, "prev"),
+                before=bytes.fromhex(said["before"].decode()),
+                first=_number(said, "first"),
+                last=_number(said, "last"),
+                body=body,
+                mac=bytes.fromhex(said["mac"].decode()),
+            )
+        except (KeyError, ValueError) as wrong:
+            raise KeptOut("its headers cannot be read") from wrong
+        if key != record.key:
+            raise KeptOut("its key is not that of its ledger")
+        return record
+
+    def verify(self, secret: bytes) -> None:
+        """See to it that the ledger's own publisher made it; raises KeptOut."""
+        due = _mac(secret, self.ledger, self.prev, self.before, self.first, self.last, self.body)
+        if not hmac.compare_digest(due, self.mac):
+            raise KeptOut("its publisher does not know the secret of its ledger")
+
+    def rows(self) -> list[bytes]:
+        """The rows, each as it was copied; raises KeptOut where the headers say something else."""
+        rows = list(_cut(self.body))
+        positions = [position_of(row) for row in rows]
+        if positions != list(range(self.prev + 1, self.last + 1)) or positions[:1] != [self.first]:
+            raise KeptOut("its headers and its events do not say the same")
+        return rows
+
+
+def read(row: bytes) -> Row:
+    """The columns of an event, as `feed.read` takes them, of its row as it was copied."""
+    found: list[object] = []
+    at = _COUNT.size
+    for column in range(_WIDTH):
+        begin = at + _LENGTH.size
+        at = begin + _LENGTH.unpack_from(row, at)[0]
+        if column in _NUMBERS:
+            found.append(_NUMBER.unpack_from(row, begin)[0])
+        elif column == _STATE:
+            found.append(row[begin:at])
+        elif column == _MOMENT:
+            found.append(_EPOCH + timedelta(microseconds=_NUMBER.unpack_from(row, begin)[0]))
+        else:
+            found.append(row[begin:at].decode())
+    return tuple(found)
+
+
+def _cut(body: bytes) -> Iterator[bytes]:
+    """Each row of a body; raises KeptOut where these are no such rows."""
+    at = 0
+    try:
+        while at < len(body):
+            begin = at
+            (width,) = _COUNT.unpack_from(body, at)
+            if width != _WIDTH:
+                raise KeptOut("its events have other columns")
+            at += _COUNT.size
+            for _ in range(width):
+                (length,) = _LENGTH.unpack_from(body, at)
+                if length < 0:
+                    raise KeptOut("its events lack a column")
+                at += _LENGTH.size + length
+            if at > len(body):
+                raise KeptOut("it ends in the midst of an event")
+            yield body[begin:at]
+    except error as wrong:
+        raise KeptOut("it ends in the midst of an event") from wrong
+
+
+def _number(said: Mapping[str, bytes], name: str) -> int:
+    text = said[name].decode()
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):  # noqa: PLR2004 - 63 bits
+        raise ValueError(name)
+    return int(text)
+
+
+def _mac(
+    secret: bytes, ledger: str, prev: int, before: bytes, first: int, last: int, body: bytes
+) -> bytes:
+    said = f"{FORMAT.decode()} {ledger} {prev} {before.hex()} {first} {last}\n"
+    return hmac.digest(secret, said.encode() + body, "sha256")
