@@ -1,0 +1,9 @@
+"""`club chain …`: a chain of clubs, for whoever runs it."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    name="chain", help="A chain of clubs: who is in it, and who reads it.", no_args_is_help=True
+)
