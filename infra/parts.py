@@ -35,6 +35,7 @@ REPORT_WORKER = "report-worker"
 BEAT = "beat"
 BOT = "bot"
 SEALS = "seals"
+SEALS_OUT = "seals-out"
 """The names of parts; a projector has that of its group."""
 
 TASKS = "club.tasks"
