@@ -35,6 +35,8 @@ REPORT_WORKER = "report-worker"
 BEAT = "beat"
 BOT = "bot"
 SEALS = "seals"
+PUBLISHER = "publisher"
+STREAM = "stream"
 """The names of parts; a projector has that of its group."""
 
 TASKS = "club.tasks"
