@@ -7,7 +7,7 @@ each row is written once a batch, in a few statements a table, whatever the batc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -97,6 +97,8 @@ class Gather:
     first: Any
     beyond: Any
     shown: str
+    among: Row = field(default_factory=dict)
+    """What the rows of the source have in common, too."""
 
 
 @dataclass(frozen=True, slots=True)
