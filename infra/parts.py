@@ -36,6 +36,8 @@ BEAT = "beat"
 BOT = "bot"
 SEALS = "seals"
 SEALS_OUT = "seals-out"
+PUBLISHER = "publisher"
+STREAM = "stream"
 """The names of parts; a projector has that of its group."""
 
 TASKS = "club.tasks"
