@@ -7,6 +7,7 @@ import typer
 from interfaces.cli import (
     audit,
     bot,
+    chain,
     demo,
     docs,
     exercises,
@@ -36,6 +37,7 @@ app.command("run")(run.run)
 app.command("bot")(bot.bot)
 app.command("consumer")(parts.consumer)
 app.command("relay")(parts.relay)
+app.command("publish")(parts.publish)
 app.command("projector")(parts.projector)
 app.command("stack")(stack.stack)
 app.command("status")(status.status)
@@ -53,6 +55,7 @@ reports.app.command("link")(report_links.link)
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
 app.add_typer(audit.app, name="audit")
+app.add_typer(chain.app, name="chain")
 
 if __name__ == "__main__":
     app()
