@@ -88,15 +88,16 @@ class Lookout:
         metrics: Metrics,
         store: Store,
         *,
-        has_bot: bool = False,
+        asked_for: Collection[str] = (),
         rabbitmq: RabbitMQ | None = None,
     ) -> None:
+        """`asked_for` are parts that only these settings ask for."""
         self._postgres = postgres
         self._parts = parts
         self._watch = watch
         self._metrics = metrics
         self._store = store
-        self._has_bot = has_bot
+        self._asked_for = asked_for
         self._rabbitmq = rabbitmq
         self._looking: asyncio.Task[Health] | None = None
         self._next: asyncio.Task[Health] | None = None
@@ -232,8 +233,9 @@ class Lookout:
             processes = named(parts, name)
             if processes or self._parts.told:
                 yield name, shown_of(processes, doing)
-        if self._has_bot:
-            yield "telegram", shown_of(named(parts, known.BOT), "runs the bot")
+        for name in self._asked_for:
+            shown_as, doing = _ASKED_FOR[name]
+            yield shown_as, shown_of(named(parts, name), doing)
 
     def _log(self, components: Mapping[str, Shown]) -> None:
         """Only what is new."""
@@ -242,6 +244,13 @@ class Lookout:
             if self._said.get(name, "running") != shown["status"]:
                 logger.warning("health.changed", part=name, **shown)
         self._said = said
+
+
+_ASKED_FOR = {
+    known.SEALS_OUT: (known.SEALS_OUT, "publishes the heads of the ledger"),
+    known.BOT: ("telegram", "runs the bot"),
+}
+"""Parts that only some clubs have: what they are called, and what they do."""
 
 
 def named(parts: Sequence[Part], name: str) -> list[Part]:

@@ -18,6 +18,7 @@ from domain.days import NoTimeOfDay, is_zone, time_of_day
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 _USUAL_PORT = re.compile(r"(?<=^http)(://[^:]*):80$|(?<=^https)(://[^:]*):443$")
 _KAFKA = re.compile(r"kafkas?://([^\s@/,]+:[^\s@/,]+@)?[^\s@/,:]+:\d+(,[^\s@/,:]+:\d+)*")
+_ROUTE = re.compile(r"[^/\x00-\x1f]{0,120}/[^\x00-\x1f]{1,120}")
 _BASE = re.compile(_ORIGIN.pattern + r"(/[A-Za-z0-9._~\-]+)*/?")
 
 
@@ -41,6 +42,12 @@ class Settings(BaseSettings):
     )
     kafka_idempotence: bool = Field(
         default=True, description="Kafka itself keeps out what is sent twice, where it can"
+    )
+    kafka_mechanism: str = Field(
+        default="SCRAM-SHA-512", description="how a password is said to Kafka; `PLAIN` wants TLS"
+    )
+    kafka_partitions: int = Field(
+        default=32, ge=1, le=10_000, description="partitions of the topic, where it has to be made"
     )
     chain_database_url: str | None = Field(
         default=None, description="the Postgres of a chain of clubs"
@@ -124,6 +131,10 @@ class Settings(BaseSettings):
     seals_dir: Path | None = Field(
         default=None, description="a folder outside of the database where each seal is kept, too"
     )
+    seals_route: str | None = Field(
+        default=None,
+        description="where in RabbitMQ each seal goes, too: `exchange/routing key`, or `/queue`",
+    )
     deciding_connections: int = Field(
         default=4, ge=1, le=100, description="connections to Postgres for what decisions rest on"
     )
@@ -186,6 +197,13 @@ class Settings(BaseSettings):
             )
         return url
 
+    @field_validator("kafka_mechanism")
+    @classmethod
+    def _a_mechanism(cls, name: str) -> str:
+        if name not in {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}:
+            raise ValueError("this is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+        return name
+
     @field_validator("chain_groups")
     @classmethod
     def _known_groups(cls, names: str) -> str:
@@ -232,6 +250,13 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("amqp://", "amqps://")):
             raise ValueError("this is not the URL of a RabbitMQ: amqp://… or amqps://…")
         return url
+
+    @field_validator("seals_route")
+    @classmethod
+    def _a_route(cls, route: str | None) -> str | None:
+        if route is not None and not _ROUTE.fullmatch(route):
+            raise ValueError("this is no route: exchange/routing key, or /queue")
+        return route
 
     @field_validator("telegram_api_url", "telegram_webhook_url")
     @classmethod

@@ -134,16 +134,30 @@ def test_a_setting_that_is_passed_empty_is_not_set(monkeypatch: pytest.MonkeyPat
 
 def test_the_image_installs_by_hash_and_does_not_run_as_root() -> None:
     assert DOCKERFILE.count("FROM ") == 1
-    assert "--require-hashes --requirement requirements.lock" in DOCKERFILE
+    assert "ARG REQUIREMENTS=requirements.lock\n" in DOCKERFILE
+    assert '--require-hashes --requirement "$REQUIREMENTS"' in DOCKERFILE
     before, after = DOCKERFILE.split("\nUSER club\n")
     assert "useradd" in before
     assert 'CMD ["club", "run"]' in after
 
 
+LOCKS = ("requirements.lock", "requirements-chain.lock")
+"""What the service needs, and what one in a chain of clubs needs."""
+
+
+def test_the_lock_for_a_chain_has_all_of_the_other() -> None:
+    of_a_club, of_a_chain = (
+        {line.split()[0] for line in _lines(name) if "==" in line} for name in LOCKS
+    )
+    assert of_a_club < of_a_chain
+    more = {line.partition("==")[0] for line in of_a_chain - of_a_club}
+    assert more > {"aiokafka", "mode-streaming"}
+
+
 def test_the_image_gets_every_package_of_the_service_and_nothing_else() -> None:
     copied = set(re.findall(r"^COPY (\S+?)/? ", DOCKERFILE, re.MULTILINE))
     packages = {folder.parent.name for folder in ROOT.glob("*/__init__.py")} - {"tests"}
-    assert copied == packages | {"requirements.lock", "pyproject.toml"}
+    assert copied == packages | {*LOCKS, "pyproject.toml"}
     let_in = {line[1:].rstrip("/") for line in _lines(".dockerignore") if line.startswith("!")}
     assert let_in == copied
 

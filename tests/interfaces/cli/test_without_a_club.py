@@ -16,6 +16,7 @@ from interfaces.cli.main import app
 NOWHERE = {
     "CLUB_REDIS_URL": "redis://127.0.0.1:1/0",
     "CLUB_AMQP_URL": "amqp://127.0.0.1:1/",
+    "CLUB_KAFKA_URL": "kafka://127.0.0.1:1",
     "CLUB_TELEGRAM_TOKEN": "1:nobody",
 }
 """All that a command could ask for before it looks for the club; none of it answers."""
