@@ -71,6 +71,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CLUB_HOME", raising=False)
     monkeypatch.delenv("CLUB_DATABASE_URL", raising=False)
+    monkeypatch.delenv("CLUB_CHAIN_DATABASE_URL", raising=False)
     for name, value in NOWHERE.items():
         monkeypatch.setenv(name, value)
     return tmp_path
@@ -86,6 +87,9 @@ def test_without_a_club_a_command_says_so_in_a_sentence_and_makes_none(
         assert refused.stderr.startswith("RabbitMQ does not answer as it should: ")
     elif name in {"keys rotate", "queue replay", "audit key"}:
         assert refused.stderr == "The keys of the club are not in .club: CLUB_HOME says where.\n"
+    elif name.startswith("chain "):
+        expected = "Nothing says where the chain's database is: set CLUB_CHAIN_DATABASE_URL.\n"
+        assert refused.stderr == expected
     else:
         expected = "There is no club in .club: `club run` makes one, and CLUB_HOME says where.\n"
         assert refused.stderr == expected
