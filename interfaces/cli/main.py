@@ -22,6 +22,7 @@ from interfaces.cli import (
     run,
     stack,
     status,
+    stream,
     tokens,
     users,
 )
@@ -53,6 +54,7 @@ app.add_typer(reports.app, name="reports")
 reports.app.command("link")(report_links.link)
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
+app.add_typer(stream.app, name="stream")
 app.add_typer(audit.app, name="audit")
 
 if __name__ == "__main__":
