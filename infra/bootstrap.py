@@ -61,7 +61,7 @@ from infra.ledger.schema import (
     open_ledger,
 )
 from infra.metrics import Metrics
-from infra.parts import Parts
+from infra.parts import BOT, SEALS_OUT, Parts
 from infra.proofs.heads import BesideTheKey, Outside, last_head
 from infra.proofs.verifying import Keys as PublicKeys
 from infra.rabbitmq import RabbitMQ, open_rabbitmq
@@ -415,7 +415,10 @@ def _wire(
         watch,
         metrics,
         store,
-        has_bot=bot is not None,
+        asked_for=[
+            *([BOT] if bot else []),
+            *([SEALS_OUT] if settings.seals_route else []),
+        ],
         rabbitmq=rabbitmq,
     )
     history = PostgresHistory(postgres)

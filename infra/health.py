@@ -71,7 +71,7 @@ class Health:
     @property
     def public(self) -> Shown:
         """The report without the details."""
-        return _without_details(self.report)
+        return without_details(self.report)
 
 
 class Lookout:
@@ -88,15 +88,16 @@ class Lookout:
         metrics: Metrics,
         store: Store,
         *,
-        has_bot: bool = False,
+        asked_for: Collection[str] = (),
         rabbitmq: RabbitMQ | None = None,
     ) -> None:
+        """`asked_for` are parts that only these settings ask for."""
         self._postgres = postgres
         self._parts = parts
         self._watch = watch
         self._metrics = metrics
         self._store = store
-        self._has_bot = has_bot
+        self._asked_for = asked_for
         self._rabbitmq = rabbitmq
         self._looking: asyncio.Task[Health] | None = None
         self._next: asyncio.Task[Health] | None = None
@@ -129,7 +130,7 @@ class Lookout:
         self._watch.advance(groups[DOCUMENTED.name][0])
         projectors = {
             name: _following(
-                _named(parts, name),
+                named(parts, name),
                 head,
                 *group,
                 doing="projects these tables",
@@ -167,7 +168,7 @@ class Lookout:
             "components": {
                 "postgres": {"status": "unavailable", "detail": why},
                 **others,
-                **{part.name: _shown([part], "runs here") for part in here},
+                **{part.name: shown_of([part], "runs here") for part in here},
             },
         }
 
@@ -216,24 +217,25 @@ class Lookout:
         """
         wanted = {known.API: "serves requests"}
         if self._rabbitmq is not None:
-            publishing = _named(parts, known.RELAY)
+            publishing = named(parts, known.RELAY)
             yield known.RELAY, _following(publishing, head, *relay, doing="publishes events")
             for name in (known.COMMANDS, known.PAYMENTS):
                 wanted[name] = f"takes {name} from RabbitMQ"
-        if _named(parts, known.SEALS):
+        if named(parts, known.SEALS):
             wanted[known.SEALS] = "seals the ledger"
         of_celery = (known.BEAT, known.WORKER, known.REPORT_WORKER)
         celery = {*of_celery} & {part.name for part in parts}
         if celery:
             wanted |= {name: f"runs as Celery's {name}" for name in of_celery}
-        if not celery or _named(parts, known.TIMERS):
+        if not celery or named(parts, known.TIMERS):
             wanted[known.TIMERS] = "does what time does"
         for name, doing in wanted.items():
-            processes = _named(parts, name)
+            processes = named(parts, name)
             if processes or self._parts.told:
-                yield name, _shown(processes, doing)
-        if self._has_bot:
-            yield "telegram", _shown(_named(parts, known.BOT), "runs the bot")
+                yield name, shown_of(processes, doing)
+        for name in self._asked_for:
+            shown_as, doing = _ASKED_FOR[name]
+            yield shown_as, shown_of(named(parts, name), doing)
 
     def _log(self, components: Mapping[str, Shown]) -> None:
         """Only what is new."""
@@ -244,7 +246,15 @@ class Lookout:
         self._said = said
 
 
-def _named(parts: Sequence[Part], name: str) -> list[Part]:
+_ASKED_FOR = {
+    known.SEALS_OUT: (known.SEALS_OUT, "publishes the heads of the ledger"),
+    known.BOT: ("telegram", "runs the bot"),
+}
+"""Parts that only some clubs have: what they are called, and what they do."""
+
+
+def named(parts: Sequence[Part], name: str) -> list[Part]:
+    """The processes of a part."""
     return [part for part in parts if part.name == name]
 
 
@@ -252,7 +262,7 @@ _URGENCY = ("standing", "silent", "aside", "running")
 """What is told first of several processes of a part."""
 
 
-def _shown(processes: Sequence[Part], doing: str) -> Shown:
+def shown_of(processes: Sequence[Part], doing: str) -> Shown:
     """How a part is doing: well, where one process works and none is missed."""
     if not processes:
         return {"status": "unavailable", "detail": f"no process {doing}"}
@@ -281,7 +291,7 @@ def _following(
     late: float = LATE,
 ) -> Shown:
     """How those are doing who follow the ledger, and how far they are behind it."""
-    shown = _shown(processes, doing)
+    shown = shown_of(processes, doing)
     if shown["status"] == "running" and age is not None and age > late:
         shown["status"] = "behind"
     return {
@@ -309,10 +319,10 @@ async def _redis(store: Store) -> Shown:
     return {"redis": {"status": "running"}}
 
 
-def _without_details(shown: Shown) -> Shown:
+def without_details(shown: Shown) -> Shown:
     """Why something does not run is not for everybody."""
     return {
-        name: _without_details(value) if isinstance(value, dict) else value
+        name: without_details(value) if isinstance(value, dict) else value
         for name, value in shown.items()
         if name != "detail" or shown["status"] == "running"
     }

@@ -18,6 +18,7 @@ from domain.days import NoTimeOfDay, is_zone, time_of_day
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 _USUAL_PORT = re.compile(r"(?<=^http)(://[^:]*):80$|(?<=^https)(://[^:]*):443$")
 _KAFKA = re.compile(r"kafkas?://([^\s@/,]+:[^\s@/,]+@)?[^\s@/,:]+:\d+(,[^\s@/,:]+:\d+)*")
+_ROUTE = re.compile(r"[^/\x00-\x1f]{0,120}/[^\x00-\x1f]{1,120}")
 _BASE = re.compile(_ORIGIN.pattern + r"(/[A-Za-z0-9._~\-]+)*/?")
 
 
@@ -129,6 +130,10 @@ class Settings(BaseSettings):
     )
     seals_dir: Path | None = Field(
         default=None, description="a folder outside of the database where each seal is kept, too"
+    )
+    seals_route: str | None = Field(
+        default=None,
+        description="where in RabbitMQ each seal goes, too: `exchange/routing key`, or `/queue`",
     )
     deciding_connections: int = Field(
         default=4, ge=1, le=100, description="connections to Postgres for what decisions rest on"
@@ -245,6 +250,13 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("amqp://", "amqps://")):
             raise ValueError("this is not the URL of a RabbitMQ: amqp://… or amqps://…")
         return url
+
+    @field_validator("seals_route")
+    @classmethod
+    def _a_route(cls, route: str | None) -> str | None:
+        if route is not None and not _ROUTE.fullmatch(route):
+            raise ValueError("this is no route: exchange/routing key, or /queue")
+        return route
 
     @field_validator("telegram_api_url", "telegram_webhook_url")
     @classmethod

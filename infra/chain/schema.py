@@ -19,12 +19,14 @@ CREATE TABLE chain_clubs (
     looked_at timestamptz,
     seen_at timestamptz,
     head bigint NOT NULL DEFAULT 0,
-    published bigint NOT NULL DEFAULT 0
+    published bigint NOT NULL DEFAULT 0,
+    waiting_since timestamptz
 );
 COMMENT ON COLUMN chain_clubs.looked_at IS 'when somebody last began to look at its ledger';
 COMMENT ON COLUMN chain_clubs.seen_at IS 'when the ledger last answered';
 COMMENT ON COLUMN chain_clubs.head IS 'where it ended then';
 COMMENT ON COLUMN chain_clubs.published IS 'how far it was in Kafka then';
+COMMENT ON COLUMN chain_clubs.waiting_since IS 'when the first was recorded not taken in by then';
 
 CREATE TABLE chain_groups (
     name text NOT NULL,
@@ -73,6 +75,15 @@ CREATE TABLE chain_users (
     role text NOT NULL CHECK (role IN ('ADMIN', 'ANALYST')),
     added_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+
+CREATE TABLE chain_links (
+    number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    reader integer NOT NULL REFERENCES chain_users (number) ON DELETE CASCADE,
+    page text NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamptz NOT NULL
+);
+COMMENT ON TABLE chain_links IS 'with which readers open the overview, without their tokens';
 """
 
 STEPS = (Step(1, _FIRST), Step(2, PARTS))

@@ -1,4 +1,4 @@
-"""What is still to go out: the ledger from where its messages are confirmed.
+"""What is still to go out: the ledger, or its heads, from where messages are confirmed.
 
 Of several relays one has a turn at a time, under a lock that ends with the transaction: events go
 out in order, at least once. What was published and not written down when something broke is
@@ -24,13 +24,15 @@ from infra.following.follower import Follower
 from infra.ledger import feed
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD, number_in
+from infra.proofs import heads
+from infra.proofs.heads import Head
 from infra.standstill import Standstill
 
 RELAY = "club.events"
-"""The name of the relay that there is: the exchange that it publishes to."""
+"""The name of the relay of events: the exchange that it publishes to."""
 
 BATCH = 500
-"""Events that are published before their confirmation is waited for."""
+"""Events, or heads, that are published before their confirmation is waited for."""
 
 LONGEST_TURN = 5.0
 """Seconds for which a turn waits for confirmations; Postgres ends an idle one after eight."""
@@ -39,7 +41,7 @@ UNCONFIRMED = "what was published is not confirmed"
 
 Connection = psycopg.AsyncConnection[Any]
 logger = structlog.get_logger(__name__)
-Publish = Callable[[Sequence[Recorded]], Awaitable[None]]
+Publish = Callable[[Sequence[Any]], Awaitable[None]]
 
 # The lock is known to releases before this one, whose relays hold it as long as they live.
 _TURN = "SELECT pg_try_advisory_xact_lock(hashtextextended('club relay ' || %s, 0))"
@@ -48,20 +50,54 @@ _POSITION = "SELECT position FROM relay_positions WHERE name = %s"
 _ADVANCE = "UPDATE relay_positions SET position = %s WHERE name = %s"
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What goes out in order, each at a position of the ledger."""
+
+    after: Callable[[Connection, int], Awaitable[tuple[Sequence[Any], int]]]
+    """Some of what comes after a position, and up to where that reaches."""
+    end: Callable[[Connection], Awaitable[int]]
+    """The position of the last one."""
+
+
+async def _events_after(connection: Connection, position: int) -> tuple[Sequence[Recorded], int]:
+    return await feed.after(connection, position, BATCH)
+
+
+async def _heads_after(connection: Connection, position: int) -> tuple[Sequence[Head], int]:
+    found = await heads.after(connection, position, BATCH)
+    return found, found[-1].size if found else position
+
+
+async def _last_event(connection: Connection) -> int:
+    return await number_in(connection, HEAD)
+
+
+async def _last_head(connection: Connection) -> int:
+    last = await heads.last(connection)
+    return last.size if last else 0
+
+
+EVENTS_OUT = Line(_events_after, _last_event)
+HEADS_OUT = Line(_heads_after, _last_head)
+
+
 class Relay:
-    """Has every event of the ledger published, in order."""
+    """Has every event of the ledger published, in order; or all of another line."""
 
     def __init__(
         self,
         postgres: Postgres,
         publish: Publish,
         *,
+        line: Line = EVENTS_OUT,
         name: str = RELAY,
         passes_on: tuple[type[Exception], ...] = (),
     ) -> None:
         """`publish` returns when all of a batch is confirmed; `passes_on` is what it may raise."""
         self.follower = Follower("relay", postgres, self.step, passes_on=passes_on)
         self._name = name
+        self._line = line
         self._publish = publish
         self._sent: _Sent | None = None
 
@@ -97,10 +133,10 @@ class Relay:
         if self._sent is not None and self._sent.after == position and not self._sent.failed:
             return self._sent
         await self._forget()
-        batch = await feed.after(connection, position, BATCH)
-        if batch.events:
-            confirmed = asyncio.ensure_future(self._publish(batch.events))
-            self._sent = _Sent(position, batch.position, confirmed)
+        batch, upto = await self._line.after(connection, position)
+        if batch:
+            confirmed = asyncio.ensure_future(self._publish(batch))
+            self._sent = _Sent(position, upto, confirmed)
         return self._sent
 
     async def _forget(self) -> None:
@@ -123,11 +159,11 @@ class Relay:
         return await self._within(int(row[0]), connection)
 
     async def _within(self, position: int, connection: Connection) -> int:
-        """The position, or where the ledger ends, if it was restored to an earlier time.
+        """The position, or where the line ends, if the ledger was restored to an earlier time.
 
         What it still holds went out long ago; what comes next must not be passed by.
         """
-        head = await number_in(connection, HEAD)
+        head = await self._line.end(connection)
         if position <= head:
             return position
         logger.warning("relay.ahead-of-the-ledger", relay=self._name, position=position, head=head)

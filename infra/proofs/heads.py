@@ -30,6 +30,9 @@ from infra.secrets.sealing_key import SealingKey
 
 Connection = psycopg.AsyncConnection[Any]
 
+OUT = "club.seals"
+"""The name under which is noted how far they went out over RabbitMQ."""
+
 
 class NotAHead(Fault):
     """{path} is not a head as the club wrote it."""
@@ -102,7 +105,9 @@ _LAST = f"SELECT {_SHOWN} FROM ledger_seals ORDER BY position DESC LIMIT 1"  # n
 _COVERING = f"""
 SELECT {_SHOWN} FROM ledger_seals WHERE position >= %s ORDER BY position LIMIT 1
 """  # noqa: S608
-_AFTER = f"SELECT {_SHOWN} FROM ledger_seals WHERE position >= %s ORDER BY position"  # noqa: S608
+_AFTER = f"""
+SELECT {_SHOWN} FROM ledger_seals WHERE position >= %s ORDER BY position LIMIT %s
+"""  # noqa: S608
 _MISPLACED = "SELECT size, position FROM ledger_seals WHERE size <> position"
 
 
@@ -123,14 +128,14 @@ async def covering(connection: Connection, position: int) -> Head | None:
     return found[0] if found else None
 
 
-async def after(connection: Connection, position: int) -> Sequence[Head]:
+async def after(connection: Connection, position: int, most: int | None = None) -> Sequence[Head]:
     """Those after a position, in order."""
-    return await _heads(connection, _AFTER, position + 1)
+    return await _heads(connection, _AFTER, position + 1, most)
 
 
 async def everywhere(connection: Connection) -> Sequence[Head]:
     """All of them, also at positions that no event of ours has."""
-    return await _heads(connection, _AFTER, -(2**63))
+    return await _heads(connection, _AFTER, -(2**63), None)
 
 
 async def misplaced(connection: Connection) -> Sequence[tuple[int, int]]:

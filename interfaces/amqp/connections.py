@@ -85,6 +85,7 @@ async def takes_messages(connection: AbstractConnection) -> None:
 
 
 def _transport(connection: AbstractConnection) -> UnderlayConnection:
-    if connection.transport is None:
+    # One that was reset under our hands keeps its transport, which would be ready for ever.
+    if connection.transport is None or connection.transport.connection.is_closed:
         raise Ended(Ended.__doc__)
     return connection.transport

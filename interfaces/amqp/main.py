@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -11,19 +12,22 @@ from functools import partial
 from domain.values import PaymentStatus
 from infra.bootstrap import Club
 from infra.following.follower import Follower, listen
-from infra.following.relaying import Relay
-from infra.parts import COMMANDS, PAYMENTS, RELAY
+from infra.following.relaying import EVENTS_OUT, HEADS_OUT, Line, Publish, Relay
+from infra.following.relaying import RELAY as EVENTS
+from infra.parts import COMMANDS, PAYMENTS, RELAY, SEALS_OUT
+from infra.proofs.heads import OUT as HEADS
 from infra.secrets.signatures import sign
 from infra.standstill import Told
 from interfaces.amqp.commands import CommandsIn
 from interfaces.amqp.connections import LOST, confirming_channel, connected
 from interfaces.amqp.intake import LAST_WORDS, Handler, Intake
-from interfaces.amqp.outlet import open_outlet
+from interfaces.amqp.outlet import Outlet, open_outlet
 from interfaces.amqp.parking import Parked, Parking, Which, open_parking
 from interfaces.amqp.part import Part
 from interfaces.amqp.payments import PaymentsIn
 from interfaces.amqp.relay import publish
 from interfaces.amqp.replies import open_replies
+from interfaces.amqp.seals_out import Route, exchange_of, publish_heads
 from interfaces.amqp.simulation import send
 from interfaces.amqp.topology import COMMANDS_QUEUE, PAYMENTS_QUEUE, declare_events, declare_intake
 
@@ -75,25 +79,37 @@ async def run_consumers(club: Club, closing: asyncio.Event) -> None:
 
 
 async def run_relay(club: Club, closing: asyncio.Event) -> None:
-    """Publish the club's events until `closing`."""
+    """Publish the club's events until `closing`, and its signed heads, where they have a route."""
+    source = club.settings.issuer
 
-    async def follow(part: Part) -> None:
+    async def events(outlet: Outlet) -> Publish:
+        return partial(publish, outlet, await declare_events(outlet.channel), source)
+
+    async def heads(outlet: Outlet, route: Route) -> Publish:
+        return partial(
+            publish_heads, outlet, await exchange_of(outlet.channel, route), route.key, source
+        )
+
+    async def follow(part: Part, opened: Opening, line: Line, name: str) -> None:
         async with open_outlet(_url(club)) as outlet:
-            exchange = await declare_events(outlet.channel)
-            relay = Relay(
-                club.postgres,
-                partial(publish, outlet, exchange, club.settings.issuer),
-                passes_on=LOST,
-            )
+            relay = Relay(club.postgres, await opened(outlet), line=line, name=name, passes_on=LOST)
             part.works(outlet, Following(relay.follower))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(outlet.watch())
                 tasks.create_task(listen(club.postgres, lambda _: relay.follower.wake()))
                 await relay.run()
 
-    part = Part(RELAY, follow)
-    async with _reported(club, part):
-        await part.run(closing)
+    parts = [Part(RELAY, partial(follow, opened=events, line=EVENTS_OUT, name=EVENTS))]
+    if club.settings.seals_route is not None:
+        opened = partial(heads, route=Route.of(club.settings.seals_route))
+        parts.append(Part(SEALS_OUT, partial(follow, opened=opened, line=HEADS_OUT, name=HEADS)))
+    async with _reported(club, *parts), asyncio.TaskGroup() as tasks:
+        for part in parts:
+            tasks.create_task(part.run(closing))
+
+
+Opening = Callable[[Outlet], Awaitable[Publish]]
+"""Makes what publishes over an outlet."""
 
 
 @dataclass(frozen=True)

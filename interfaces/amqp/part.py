@@ -16,6 +16,7 @@ from aio_pika.exceptions import (
 
 from interfaces.amqp.connections import LOST, Ended
 from interfaces.amqp.intake import is_set_within
+from interfaces.amqp.seals_out import NotKept
 from interfaces.amqp.topology import DeclaredOtherwise
 
 RETRY = 1.0
@@ -98,7 +99,7 @@ class Part:
 def said_of(fault: BaseException) -> str:
     """What a fault means for people, without the address that it may name."""
     match fault:
-        case DeclaredOtherwise() | Ended():
+        case DeclaredOtherwise() | Ended() | NotKept():
             return str(fault)
         case ChannelClosed() | ConnectionClosed() | ProbableAuthenticationError():
             return f"RabbitMQ refuses it: {fault.args[-1] if fault.args else fault}"

@@ -7,6 +7,7 @@ import typer
 from interfaces.cli import (
     audit,
     bot,
+    chain,
     demo,
     docs,
     exercises,
@@ -56,6 +57,7 @@ app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
 app.add_typer(stream.app, name="stream")
 app.add_typer(audit.app, name="audit")
+app.add_typer(chain.app, name="chain")
 
 if __name__ == "__main__":
     app()

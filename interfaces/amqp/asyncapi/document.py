@@ -13,9 +13,11 @@ from importlib.metadata import metadata
 from application.catalogue import COMMANDS
 from interfaces.amqp.asyncapi.events import event, events_of_the_domain
 from interfaces.amqp.asyncapi.examples import Json
+from interfaces.amqp.asyncapi.heads import head
 from interfaces.amqp.asyncapi.incoming import PROBLEM, command, payment, replies_to_commands
 from interfaces.amqp.cloudevents import MEDIA_TYPE
 from interfaces.amqp.payments import TYPE
+from interfaces.amqp.seals_out import SEALED
 from interfaces.amqp.topology import (
     COMMANDS_QUEUE,
     EVENTS_EXCHANGE,
@@ -37,6 +39,7 @@ def document() -> Json:
     commands = {name: command(name, entry, schemas) for name, entry in COMMANDS.items()}
     payments = {TYPE: payment(schemas)}
     events = {kind.TOPIC: event(kind) for kind in events_of_the_domain()}
+    heads = {SEALED: head()}
     replies = replies_to_commands()
     return {
         "asyncapi": "3.1.0",
@@ -54,10 +57,10 @@ def document() -> Json:
                 "description": "The RabbitMQ of CLUB_AMQP_URL.",
             }
         },
-        "channels": _channels(commands, payments, events, replies),
-        "operations": _operations(commands, payments, events, replies),
+        "channels": _channels(commands, payments, events, heads, replies),
+        "operations": _operations(commands, payments, events, heads, replies),
         "components": {
-            "messages": {**commands, **payments, **replies, **events},
+            "messages": {**commands, **payments, **replies, **events, **heads},
             "schemas": schemas,
             "securitySchemes": _SECURITY,
         },
@@ -81,7 +84,7 @@ _SECURITY: Json = {
 }
 
 
-def _channels(commands: Json, payments: Json, events: Json, replies: Json) -> Json:
+def _channels(commands: Json, payments: Json, events: Json, heads: Json, replies: Json) -> Json:
     return {
         "commands": {
             "address": COMMANDS_QUEUE,
@@ -106,6 +109,14 @@ def _channels(commands: Json, payments: Json, events: Json, replies: Json) -> Js
             "messages": _refs("components/messages", events),
             "bindings": {"amqp": _exchange(EVENTS_EXCHANGE)},
         },
+        "heads": {
+            "address": None,
+            "title": "Signed heads out",
+            "description": "Where CLUB_SEALS_ROUTE leads, if it is set: to an exchange (a topic "
+            "exchange, where there is none yet) with a routing key, or to a queue. Bind a queue "
+            "of your own before: a head that no queue takes is not out, and those after it wait.",
+            "messages": _refs("components/messages", heads),
+        },
         "replies": {
             "address": None,
             "title": "Replies",
@@ -115,7 +126,7 @@ def _channels(commands: Json, payments: Json, events: Json, replies: Json) -> Js
     }
 
 
-def _operations(commands: Json, payments: Json, events: Json, replies: Json) -> Json:
+def _operations(commands: Json, payments: Json, events: Json, heads: Json, replies: Json) -> Json:
     def of(channel: str, messages: Iterable[str]) -> Json:
         return {
             "channel": {"$ref": f"#/channels/{channel}"},
@@ -141,6 +152,11 @@ def _operations(commands: Json, payments: Json, events: Json, replies: Json) -> 
             "action": "send",
             "summary": "Tell what happened in the club.",
             **of("events", events),
+        },
+        "tellOfHead": {
+            "action": "send",
+            "summary": "Put a signed head of the ledger where the club cannot change it.",
+            **of("heads", heads),
         },
     }
 

@@ -23,7 +23,7 @@ def _lines(found: Json) -> Iterator[str]:
     yield found["info"]["description"]
     for name, channel in found["channels"].items():
         binding = channel.get("bindings", {}).get("amqp", {})
-        where = binding.get("queue", binding.get("exchange", {})).get("name", "reply_to")
+        where = binding.get("queue", binding.get("exchange", {})).get("name", _ELSEWHERE.get(name))
         messages = [found["components"]["messages"][message] for message in channel["messages"]]
         yield f"\n## {channel['title']}: `{where}`\n"
         yield channel["description"]
@@ -32,6 +32,10 @@ def _lines(found: Json) -> Iterator[str]:
             yield from _message(message, found)
         if name == "payments":
             yield from _models(found)
+
+
+_ELSEWHERE = {"heads": "CLUB_SEALS_ROUTE", "replies": "reply_to"}
+"""What says where the messages of a channel are, of those that have no name of their own."""
 
 
 def _around(message: Json, found: Json) -> Iterator[str]:
