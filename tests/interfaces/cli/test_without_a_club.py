@@ -23,6 +23,7 @@ NOWHERE = {
 
 MAKE_ONE = {"run", "stack", "audit import"}
 NEED_NONE = {"docs", "audit check"}
+NO_CHAIN = ("Nothing says where the chain's database is: ", "The keys of the chain are not in ")
 LOOK_AT_RABBITMQ_ALONE = {"queue parked", "queue show", "queue drop"}
 
 SAMPLE = Path(__file__).with_name("sample_exercises.json")
@@ -86,6 +87,8 @@ def test_without_a_club_a_command_says_so_in_a_sentence_and_makes_none(
         assert refused.stderr.startswith("RabbitMQ does not answer as it should: ")
     elif name in {"keys rotate", "queue replay", "audit key"}:
         assert refused.stderr == "The keys of the club are not in .club: CLUB_HOME says where.\n"
+    elif name.startswith("chain "):
+        assert refused.stderr.startswith(NO_CHAIN)
     else:
         expected = "There is no club in .club: `club run` makes one, and CLUB_HOME says where.\n"
         assert refused.stderr == expected
