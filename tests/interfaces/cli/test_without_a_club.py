@@ -23,7 +23,6 @@ NOWHERE = {
 
 MAKE_ONE = {"run", "stack", "audit import"}
 NEED_NONE = {"docs", "audit check"}
-NO_CHAIN = ("Nothing says where the chain's database is: ", "The keys of the chain are not in ")
 LOOK_AT_RABBITMQ_ALONE = {"queue parked", "queue show", "queue drop"}
 
 SAMPLE = Path(__file__).with_name("sample_exercises.json")
@@ -72,6 +71,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CLUB_HOME", raising=False)
     monkeypatch.delenv("CLUB_DATABASE_URL", raising=False)
+    monkeypatch.delenv("CLUB_CHAIN_DATABASE_URL", raising=False)
     for name, value in NOWHERE.items():
         monkeypatch.setenv(name, value)
     return tmp_path
@@ -88,7 +88,8 @@ def test_without_a_club_a_command_says_so_in_a_sentence_and_makes_none(
     elif name in {"keys rotate", "queue replay", "audit key"}:
         assert refused.stderr == "The keys of the club are not in .club: CLUB_HOME says where.\n"
     elif name.startswith("chain "):
-        assert refused.stderr.startswith(NO_CHAIN)
+        expected = "Nothing says where the chain's database is: set CLUB_CHAIN_DATABASE_URL.\n"
+        assert refused.stderr == expected
     else:
         expected = "There is no club in .club: `club run` makes one, and CLUB_HOME says where.\n"
         assert refused.stderr == expected
