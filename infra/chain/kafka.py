@@ -110,6 +110,11 @@ class Topic:
         self._idempotence = settings.kafka_idempotence
         self._producer: AIOKafkaProducer | None = None
 
+    async def make(self) -> None:
+        """See to it that the topic is there; one that somebody made stays as it is."""
+        async with _answered(PATIENCE):
+            await self._make()
+
     async def lost(self, place: Place | None, key: bytes, last: int) -> bool:
         """Whether the ledger's record up to this position is gone, before its time was over.
 

@@ -47,7 +47,7 @@ class SchemaThere(Fault):
     """The chain's database has a schema {name} of its own: give the chain a database of its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InChain:
     """A group of read models, and its tables for a whole chain."""
 

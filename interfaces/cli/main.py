@@ -23,6 +23,7 @@ from interfaces.cli import (
     run,
     stack,
     status,
+    stream,
     tokens,
     users,
 )
@@ -54,6 +55,7 @@ app.add_typer(reports.app, name="reports")
 reports.app.command("link")(report_links.link)
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
+app.add_typer(stream.app, name="stream")
 app.add_typer(audit.app, name="audit")
 app.add_typer(chain.app, name="chain")
 
