@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import uvicorn
@@ -80,18 +81,9 @@ answered on everything.
 def create_app(club: Club, asyncapi: Callable[[], Mapping[str, Any]] | None = None) -> FastAPI:
     """The app that serves this club; `asyncapi` makes the document of its RabbitMQ channel."""
     public_url = club.settings.public_url.rstrip("/")
-    app = FastAPI(
-        title=index.NAME,
-        version=index.VERSION,
-        description=ABOUT,
-        openapi_url=None,  # The document and its pages are routes like others.
-        servers=[{"url": public_url}] if public_url else None,
-    )
+    app = _with_routes(public_url)
     app.state.service = club
     app.state.asyncapi = asyncapi
-    for group in GROUPS:
-        # In one flat list: a router within a router costs every request a look into each.
-        app.router.routes.extend(group.routes.routes)
     app.mount(documents.ASSETS, StaticFiles(directory=documents.PAGES), name="assets")
     app.router.redirect_slashes = False
     app.router.default = by_the_slash(app.router)
@@ -105,10 +97,32 @@ def create_app(club: Club, asyncapi: Callable[[], Mapping[str, Any]] | None = No
             allow_headers=headers.READ,
             expose_headers=headers.ANSWERED,
         )
-    document = complete(app.openapi(), app.routes)
+    document = _document(public_url)
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.state.allowed = _allowed(app.routes)
     return app
+
+
+def _with_routes(public_url: str) -> FastAPI:
+    """An app that has all routes, and nothing behind them yet."""
+    app = FastAPI(
+        title=index.NAME,
+        version=index.VERSION,
+        description=ABOUT,
+        openapi_url=None,  # The document and its pages are routes like others.
+        servers=[{"url": public_url}] if public_url else None,
+    )
+    for group in GROUPS:
+        # In one flat list: a router within a router costs every request a look into each.
+        app.router.routes.extend(group.routes.routes)
+    return app
+
+
+@cache
+def _document(public_url: str) -> dict[str, Any]:
+    """The OpenAPI document, made once in a process, before it serves: it takes a second."""
+    app = _with_routes(public_url)
+    return complete(app.openapi(), app.routes)
 
 
 def _allowed(routes: Sequence[BaseRoute]) -> Mapping[str, Sequence[str]]:
