@@ -423,7 +423,7 @@ def _logged(entry: Entry, reader: Caller = THE_CLUB) -> dict[str, Any]:
     own = everything or entry.actor == reader.actor
     return {
         "position": entry.position,
-        "recorded_at": time_text(entry.recorded_at),
+        "recorded_at": None if entry.recorded_at is None else time_text(entry.recorded_at),
         "type": entry.topic,
         "said": None if entry.event is None else _sentence(type(entry.event)),
         "resource": entry.kind,

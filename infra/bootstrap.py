@@ -36,12 +36,7 @@ from infra.following.elsewhere import follow
 from infra.following.follower import RETRY
 from infra.following.projecting import SMALL_BATCH, Projecting, Projector
 from infra.following.read_side import LONGEST_WAIT, PostgresReadSide
-from infra.following.rebuilding import (
-    Rebuilt,
-    build_forward,
-    make_missing,
-    rebuild,
-)
+from infra.following.rebuilding import build_forward, make_missing
 from infra.following.refreshing import RefreshStopped, refresh
 from infra.following.sealing import Sealing
 from infra.following.watch import Watch
@@ -214,13 +209,6 @@ class Club:
         except (Conflict, NotFound):
             return None  # They may not read it any more.
         return self.settings.public_url.rstrip("/") + str((made.shown or {})["url"])
-
-    async def rebuild(self, progress: Progress) -> Rebuilt:
-        """Build all read tables again from the ledger, and swap them in."""
-        done = [await rebuild(self.postgres, group, progress) for group in GROUPS]
-        differing = tuple(name for one in done for name in one.differing)
-        events = max(one.events for one in done)
-        return Rebuilt(events, min(one.position for one in done), differing)
 
 
 @asynccontextmanager

@@ -8,6 +8,24 @@ from typing import Any, NamedTuple, Protocol
 
 from application.figures import By, Figures, Overview
 
+MONEY_SUMS = ("asked", "settled", "refunded", "twice", "returned")
+"""The amounts in the answer about money, behind the period and the access level, in order."""
+
+MONEY_COUNTS = (
+    "asked_payments",
+    "settled_payments",
+    "refunded_payments",
+    "collected_twice",
+    "returned_payments",
+    "without_amount",
+    "seconds",
+    "within_hour",
+    "within_day",
+    "within_week",
+    "later",
+)
+"""What is counted, behind those; `seconds` are what all settled payments took together."""
+
 
 class Wanted(NamedTuple):
     """Which days, of the club's time zone, in which periods; each may be left open."""

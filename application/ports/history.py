@@ -22,7 +22,8 @@ class Entry(NamedTuple):
     """None where this release cannot read it."""
     unreadable: str | None
     """Why not, where it cannot."""
-    recorded_at: datetime
+    recorded_at: datetime | None
+    """None where that is no moment that there is: somebody changed it past the club."""
     actor: str
     command: str
     command_id: str

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from application.figures import By, Chart, Column, Draw, Period, Section, Span, Unit, Value
+from application.ports.figures import MONEY_COUNTS, MONEY_SUMS
 from application.reporting.shaping import FIRST, LAST, Counts, Rows, hours, money, named
 from domain.aggregate import time_text
 from domain.values import AccessLevel
@@ -18,21 +19,6 @@ ASKS_NOW = ("outstanding",)
 """About periods by age."""
 ASKS_NEXT = ("endings",)
 """About days to come."""
-
-SUMS = ("asked", "settled", "refunded", "twice", "returned")
-COUNTS = (
-    "asked_payments",
-    "settled_payments",
-    "refunded_payments",
-    "collected_twice",
-    "returned_payments",
-    "without_amount",
-    "seconds",
-    "within_hour",
-    "within_day",
-    "within_week",
-    "later",
-)
 
 AGES = (("More than 30 days", None), ("7 to 30 days", 30), ("1 to 7 days", 7), ("Up to a day", 1))
 """How old a debt is, and how many days ago the youngest began."""
@@ -166,7 +152,7 @@ def moved(periods: int, rows: Rows) -> tuple[Sequence[Moved], Sequence[tuple[str
     by_period, all_of_it = Counts(periods), Counts(1)
     by_level: dict[str, Counts] = defaultdict(lambda: Counts(1))
     for period, level, *values in rows:
-        for name, value in zip((*SUMS, *COUNTS), values, strict=True):
+        for name, value in zip((*MONEY_SUMS, *MONEY_COUNTS), values, strict=True):
             amount = Decimal(value)
             by_period.add(period, name, amount)
             by_level[level].add(0, name, amount)

@@ -13,12 +13,9 @@ from infra import parts as known
 from infra.chain.standing import standing
 from infra.health import Shown, named, shown_of, without_details
 from infra.metrics import WORKING, Requests
-from infra.parts import API, Parts
+from infra.parts import API, STREAM, Parts
 from projections.engine.model import Group
 from projections.engine.reads import Rows
-
-WORKER = "stream"
-"""The part that a chain's worker is."""
 
 STATES = ("running", "behind", "standing", "absent")
 
@@ -115,7 +112,7 @@ class Lookout:
         components: Shown = {
             "postgres": {"status": "running"},
             "api": shown_of(named(parts, API), "serves the chain"),
-            "workers": shown_of(named(parts, WORKER), "computes what is read here"),
+            "workers": shown_of(named(parts, STREAM), "computes what is read here"),
         }
         self._metrics.tell(components, clubs)
         counted = {state: sum(club["state"] == state for club in clubs) for state in STATES}

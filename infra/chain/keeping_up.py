@@ -34,6 +34,9 @@ AT_ONCE = 4
 QUIET = 3
 """Seconds without progress after which a club's ledger is asked."""
 
+UNSEEN = 30
+"""Seconds after which it is asked anyway, for people to be told how far the chain is behind."""
+
 REST = 3
 """Seconds between looks at one ledger, of all workers, at least."""
 
@@ -55,7 +58,9 @@ UPDATE chain_clubs SET looked_at = clock_timestamp() WHERE number IN (
         SELECT FROM chain_positions AS p WHERE p.club = c.number
           AND (p.group_name || '_' || p.generation) = ANY(%s)
           AND coalesce(p.again_at, '-infinity') <= clock_timestamp()
-          AND coalesce(p.advanced_at, '-infinity') < clock_timestamp() - interval '{QUIET} s')
+          AND coalesce(p.advanced_at, '-infinity') < clock_timestamp() - CASE
+            WHEN c.seen_at > clock_timestamp() - interval '{UNSEEN} s' THEN interval '{QUIET} s'
+            ELSE interval '0' END)
     ORDER BY c.looked_at NULLS FIRST LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING number
 """  # noqa: S608 - made of constants
@@ -66,7 +71,7 @@ WHERE (group_name, generation, club) = (%s, %s, %s)
 """
 _SEEN = """
 UPDATE chain_clubs SET looked_at = clock_timestamp(), seen_at = clock_timestamp(), head = %s,
-    published = %s
+    published = %s, waiting_since = %s
 WHERE number = %s
 """
 # All is taken in, whatever was in its way.
@@ -147,7 +152,8 @@ class KeepingUp:
             return False
         try:
             async with reading(club.url) as ledger:
-                seen = await ledger.look(club.ledger)
+                behind = min(position for position, _ in due.values())
+                seen = await ledger.look(club.ledger, behind)
                 await self._note(seen, number)
                 more = [await self._bring_on(group, club, ledger, seen) for group in due]
                 return any(more)
@@ -169,7 +175,7 @@ class KeepingUp:
 
     async def _note(self, seen: Seen, number: int) -> None:
         async with self._asking.one() as connection:
-            await connection.execute(_SEEN, [seen.head, seen.published, number])
+            await connection.execute(_SEEN, [*seen, number])
 
     async def _bring_on(self, group: InChain, club: Club, ledger: ClubLedger, seen: Seen) -> bool:
         """Take in what the ledger has, until the turn is over; whether there is more.

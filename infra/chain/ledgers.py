@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import NamedTuple
 
 import psycopg
@@ -23,7 +24,8 @@ LONGEST_READ = 10.0
 
 _READING = {"default_transaction_read_only": "on", "statement_timeout": "10s"}
 _LOOK = f"""
-SELECT id::text, ({HEAD}), (SELECT position FROM ledger_publishing WHERE topic = '{TOPIC}')
+SELECT id::text, ({HEAD}), (SELECT position FROM ledger_publishing WHERE topic = '{TOPIC}'),
+       (SELECT recorded_at FROM ledger_events WHERE notification_id = %s)
 FROM ledger_identity
 """  # noqa: S608 - made of constants
 # What COPY begins with: its name and flags, and the length of what else it might say.
@@ -40,6 +42,8 @@ class Seen(NamedTuple):
 
     head: int
     published: int
+    waiting_since: datetime | None
+    """When the first event was recorded that is not taken in yet."""
 
 
 class ClubLedger:
@@ -48,14 +52,18 @@ class ClubLedger:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def look(self, identity: str) -> Seen:
-        """How far it is; raises LedgerFault where it is another one."""
+    async def look(self, identity: str, position: int = 0) -> Seen:
+        """How far it is, where the chain is at a position; raises LedgerFault of another one."""
         async with _briefly(self._connection):
-            cursor = await self._connection.execute(_LOOK.encode())
+            cursor = await self._connection.execute(_LOOK.encode(), [position + 1])
             row = await cursor.fetchone()
         if row is None or row[0] != identity:
             raise LedgerFault("its database holds another ledger")
-        return Seen(row[1], row[2] or 0)
+        return Seen(row[1], row[2] or 0, row[3])
+
+    async def agrees(self, position: int, known: bytes) -> None:
+        """See to it that it has the event that was taken in last; raises LedgerFault."""
+        await self._next(position, known)
 
     async def after(self, position: int, known: bytes, head: int) -> AsyncGenerator[Stretch, None]:
         """The events after a position, a stretch at a time; while one is taken, the next is read.

@@ -75,12 +75,12 @@ class People:
         """Who is called this; raises NotFound."""
         for row in await self._rows(_NAMED, [name]):
             return _reader(*row)
-        raise NotFound(what="reader of this chain", id=name)
+        raise NotFound(what="reader", id=name)
 
     async def remove(self, name: str) -> None:
         """Let somebody read nothing any more, whatever tokens and links they have."""
         if not await self._rows(_REMOVE, [name]):
-            raise NotFound(what="reader of this chain", id=name)
+            raise NotFound(what="reader", id=name)
 
 
 def _reader(number: int, name: str, role: str) -> Reader:

@@ -12,6 +12,7 @@ from typing import Any
 from application.ports.chain import ChainUnavailable
 from application.ports.ledger import LedgerUnavailable, TookTooLong
 from infra.chain.figures import FiguresOfChain
+from infra.chain.heads import Heads
 from infra.chain.health import Health, Lookout, Metrics
 from infra.chain.listing import clubs_of
 from infra.chain.people import Callers, Links, Pages, People
@@ -20,7 +21,7 @@ from infra.faults import Fault
 from infra.ledger.desk import TablesOfAnotherRelease
 from infra.ledger.postgres import Desks, Postgres
 from infra.parts import Parts
-from infra.secrets.keys import Keys
+from infra.secrets.keys import Keys, has_keys
 from infra.secrets.tokens import OF_CHAIN, SignedTokens
 from infra.settings import Settings
 from projections.catalogue import GROUPS
@@ -61,6 +62,7 @@ class Chain:
     links: Links
     parts: Parts
     lookout: Lookout
+    heads: Heads
     metrics: Metrics = field(default_factory=Metrics)
 
     async def health(self) -> Health:
@@ -69,15 +71,23 @@ class Chain:
 
 
 @asynccontextmanager
-async def open_reading(settings: Settings, *, serving: bool = False) -> AsyncIterator[Chain]:
-    """The chain of these settings; with `serving`, its parts are told of to all others.
+async def open_reading(
+    settings: Settings, *, serving: bool = False, signing: bool = False
+) -> AsyncIterator[Chain]:
+    """The chain of these settings.
 
-    Raises NoChainDatabase, and what `open_chain` raises; it makes nothing.
+    `serving` tells all others of it, and looks how far the ledgers of the clubs are. `signing` is
+    for work with keys of the chain that are there: new ones would be good for nothing. Raises
+    KeysMissing, NoChainDatabase, and what `open_chain` raises; no chain is made.
     """
     async with _opened(settings) as postgres:
+        if signing and not has_keys(settings.home):
+            raise KeysMissing(home=settings.home)
         chain = _wire(settings, postgres)
         async with asyncio.TaskGroup() as tasks:
-            running = [postgres.keep_watch(), *([chain.parts.run()] if serving else [])]
+            running = [postgres.keep_watch()]
+            if serving:
+                running += [chain.parts.run(), chain.heads.run()]
             at_work = [tasks.create_task(one) for one in running]
             try:
                 yield chain
@@ -134,5 +144,6 @@ def _wire(settings: Settings, postgres: Postgres) -> Chain:
         links=Links(rows, tokens, clock),
         parts=parts,
         lookout=Lookout(postgres.watching.rows, parts, metrics, groups),
+        heads=Heads(rows),
         metrics=metrics,
     )

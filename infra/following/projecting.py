@@ -209,7 +209,7 @@ def _whose(group: Group, generation: int) -> StandsAside:
         )
     return StandsAside(
         f"the tables of the group {group.name} were made by another release that calls itself "
-        f"generation {generation}, too: `club projections rebuild` makes them this one's"
+        f"generation {generation}, too: `club replay` makes them this one's"
     )
 
 

@@ -20,7 +20,6 @@ from rich.text import Text
 from rich.tree import Tree
 
 from application.as_it_was import ROWS_THEN, row_then
-from application.audit import NoteReading
 from application.history import KINDS, LAST, PageOf, Pages, Resource
 from application.rfc3339 import Rfc3339
 from domain.aggregate import Aggregate, text_time
@@ -28,7 +27,7 @@ from domain.refusals import NotFound
 from domain.rules import THE_ONE
 from infra.bootstrap import Club
 from interfaces.cli import exports, proofs
-from interfaces.cli.opening import ask, with_club
+from interfaces.cli.opening import note, with_club
 
 app = typer.Typer(help="What happened, how it was, and proof of it.", no_args_is_help=True)
 app.command("seal")(proofs.seal)
@@ -228,11 +227,6 @@ async def _row_or_none(
         return await _row(club, kind, number, moment)
     except NotFound:
         return None
-
-
-async def note(club: Club) -> None:
-    """Write down that whoever sits at the machine asks for this."""
-    await ask(club, NoteReading(" ".join(["club", *sys.argv[1:]])))
 
 
 async def _every(

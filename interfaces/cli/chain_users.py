@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager as Opening
-from contextlib import asynccontextmanager
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, TypeVar
 
 import typer
@@ -17,8 +17,7 @@ from application.page_links import PARAMETER
 from domain.text import composed
 from domain.values import Role
 from infra.chain.people import People
-from infra.chain.reading import Chain, KeysMissing, open_people, open_reading
-from infra.secrets.keys import has_keys
+from infra.chain.reading import Chain, open_people, open_reading
 from infra.settings import Settings
 from interfaces.cli.opening import complain, in_plain_words, settings
 
@@ -124,15 +123,7 @@ def with_people(work: Callable[[People], Awaitable[T]]) -> T:
 
 def with_readers(work: Callable[[Chain], Awaitable[T]]) -> T:
     """Open the chain to sign something for who reads it: with its keys, which have to be there."""
-
-    @asynccontextmanager
-    async def opened(found: Settings) -> AsyncIterator[Chain]:
-        if not has_keys(found.home):
-            raise KeysMissing(home=found.home)
-        async with open_reading(found) as chain:
-            yield chain
-
-    return _done(opened, work)
+    return _done(partial(open_reading, signing=True), work)
 
 
 def _done(opening: Callable[[Settings], Opening[C]], work: Callable[[C], Awaitable[T]]) -> T:

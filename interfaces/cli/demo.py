@@ -84,7 +84,7 @@ def demo(
         f'  curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:${{CLUB_HTTP_PORT:-8000}}/clients/1/\n'
         f"  .venv/bin/club tokens issue {trainer}    # keeps trainings and plans\n"
         f"  .venv/bin/club tokens issue {analyst}    # reads reports\n"
-        f"  .venv/bin/club projections rebuild       # all read tables again, from the ledger"
+        f"  .venv/bin/club replay                    # all read tables again, from the ledger"
     )
 
 

@@ -11,12 +11,16 @@ from typing import Annotated, BinaryIO
 import typer
 import uvloop
 
+from application.access import THE_CLUB
+from domain.audit import Made
 from infra.bootstrap import Club, import_club
 from infra.files import clear_drafts, whole_file
 from infra.following.sealing import KeyLost
+from infra.ledger import feed
 from infra.ledger.exporting import compressed, export
+from infra.ledger.feed import Unreadable
 from infra.proofs.heads import BesideTheKey
-from interfaces.cli.opening import in_plain_words, settings, tell, with_club
+from interfaces.cli.opening import in_plain_words, note, settings, tell, with_club
 from interfaces.cli.proofs import KeyFiles, believed_keys
 from interfaces.cli.together import progress_bar
 
@@ -34,9 +38,11 @@ def export_ledger(
 
     async def exported(club: Club) -> int:
         with progress_bar("events") as progress, _written(out) as file, ExitStack() as inner:
-            task = progress.add_task("events", total=await club.ledger.head())
             if (key := await club.sealing_key()) is None:
                 raise KeyLost
+            if not await _is_noted(club):
+                await note(club, NOTE)
+            task = progress.add_task("events", total=await club.ledger.head())
             async with await club.postgres.connect() as connection:
                 return await export(
                     connection,
@@ -48,6 +54,24 @@ def export_ledger(
 
     count = with_club(exported, projecting=False, signing=True)
     tell(f"Exported {count} events.")
+
+
+NOTE = "club audit export"
+"""What is written down of an export, wherever it went."""
+
+
+async def _is_noted(club: Club) -> bool:
+    """Whether an export was the last thing that happened: another would be another file."""
+    head = await club.ledger.head()
+    async with await club.postgres.connect() as connection:
+        try:
+            ends_with = (await feed.after(connection, head - 1, 1)).events
+        except Unreadable:  # it is of a newer release
+            return False
+    return any(
+        isinstance(one.event, Made) and one.event.asked == NOTE and one.actor == THE_CLUB.actor
+        for one in ends_with
+    )
 
 
 @contextmanager

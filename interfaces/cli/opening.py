@@ -17,6 +17,7 @@ import uvloop
 from pydantic import ValidationError
 
 from application.access import THE_CLUB
+from application.audit import NoteReading
 from application.bus import Outcome
 from application.command import Command, Context
 from application.ports.ledger import LedgerUnavailable, UnreadableHistory
@@ -144,9 +145,16 @@ async def named(club: Club, username: str) -> int:
     return found[0]
 
 
-async def ask(club: Club, command: Command) -> Outcome:
+async def ask(club: Club, command: Command, *, visible: bool = True) -> Outcome:
     """Have the club do something, as whoever sits at the machine."""
-    return await club.bus.execute(command, Context(THE_CLUB, correlation_id="command-line"))
+    context = Context(THE_CLUB, correlation_id="command-line", visible=visible)
+    return await club.bus.execute(command, context)
+
+
+async def note(club: Club, words: str | None = None) -> None:
+    """Write down that whoever sits at the machine asks for this; by itself, what was typed."""
+    asked = words or " ".join(["club", *sys.argv[1:]])
+    await ask(club, NoteReading(asked), visible=False)
 
 
 def on_signal(end: Callable[[], object]) -> None:

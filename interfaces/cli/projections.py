@@ -5,11 +5,9 @@ from __future__ import annotations
 import typer
 
 from infra.bootstrap import Club
-from infra.following.rebuilding import Rebuilt
 from infra.health import Health
 from interfaces.cli.opening import with_club
-from interfaces.cli.together import progress_bar
-from projections.catalogue import GROUPS
+from interfaces.cli.replay import replay
 
 app = typer.Typer(help="The read tables.", no_args_is_help=True)
 
@@ -35,14 +33,5 @@ def status() -> None:
 
 @app.command("rebuild")
 def rebuild() -> None:
-    """Build all read tables again from the ledger, while the club stays open."""
-
-    async def rebuilt(club: Club) -> Rebuilt:
-        with progress_bar("events") as progress:
-            task = progress.add_task("events", total=len(GROUPS) * await club.ledger.head())
-            return await club.rebuild(lambda events: progress.advance(task, events))
-
-    done = with_club(rebuilt, building=True)
-    print(f"Rebuilt from {done.events} events, up to position {done.position}.")
-    for name in done.differing:
-        print(f"  {name} was not what the ledger says; now it is.")
+    """Build all read tables again from the ledger: what `club replay` does."""
+    replay()

@@ -22,7 +22,7 @@ from infra.proofs.proving import NothingSealed, prove_continuation, prove_event
 from infra.proofs.verifying import Keys, Verified
 from infra.proofs.verifying import verify as verify_all
 from infra.secrets.sealing_key import SealingKey, has_sealing_key
-from interfaces.cli.opening import in_plain_words, look_for_keys, settings, with_club
+from interfaces.cli.opening import in_plain_words, look_for_keys, note, settings, with_club
 from interfaces.cli.together import progress_bar
 
 KeyFiles = Annotated[
@@ -155,6 +155,7 @@ def prove(
                 return await prove_continuation(connection, await _head(connection, earlier))
             if event is None or earlier is not None:
                 raise NothingAsked
+            await note(club)
             return await prove_event(connection, event, withheld=without_state)
 
     text = json.dumps(with_club(proved, projecting=False), ensure_ascii=False, indent=1)

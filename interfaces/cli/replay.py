@@ -23,8 +23,8 @@ from application.ports.ledger import LedgerUnavailable
 from infra.bootstrap import Club
 from infra.following.rebuilding import Rebuilt, rebuild
 from infra.following.replaying import Checked, build_into, check, quoted
-from interfaces.cli.audit import moment_of, note, until_nobody_reads
-from interfaces.cli.opening import with_club
+from interfaces.cli.audit import moment_of, until_nobody_reads
+from interfaces.cli.opening import note, with_club
 from projections.catalogue import GROUPS
 from projections.engine.model import Group
 

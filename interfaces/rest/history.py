@@ -40,7 +40,9 @@ class EntryShown(BaseModel):
     """An event: who did what, when and in which conversation."""
 
     position: int
-    recorded_at: Moment
+    recorded_at: Moment | None = Field(
+        description="null where somebody made it a moment that cannot be, past the club"
+    )
     type: str
     said: str | None = Field(description="what that is, in words; null where it cannot be read")
     resource: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
+from application.ports.figures import MONEY_COUNTS, MONEY_SUMS
 from domain.aggregate import text_time
 from domain.memberships import Added, Membership
 from domain.memberships import Deleted as Withdrawn
@@ -255,22 +256,11 @@ MODEL = ReadModel(
 
 # --- questions ---------------------------------------------------------------------------------
 
-SUMS = ("asked", "settled", "refunded", "twice", "returned")
-COUNTS = (
-    "asked_payments",
-    "settled_payments",
-    "refunded_payments",
-    "collected_twice",
-    "returned_payments",
-    "without_amount",
-    "seconds",
-    "within_hour",
-    "within_day",
-    "within_week",
-    "later",
-)
 _SUMMED = ", ".join(
-    [*(f"sum({c})::text AS {c}" for c in SUMS), *(f"sum({c})::bigint AS {c}" for c in COUNTS)]
+    [
+        *(f"sum({c})::text AS {c}" for c in MONEY_SUMS),
+        *(f"sum({c})::bigint AS {c}" for c in MONEY_COUNTS),
+    ]
 )
 
 
@@ -279,7 +269,7 @@ def moved(cut: Cut) -> Question:
     sql = f"""
     SELECT {PERIOD}, access_level, {_SUMMED} FROM {MONEY.name} WHERE {WITHIN} GROUP BY 1, 2
     """
-    return Question(("period", "access_level", *SUMS, *COUNTS), sql, within(cut))
+    return Question(("period", "access_level", *MONEY_SUMS, *MONEY_COUNTS), sql, within(cut))
 
 
 def outstanding(cut: Cut) -> Question:

@@ -203,12 +203,12 @@ def test_two_commands_at_once_work_beside_the_service(
         )
 
     with ThreadPoolExecutor() as at_once:
-        rebuilding = at_once.submit(service.club, "projections", "rebuild")
+        rebuilding = at_once.submit(service.club, "replay")
         creating = at_once.submit(create, "beside")
     assert creating.result().returncode == 0, creating.result().stderr
     assert rebuilding.result().returncode == 0, rebuilding.result().stderr
     assert re.search(
-        r"^Rebuilt from [0-9]+ events, up to position [0-9]+\.$",
+        r"^documented: built from [0-9]+ events, up to position [0-9]+\.$",
         rebuilding.result().stdout,
         re.MULTILINE,
     )

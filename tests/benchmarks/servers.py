@@ -113,7 +113,7 @@ def filled_club(
     admin = ["users", "create-admin", "--username", "bench", "--email", "bench@example.com"]
     club(admin, environment, given="correct horse battery staple\n")
     user_ids, membership_ids = asyncio.run(fill(database))
-    club(["projections", "rebuild"], environment)
+    club(["replay"], environment)
     analyze(database)
     checkpoint(url)
     headers = bearer(club(["tokens", "issue", "bench", "--minutes", "60"], environment).strip())

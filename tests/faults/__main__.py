@@ -152,9 +152,9 @@ async def judge(
     async with await aio_pika.connect(stage.rabbitmq.url) as connection:
         channel = await connection.channel()
         queues = await verdict.of_queues(made, channel)
-    rebuilt = await asyncio.to_thread(stage.service.club, "projections", "rebuild")
+    rebuilt = await asyncio.to_thread(stage.service.club, "replay")
     assert rebuilt.returncode == 0, rebuilt.stderr
-    differing = tuple(rebuilt.stdout.splitlines()[1:])
+    differing = tuple(line for line in rebuilt.stdout.splitlines() if line.startswith("  "))
     return [
         *verdict.of_tables(made, stage.postgres_url),
         *verdict.of_what_went_out(made, subscriber, row[0]),

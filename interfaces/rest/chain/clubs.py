@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from application.fields import Id, Moment
 from application.ports.queries import PageRequest
 from interfaces.rest.asking import Asking
-from interfaces.rest.chain.service import chain_of, reads
+from interfaces.rest.chain.service import chain_of, of_chain, reads
 from interfaces.rest.documented import group, lists
 from interfaces.rest.lists import ListQuery, words
 
@@ -64,7 +64,7 @@ class ClubsQuery(ListQuery):
     )
 
 
-@routes.get("/", responses=lists(ClubShown))
+@routes.get("/", responses=of_chain(lists(ClubShown)))
 async def list_chain_clubs(
     asking: Annotated[Asking, reads("list-chain-clubs")], query: Annotated[ClubsQuery, Query()]
 ) -> Response:

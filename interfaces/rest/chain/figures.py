@@ -11,7 +11,7 @@ from application.fields import Moment
 from application.page_links import OVERVIEW
 from interfaces.rest.asking import Asking
 from interfaces.rest.chain.clubs import STATE, State
-from interfaces.rest.chain.service import PATH, chain_of, opens, reads
+from interfaces.rest.chain.service import PATH, chain_of, of_chain, opens, reads
 from interfaces.rest.documented import fails, figures, group, opens_page
 from interfaces.rest.showing import (
     FiguresQuery,
@@ -75,7 +75,7 @@ class ChainOverviewShown(Headlines):
 
 
 Asked = Annotated[ChainFiguresQuery, Query()]
-_ANSWERS = figures(ChainFiguresShown) | fails(404)
+_ANSWERS = of_chain(figures(ChainFiguresShown) | fails(404))
 
 
 @routes.get("/clients/", responses=_ANSWERS)
@@ -118,7 +118,10 @@ async def read_chain_plans_report(
     return await _answer("plans", asking, query)
 
 
-@routes.get(PATH.removeprefix(routes.prefix), responses=opens_page(ChainOverviewShown) | fails(404))
+@routes.get(
+    PATH.removeprefix(routes.prefix),
+    responses=of_chain(opens_page(ChainOverviewShown) | fails(404)),
+)
 async def read_chain_overview(
     asking: Annotated[Asking, opens("read-chain-overview", OVERVIEW)],
     query: Annotated[ChainOverviewQuery, Query()],

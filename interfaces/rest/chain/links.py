@@ -12,21 +12,13 @@ from application.access import Permission, reaches_all
 from application.page_links import PARAMETER, PageLinkBody
 from application.ports.queries import PageRequest
 from interfaces.rest.asking import Asking
-from interfaces.rest.chain.service import PATH, chain_of, reads
-from interfaces.rest.documented import Responses, creates, deletes, group, lists
+from interfaces.rest.chain.service import PATH, chain_of, of_chain, reads
+from interfaces.rest.documented import creates, deletes, group, lists
 from interfaces.rest.lists import ListQuery, PathNumber
 from interfaces.rest.page_links import PageLinkMade, PageLinkShown
 from interfaces.rest.problems import JSON
 
 routes = group(f"{PATH}links", "Reports")
-
-
-def _plain(responses: Responses) -> Responses:
-    """Without what only commands have: a version, and a place in a ledger."""
-    for answer in responses.values():
-        for name in ("ETag", "Ledger-Position"):
-            answer.get("headers", {}).pop(name, None)
-    return {status: said for status, said in responses.items() if status not in {409, 412, 504}}
 
 
 class LinksQuery(ListQuery):
@@ -39,7 +31,7 @@ class LinksQuery(ListQuery):
     )
 
 
-@routes.get("/", responses=lists(PageLinkShown))
+@routes.get("/", responses=of_chain(lists(PageLinkShown)))
 async def list_chain_page_links(
     asking: Annotated[Asking, reads("list-chain-page-links")],
     query: Annotated[LinksQuery, Query()],
@@ -51,7 +43,7 @@ async def list_chain_page_links(
     return await asking.page_of(links.page, links.total, wanted, counted=query.total)
 
 
-@routes.post("/", status_code=201, responses=_plain(creates(PageLinkMade, secret=True)))
+@routes.post("/", status_code=201, responses=of_chain(creates(PageLinkMade, secret=True)))
 async def make_chain_page_link(
     asking: Annotated[Asking, reads("make-chain-page-link")],
     _: PageLinkBody | None = None,
@@ -68,7 +60,7 @@ async def make_chain_page_link(
     return Response(orjson.dumps(shown), 201, headers, JSON)
 
 
-@routes.delete("/{page_link_id}/", status_code=204, responses=_plain(deletes()))
+@routes.delete("/{page_link_id}/", status_code=204, responses=of_chain(deletes()))
 async def revoke_chain_page_link(
     page_link_id: PathNumber, asking: Annotated[Asking, reads("revoke-chain-page-link")]
 ) -> Response:

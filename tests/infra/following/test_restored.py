@@ -8,9 +8,11 @@ from structlog.testing import capture_logs
 
 from domain.recorded import Recorded
 from infra.bootstrap import open_club
+from infra.following.rebuilding import rebuild
 from infra.following.relaying import RELAY, Relay
 from infra.ledger.postgres import Postgres
 from infra.settings import Settings
+from projections.catalogue import DOCUMENTED
 from tests.infra.ledger.scenes import look
 from tests.projections.histories import History, record, rich
 from tests.waiting import until
@@ -44,7 +46,7 @@ async def test_tables_that_show_more_than_the_ledger_holds_are_built_anew_and_it
         async with open_club(settings, building=True) as club:
             await until(right, "the tables show what the ledger holds")
             assert club.watch.position <= earlier + 1
-            assert (await club.rebuild(lambda _: None)).differing == ()
+            assert (await rebuild(club.postgres, DOCUMENTED)).differing == ()
     said = [log["reason"] for log in logs if log["event"] == "follower.stands-still"]
     assert any(f"the ledger ends at {earlier}" in reason for reason in said)
 

@@ -37,11 +37,13 @@ from domain.sessions import Session
 from domain.training_plans import TrainingPlan
 from domain.trainings import Training
 from infra.bootstrap import Club, open_club
+from infra.following.rebuilding import rebuild
 from infra.ledger.bulk import LARGE, BulkWriter
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import LOCK, SEQUENCES
 from infra.ledger.writer import Entry
 from infra.settings import Settings
+from projections.catalogue import DOCUMENTED
 from tests.application.scene import client_body
 from tests.benchmarks.seeding import (
     CLIENT,
@@ -192,7 +194,7 @@ async def test_a_cascade_is_shown_as_a_rebuild_shows_it(database: str, settings:
         outcome = await do(club, DeleteClient(1))
         assert await club.watch.reached(outcome.position, 30)
         assert look(database, "SELECT count(*) FROM trainings_exercises") == [(0,)]
-        assert (await club.rebuild(lambda _: None)).differing == ()
+        assert (await rebuild(club.postgres, DOCUMENTED)).differing == ()
 
 
 async def test_a_cascade_leaves_what_is_known_alone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_a_club_moves_as_a_file(
     file = tmp_path / "club.jsonl"
     done = command("audit", "export", "--out", str(file), *options)
     assert done.exit_code == 0, done.output
-    count = len(EVENTS)
+    count = len(EVENTS) + 1  # with the reading that this is
     assert f"Exported {count} events." in done.stderr
     assert file.stat().st_mode & 0o777 == 0o600
     moving()
@@ -85,13 +86,33 @@ def test_an_export_goes_to_standard_output_and_says_where_that_is_full(
 ) -> None:
     done = command_line.run("audit", "export")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == len(EVENTS) + 1
+    assert done.stdout.count("\n") == len(EVENTS) + 2
     with Path("/dev/full").open("wb") as full:
         refused = subprocess.run(
             [*CLUB, "audit", "export"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
         )
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[-1] == "No space left on device."
+
+
+def test_an_export_is_noted_before_it_is_made_and_the_same_each_time(
+    command: Command, moving: Callable[[], None], database: str, tmp_path: Path
+) -> None:
+    notes = (
+        "SELECT notification_id FROM ledger_events"
+        " WHERE topic = 'audit-reading.made' AND actor = 'club' ORDER BY 1"
+    )
+    files = [tmp_path / f"{number}.jsonl" for number in range(3)]
+    assert command("audit", "export", "--out", str(files[0])).exit_code == 0
+    assert command("audit", "export", "--out", str(files[1])).exit_code == 0
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert look(database, notes) == [(len(EVENTS) + 1,)]
+    assert command("audit", "log", "--from", str(len(EVENTS))).exit_code == 0
+    assert command("audit", "export", "--out", str(files[2])).exit_code == 0
+    assert look(database, notes) == [(len(EVENTS) + n,) for n in (1, 2, 3)]
+    lines = files[2].read_bytes().splitlines()
+    assert json.loads(lines[-2])["topic"] == "audit-reading.made"
+    assert lines[: len(EVENTS) + 1] == files[0].read_bytes().splitlines()[:-1]
 
 
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "."])

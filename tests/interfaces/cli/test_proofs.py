@@ -180,6 +180,8 @@ def test_a_proof_is_made_and_checked_where_there_is_no_club(
     key, proof, later = (tmp_path / name for name in ("key.pem", "proof.json", "later.json"))
     key.write_text(command("audit", "key").stdout)
     assert command("audit", "prove", "17", "--out", str(proof)).exit_code == 0
+    noted = look(ledger.database, "SELECT topic, actor FROM ledger_events OFFSET 40")
+    assert noted == [("audit-reading.made", "club")]
     assert command("audit", "seal").exit_code == 0
     assert command("audit", "prove", "--from", "30", "--out", str(later)).exit_code == 0
     head = next((ledger.home / "outside").iterdir())
@@ -191,7 +193,7 @@ def test_a_proof_is_made_and_checked_where_there_is_no_club(
     assert held.exit_code == 0, held.output
     assert "is at position 17 of the ledger" in held.stdout
     held = command("audit", "check", str(later), "--key", str(key))
-    assert "up to position 40 begins with what was sealed up to 30," in held.stdout
+    assert "up to position 41 begins with what was sealed up to 30," in held.stdout
     proof.write_text(proof.read_text().replace('"position": 17', '"position": 18'))
     refused = command("audit", "check", str(proof), "--key", str(key))
     assert (refused.exit_code, refused.stdout) == (1, "")

@@ -331,6 +331,26 @@ async def test_no_page_of_one_things_history_looks_through_all_of_it(
         assert sorted(entry["version"] for page in whole for entry in page) == list(range(1, 97))
 
 
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "10000-01-01Z", "0001-01-01 BC"])
+async def test_a_moment_that_cannot_be_is_said_and_all_else_is_told(
+    rest: Rest, scene: Scene, database: str, moment: str
+) -> None:
+    """Only a superuser can make it one; an owner in a dispute asks all the same."""
+    path = f"/history/clients/{scene.client}/"
+    (entry,) = await history(rest, path, scene.admin)
+    with psycopg.connect(database) as connection:
+        connection.execute("SET session_replication_role = replica")  # no trigger
+        connection.execute(
+            "UPDATE ledger_events SET recorded_at = %s WHERE notification_id = %s",
+            [moment, entry["position"]],
+        )
+    assert await history(rest, path, scene.admin) == [entry | {"recorded_at": None}]
+    log = await history(rest, "/history/", scene.admin, limit=500)
+    assert [e["position"] for e in log if e["recorded_at"] is None] == [entry["position"]]
+    why = await rest.http.get(f"/history/events/{entry['position']}/why/", headers=scene.admin)
+    assert (why.status_code, why.json()["command"]) == (200, "register-client")
+
+
 # --- one's own ---------------------------------------------------------------------------------
 
 

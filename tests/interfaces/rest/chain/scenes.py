@@ -57,17 +57,17 @@ async def join(url: str, name: str, events: Sequence[Event] = ()) -> int:
         return int(row[0])
 
 
-async def take_in(url: str, club: int, events: Sequence[Event]) -> None:
-    """The events of a club into the tables of figures, and its position with them."""
+async def take_in(url: str, club: int, events: Sequence[Event], head: int = 0) -> None:
+    """The events of a club after `head` into the tables of figures, and its position with them."""
     async with await psycopg.AsyncConnection.connect(url) as connection:
         schema = f"{FIGURES.name}_{FIGURES.generation}"
         await connection.execute(f"SET LOCAL search_path = {schema}, public".encode())
-        recorded = as_recorded(events)
+        recorded = as_recorded(events, head)
         known = await load_of_club(FIGURES, recorded, connection, club)
         steps = fold_batch(FIGURES, recorded, known)
         await write(of_chain(FIGURES), [in_chain(step, club) for step in steps], connection)
         at = events[-1].timestamp if events else None
-        position = [FIGURES.name, FIGURES.generation, club, len(events), at, at]
+        position = [FIGURES.name, FIGURES.generation, club, head + len(events), at, at]
         await connection.execute(_ADVANCE, position)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -139,6 +140,29 @@ async def test_a_report_of_some_clubs_is_of_these_and_says_up_to_where_each_is_i
     table = await ask(reading, "/chain/reports/money/?format=csv&section=clubs", analyst)
     assert table.text.splitlines()[0] == "\ufeffclub,state,position,as_of,lag"
     assert table.text.splitlines()[1].startswith('"Harbour; ""East"" <b>",running,')
+
+
+async def test_an_answer_is_of_one_moment_however_much_is_taken_in_meanwhile(
+    reading: Reading, analyst: Headers, url: str
+) -> None:
+    events = CLUBS["North"][:120]
+    club = await join(url, "West", events)
+
+    async def taking_in() -> None:
+        for head, event in enumerate(events):
+            await take_in(url, club, [event], head)
+
+    working = asyncio.create_task(taking_in())
+    seen = set()
+    while not working.done():
+        answer = await ask(reading, "/chain/reports/clients/?club=West", analyst)
+        body = answer.json()
+        position = body["clubs"][0]["position"]
+        registered = sum(event.TOPIC == "client.registered" for event in events[:position])
+        assert sum(period["joined"] or 0 for period in body["periods"]) == registered
+        seen.add(position)
+    await working
+    assert len(seen) > 10
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "svg"])
