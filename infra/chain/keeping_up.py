@@ -88,7 +88,7 @@ class KeepingUp:
     def __init__(self, store: ChainStore, directory: Directory) -> None:
         self._directory = directory
         self._asking = Lines(store, size=2)
-        self._lines = {group.name: Lines(store, group, size=2) for group in store.groups}
+        self._lines = {group.name: Lines(store, group, size=4) for group in store.groups}
         self._wanted: asyncio.Queue[int] = asyncio.Queue()
         self._waiting: set[int] = set()
         self._in_turn: set[int] = set()
@@ -194,6 +194,7 @@ class KeepingUp:
                         if outcome is Outcome.BUSY:
                             await asyncio.sleep(PAUSE)
                         if outcome is not Outcome.TAKEN:
+                            # Where they were taken before, somebody else brings it on just now.
                             return outcome in (Outcome.BUSY, Outcome.AHEAD, Outcome.ELSEWHERE)
                         position = stretch.last
                         if asyncio.get_running_loop().time() > until:
