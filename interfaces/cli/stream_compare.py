@@ -10,7 +10,7 @@ import uvloop
 
 from infra.chain.beginning import groups_of
 from infra.chain.comparing import Compared, clubs_named, compare
-from infra.chain.installed import NoChain
+from infra.chain.reading import NoChainDatabase
 from infra.chain.store import open_chain
 from infra.settings import Settings
 from interfaces.cli.opening import in_plain_words, settings
@@ -47,7 +47,7 @@ async def _compared(found: Settings, names: list[str]) -> list[Compared]:
 
 async def _each(found: Settings, names: list[str]) -> AsyncIterator[Compared]:
     if found.chain_database_url is None:
-        raise NoChain
+        raise NoChainDatabase
     async with open_chain(found.chain_database_url, groups_of(found)) as store:
         for club in await clubs_named(store, names):
             for group in store.groups:
