@@ -56,6 +56,10 @@ class KafkaAway(Fault):
     """Kafka does not answer as it should: {why}."""
 
 
+Batches = asyncio.Queue[Sequence[Record]]
+"""Records to be sent, as they are read; one without any is the end."""
+
+
 class Place(NamedTuple):
     """Where a record is in the topic."""
 
@@ -126,14 +130,16 @@ class Topic:
             await self._make()
             return place is not None and not await self._holds(place, key, last)
 
-    async def send(self, records: Sequence[Record]) -> Place:
+    async def send(self, batches: Batches) -> Place:
         """Have all of these confirmed, in their order; where the last one is."""
         async with _answered(None):
             producer = await self._sending()
-            sent = [
-                await producer.send(TOPIC, value=one.body, key=one.key, headers=one.headers)
-                for one in records
-            ]
+            sent = []
+            while records := await batches.get():
+                sent += [
+                    await producer.send(TOPIC, value=one.body, key=one.key, headers=one.headers)
+                    for one in records
+                ]
             *_, last = await asyncio.gather(*sent)
             return Place(last.partition, last.offset)
 

@@ -69,13 +69,10 @@ async def is_out(database: str) -> bool:
 
 async def stored(database: str) -> list[bytes]:
     """Every event as it is stored."""
-    sql = f"COPY (SELECT {COLUMNS} FROM ledger_events ORDER BY 1) TO STDOUT (FORMAT binary)"
-    async with (
-        await psycopg.AsyncConnection.connect(database) as connection,
-        connection.cursor().copy(sql.encode()) as copy,
-    ):
-        head, *rows, _ = [bytes(data) async for data in copy]
-    return [head[19:], *rows] if len(head) > 19 else rows
+    sql = f"SELECT record_send(e) FROM (SELECT {COLUMNS} FROM ledger_events ORDER BY 1) AS e"
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        cursor = await connection.execute(sql.encode(), binary=True)
+        return [row for (row,) in await cursor.fetchall()]
 
 
 async def taken(kafka: KafkaServer, database: str) -> list[bytes]:
