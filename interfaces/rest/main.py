@@ -11,7 +11,6 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from infra.bootstrap import Club
@@ -39,7 +38,7 @@ from interfaces.rest import (
 )
 from interfaces.rest.connections import Connection, let_many_in
 from interfaces.rest.documented import complete
-from interfaces.rest.middleware import Around
+from interfaces.rest.middleware import Around, Sites
 from interfaces.rest.public import by_the_slash
 
 GROUPS = (
@@ -91,7 +90,7 @@ def create_app(club: Club, asyncapi: Callable[[], Mapping[str, Any]] | None = No
     app.add_middleware(Around, measures=club.metrics, public_url=public_url)
     if origins := club.settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            Sites,
             allow_origins=origins.split(","),
             allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=headers.READ,
@@ -131,6 +130,8 @@ def _allowed(routes: Sequence[BaseRoute]) -> Mapping[str, Sequence[str]]:
     for route in routes:
         if isinstance(route, APIRoute):
             methods[route.path] |= route.methods or set()
+            if "GET" in methods[route.path]:
+                methods[route.path].add("HEAD")  # which is answered as a GET without its body
     return {path: sorted(taken) for path, taken in methods.items()}
 
 
