@@ -10,8 +10,11 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
 RUN useradd --system --uid 10001 --home-dir /var/lib/club --create-home club
 WORKDIR /srv/club
 
+# requirements-chain.lock is for who is in a chain of clubs.
+ARG REQUIREMENTS=requirements.lock
 COPY requirements.lock ./
-RUN pip install --quiet --require-hashes --requirement requirements.lock
+COPY requirements-chain.lock ./
+RUN pip install --quiet --no-deps --require-hashes --requirement "$REQUIREMENTS"
 
 COPY pyproject.toml ./
 COPY domain/ domain/

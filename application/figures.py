@@ -113,6 +113,18 @@ class Figures:
     """Whether nothing at all happened by the end of the span."""
     unfinished: date | None = None
     """The first day of the period that is not over yet, where there is one."""
+    clubs: Section | None = None
+    """Of a chain: each of its clubs, and up to where it is in them.
+
+    `position` is how many events of all of them that is, and `as_of` holds for each.
+    """
+
+    @property
+    def held(self) -> Mapping[str, Any]:
+        """Up to where they hold, as JSON shows it."""
+        if self.clubs is None:
+            return {"position": self.position, "as_of": self.as_of}
+        return {"events": self.position, "as_of": self.as_of, "clubs": list(self.clubs.named())}
 
     def body(self) -> Mapping[str, Any]:
         """As JSON shows them."""
@@ -123,8 +135,7 @@ class Figures:
             "by": self.span.by.value,
             "timezone": self.span.timezone,
             "timezone_since": self.span.timezone_since,
-            "position": self.position,
-            "as_of": self.as_of,
+            **self.held,
             "empty": self.empty,
             "unfinished": None if self.unfinished is None else self.unfinished.isoformat(),
             **{section.name: list(section.named()) for section in self.sections},
@@ -162,6 +173,16 @@ class Overview:
         return min(report.as_of for report in self.reports)
 
     @property
+    def clubs(self) -> Section | None:
+        """Of a chain: each of its clubs, and up to where it is in them."""
+        return self.reports[0].clubs
+
+    @property
+    def held(self) -> Mapping[str, Any]:
+        """Up to where all of them hold, as JSON shows it; they are all of one moment."""
+        return min(self.reports, key=lambda report: report.position).held
+
+    @property
     def empty(self) -> bool:
         """Whether nothing at all happened by the end of the span."""
         return all(report.empty for report in self.reports)
@@ -175,8 +196,7 @@ class Overview:
             "by": span.by.value,
             "timezone": span.timezone,
             "timezone_since": span.timezone_since,
-            "position": self.position,
-            "as_of": self.as_of,
+            **self.held,
             "empty": self.empty,
             "unfinished": self.reports[0].body()["unfinished"],
             "before": {

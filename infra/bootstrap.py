@@ -47,9 +47,11 @@ from infra.ledger.ledger import PostgresLedger
 from infra.ledger.numbers import put_right
 from infra.ledger.postgres import Desks, Postgres
 from infra.ledger.schema import (
+    ChainThere,
     LedgerMissing,
     Opened,
     advance_ledger,
+    has_chain,
     has_ledger,
     open_ledger,
 )
@@ -335,6 +337,8 @@ async def _database(
     async with await postgres.connect(autocommit=True) as connection:
         if building:
             if not await has_ledger(connection):
+                if await has_chain(connection):
+                    raise ChainThere
                 if founding is None:
                     raise LedgerMissing
                 founding(MAKING_TABLES)

@@ -71,7 +71,7 @@ class Health:
     @property
     def public(self) -> Shown:
         """The report without the details."""
-        return _without_details(self.report)
+        return without_details(self.report)
 
 
 class Lookout:
@@ -130,7 +130,7 @@ class Lookout:
         self._watch.advance(groups[DOCUMENTED.name][0])
         projectors = {
             name: _following(
-                _named(parts, name),
+                named(parts, name),
                 head,
                 *group,
                 doing="projects these tables",
@@ -168,7 +168,7 @@ class Lookout:
             "components": {
                 "postgres": {"status": "unavailable", "detail": why},
                 **others,
-                **{part.name: _shown([part], "runs here") for part in here},
+                **{part.name: shown_of([part], "runs here") for part in here},
             },
         }
 
@@ -217,25 +217,25 @@ class Lookout:
         """
         wanted = {known.API: "serves requests"}
         if self._rabbitmq is not None:
-            publishing = _named(parts, known.RELAY)
+            publishing = named(parts, known.RELAY)
             yield known.RELAY, _following(publishing, head, *relay, doing="publishes events")
             for name in (known.COMMANDS, known.PAYMENTS):
                 wanted[name] = f"takes {name} from RabbitMQ"
-        if _named(parts, known.SEALS):
+        if named(parts, known.SEALS):
             wanted[known.SEALS] = "seals the ledger"
         of_celery = (known.BEAT, known.WORKER, known.REPORT_WORKER)
         celery = {*of_celery} & {part.name for part in parts}
         if celery:
             wanted |= {name: f"runs as Celery's {name}" for name in of_celery}
-        if not celery or _named(parts, known.TIMERS):
+        if not celery or named(parts, known.TIMERS):
             wanted[known.TIMERS] = "does what time does"
         for name, doing in wanted.items():
-            processes = _named(parts, name)
+            processes = named(parts, name)
             if processes or self._parts.told:
-                yield name, _shown(processes, doing)
+                yield name, shown_of(processes, doing)
         for name in self._asked_for:
             shown_as, doing = _ASKED_FOR[name]
-            yield shown_as, _shown(_named(parts, name), doing)
+            yield shown_as, shown_of(named(parts, name), doing)
 
     def _log(self, components: Mapping[str, Shown]) -> None:
         """Only what is new."""
@@ -253,7 +253,8 @@ _ASKED_FOR = {
 """Parts that only some clubs have: what they are called, and what they do."""
 
 
-def _named(parts: Sequence[Part], name: str) -> list[Part]:
+def named(parts: Sequence[Part], name: str) -> list[Part]:
+    """The processes of a part."""
     return [part for part in parts if part.name == name]
 
 
@@ -261,7 +262,7 @@ _URGENCY = ("standing", "silent", "aside", "running")
 """What is told first of several processes of a part."""
 
 
-def _shown(processes: Sequence[Part], doing: str) -> Shown:
+def shown_of(processes: Sequence[Part], doing: str) -> Shown:
     """How a part is doing: well, where one process works and none is missed."""
     if not processes:
         return {"status": "unavailable", "detail": f"no process {doing}"}
@@ -290,7 +291,7 @@ def _following(
     late: float = LATE,
 ) -> Shown:
     """How those are doing who follow the ledger, and how far they are behind it."""
-    shown = _shown(processes, doing)
+    shown = shown_of(processes, doing)
     if shown["status"] == "running" and age is not None and age > late:
         shown["status"] = "behind"
     return {
@@ -318,10 +319,10 @@ async def _redis(store: Store) -> Shown:
     return {"redis": {"status": "running"}}
 
 
-def _without_details(shown: Shown) -> Shown:
+def without_details(shown: Shown) -> Shown:
     """Why something does not run is not for everybody."""
     return {
-        name: _without_details(value) if isinstance(value, dict) else value
+        name: without_details(value) if isinstance(value, dict) else value
         for name, value in shown.items()
         if name != "detail" or shown["status"] == "running"
     }

@@ -15,8 +15,8 @@ WORKING = ("running", "behind", "degraded")
 """What a part is said to be that does its work, if late or with fewer processes than before."""
 
 
-class Metrics:
-    """The club's measures, each under its own name, in a registry of their own."""
+class Requests:
+    """Measures of requests, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,6 +33,13 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=self.registry,
         )
+
+
+class Metrics(Requests):
+    """The club's measures, each under its own name."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.append_batch = Histogram(
             "club_append_batch_commands",
             "Commands committed together",

@@ -23,7 +23,7 @@ import structlog
 from application.ports.ledger import LedgerUnavailable
 from infra.ledger.postgres import Postgres
 from infra.servers.processes import has_ended
-from infra.standstill import Standstill, Working
+from infra.standstill import Doing, Standstill, Working
 
 API = "api"
 RELAY = "relay"
@@ -36,6 +36,8 @@ BEAT = "beat"
 BOT = "bot"
 SEALS = "seals"
 SEALS_OUT = "seals-out"
+PUBLISHER = "publisher"
+STREAM = "stream"
 """The names of parts; a projector has that of its group."""
 
 TASKS = "club.tasks"
@@ -139,7 +141,8 @@ class Parts:
     def _part(self, one: Working) -> Part:
         why = one.standstill
         if why is None:
-            return Part(one.name, self.process, "running", "", self._began[one.name])
+            detail = one.doing if isinstance(one, Doing) else ""
+            return Part(one.name, self.process, "running", detail, self._began[one.name])
         status = "aside" if why.aside else "standing"
         return Part(one.name, self.process, status, why.sentence, why.since)
 

@@ -43,6 +43,12 @@ class Settings(BaseSettings):
     kafka_idempotence: bool = Field(
         default=True, description="Kafka itself keeps out what is sent twice, where it can"
     )
+    kafka_mechanism: str = Field(
+        default="SCRAM-SHA-512", description="how a password is said to Kafka; `PLAIN` wants TLS"
+    )
+    kafka_partitions: int = Field(
+        default=32, ge=1, le=10_000, description="partitions of the topic, where it has to be made"
+    )
     chain_database_url: str | None = Field(
         default=None, description="the Postgres of a chain of clubs"
     )
@@ -190,6 +196,13 @@ class Settings(BaseSettings):
                 "and user:password@ before the first host"
             )
         return url
+
+    @field_validator("kafka_mechanism")
+    @classmethod
+    def _a_mechanism(cls, name: str) -> str:
+        if name not in {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}:
+            raise ValueError("this is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+        return name
 
     @field_validator("chain_groups")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import structlog
 
@@ -46,6 +46,14 @@ class Working(Protocol):
     @property
     def standstill(self) -> Standstill | None:
         """Why it does not; None where it does."""
+
+
+@runtime_checkable
+class Doing(Protocol):
+    """A part that says what it does, where that is of interest."""
+
+    @property
+    def doing(self) -> str: ...
 
 
 class Told:

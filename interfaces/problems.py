@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from application.limits import TooManyAtOnce, TooManyAttempts
+from application.ports.chain import ChainUnavailable
 from application.ports.ledger import (
     LedgerUnavailable,
     OutcomeUnknown,
@@ -56,6 +57,7 @@ STATUS: Mapping[type[Exception], int] = {
     ChannelUnavailable: 503,
     OutcomeUnknown: 504,
     TookTooLong: 503,
+    ChainUnavailable: 503,
     LedgerUnavailable: 503,
     Overloaded: 503,
     UnreadableHistory: 503,

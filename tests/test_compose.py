@@ -88,6 +88,26 @@ def test_every_part_of_the_stack_has_a_container(services: dict[str, Any]) -> No
         assert any(option in command for command in commands)
 
 
+def test_a_chain_is_a_profile_of_its_own_with_an_image_that_has_what_it_needs(
+    services: dict[str, Any],
+) -> None:
+    of_chain = {name: s for name, s in services.items() if s.get("profiles") == ["chain"]}
+    assert of_chain.keys() == {"publisher", "stream", "kafka", "chain-postgres"}
+    assert of_chain["kafka"]["image"].startswith("apache/kafka:4.")
+    assert of_chain["kafka"]["volumes"] == ["kafka:/var/lib/kafka/data"]
+    for name, command in (("publisher", "publish"), ("stream", "stream")):
+        part = of_chain[name]
+        assert part["command"] == ["club", command]
+        assert part["image"] == "club-chain"
+        assert part["build"]["args"] == {"REQUIREMENTS": "requirements-chain.lock"}
+        assert part["environment"]["CLUB_KAFKA_URL"].endswith(":-kafka://kafka:9092}")
+        own = {"CLUB_KAFKA_URL", "CLUB_CHAIN_DATABASE_URL"}
+        for variable, value in services["club"]["environment"].items():
+            assert variable in own or part["environment"][variable] == value
+        assert {"kafka", "chain-postgres"} < part["depends_on"].keys()
+    assert of_chain["stream"]["scale"] == 2
+
+
 def test_every_setting_in_a_container_is_one_that_there_is(services: dict[str, Any]) -> None:
     known = {f"CLUB_{name.upper()}" for name in Settings.model_fields}
     in_image = set(re.findall(r"(CLUB_[A-Z_]+)=", DOCKERFILE))
@@ -134,16 +154,30 @@ def test_a_setting_that_is_passed_empty_is_not_set(monkeypatch: pytest.MonkeyPat
 
 def test_the_image_installs_by_hash_and_does_not_run_as_root() -> None:
     assert DOCKERFILE.count("FROM ") == 1
-    assert "--require-hashes --requirement requirements.lock" in DOCKERFILE
+    assert "ARG REQUIREMENTS=requirements.lock\n" in DOCKERFILE
+    assert '--require-hashes --requirement "$REQUIREMENTS"' in DOCKERFILE
     before, after = DOCKERFILE.split("\nUSER club\n")
     assert "useradd" in before
     assert 'CMD ["club", "run"]' in after
 
 
+LOCKS = ("requirements.lock", "requirements-chain.lock")
+"""What the service needs, and what one in a chain of clubs needs."""
+
+
+def test_the_lock_for_a_chain_has_all_of_the_other() -> None:
+    of_a_club, of_a_chain = (
+        {line.split()[0] for line in _lines(name) if "==" in line} for name in LOCKS
+    )
+    assert of_a_club < of_a_chain
+    more = {line.partition("==")[0] for line in of_a_chain - of_a_club}
+    assert more > {"aiokafka", "mode-streaming"}
+
+
 def test_the_image_gets_every_package_of_the_service_and_nothing_else() -> None:
     copied = set(re.findall(r"^COPY (\S+?)/? ", DOCKERFILE, re.MULTILINE))
     packages = {folder.parent.name for folder in ROOT.glob("*/__init__.py")} - {"tests"}
-    assert copied == packages | {"requirements.lock", "pyproject.toml"}
+    assert copied == packages | {*LOCKS, "pyproject.toml"}
     let_in = {line[1:].rstrip("/") for line in _lines(".dockerignore") if line.startswith("!")}
     assert let_in == copied
 

@@ -13,7 +13,7 @@ from typing import Any
 from application.figures import Figures, Headline, Overview, Section, Span, Unit
 from application.ports.figures import FigureRows, Wanted
 from application.ports.services import Clock, Zone
-from application.reporting import clients, cohorts, money, plans, trainings
+from application.reporting import clients, clubs, cohorts, money, plans, trainings
 from application.reporting.shaping import FIRST, LAST, Rows, cut
 from application.reporting.shaping import money as amount
 from application.spans import before, by_month, span_of
@@ -32,7 +32,7 @@ class Part:
 
 
 class Reports:
-    """The figures of the club."""
+    """The figures of the club, or of the clubs of a chain."""
 
     def __init__(self, rows: FigureRows, zone: Callable[[], Awaitable[Zone]], clock: Clock) -> None:
         self._rows = rows
@@ -101,6 +101,7 @@ def _report(
         sections=[_so_far(section, today) for section in sections],
         empty=not found["anything"],
         unfinished=next((p.first for p in span.periods if p.first <= today <= p.last), None),
+        clubs=clubs.section(found["clubs"]) if "clubs" in found else None,
     )
 
 

@@ -15,8 +15,18 @@ CREATE TABLE chain_clubs (
     ledger text NOT NULL UNIQUE,
     url text NOT NULL,
     secret bytea NOT NULL,
-    joined_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    joined_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    looked_at timestamptz,
+    seen_at timestamptz,
+    head bigint NOT NULL DEFAULT 0,
+    published bigint NOT NULL DEFAULT 0,
+    waiting_since timestamptz
 );
+COMMENT ON COLUMN chain_clubs.looked_at IS 'when somebody last began to look at its ledger';
+COMMENT ON COLUMN chain_clubs.seen_at IS 'when the ledger last answered';
+COMMENT ON COLUMN chain_clubs.head IS 'where it ended then';
+COMMENT ON COLUMN chain_clubs.published IS 'how far it was in Kafka then';
+COMMENT ON COLUMN chain_clubs.waiting_since IS 'when the first was recorded not taken in by then';
 
 CREATE TABLE chain_groups (
     name text NOT NULL,
@@ -38,9 +48,16 @@ CREATE TABLE chain_positions (
     stands_at bigint,
     topic text,
     since timestamptz,
+    tries integer NOT NULL DEFAULT 0,
+    again_at timestamptz,
     PRIMARY KEY (group_name, generation, club),
     FOREIGN KEY (group_name, generation) REFERENCES chain_groups ON DELETE CASCADE
 );
+
+COMMENT ON COLUMN chain_positions.digest IS 'of the event at the position';
+COMMENT ON COLUMN chain_positions.reason IS 'why it stands still';
+COMMENT ON COLUMN chain_positions.stands_at IS 'the event that it cannot take, where it is one';
+COMMENT ON COLUMN chain_positions.again_at IS 'when it is tried again, after so many tries';
 
 CREATE TABLE chain_kept_out (
     reason text NOT NULL,
@@ -58,6 +75,15 @@ CREATE TABLE chain_users (
     role text NOT NULL CHECK (role IN ('ADMIN', 'ANALYST')),
     added_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+
+CREATE TABLE chain_links (
+    number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    reader integer NOT NULL REFERENCES chain_users (number) ON DELETE CASCADE,
+    page text NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamptz NOT NULL
+);
+COMMENT ON TABLE chain_links IS 'with which readers open the overview, without their tokens';
 """
 
 STEPS = (Step(1, _FIRST), Step(2, PARTS))

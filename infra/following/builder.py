@@ -22,7 +22,7 @@ from projections.engine.schema import add_constraints
 from projections.engine.table import Switch
 from projections.engine.writing import load, switched, write
 
-BATCH = 2500
+BATCH = 5000
 """Events read, folded and written together."""
 
 NEAR = 2000

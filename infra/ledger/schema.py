@@ -246,6 +246,10 @@ class LedgerMissing(Fault):
     """There is no club in this database yet: `club run` makes one."""
 
 
+class ChainThere(Fault):
+    """This database is the one of a chain of clubs: a club has one of its own."""
+
+
 class LedgerOlder(Fault):
     """The ledger's tables are of an older release, at step {found} of {wanted}.
 
@@ -275,14 +279,14 @@ FROM ledger_identity
 async def open_ledger(connection: Connection) -> Opened:
     """Look whether this release can work on the ledger: one statement, and no lock.
 
-    Raises LedgerMissing or LedgerOlder. A ledger of a newer release is one to work on: its steps
-    only add.
+    Raises LedgerMissing, ChainThere or LedgerOlder. A ledger of a newer release is one to work on:
+    its steps only add.
     """
     try:
         cursor = await connection.execute(_OPEN)
         row = await cursor.fetchone()
     except psycopg.errors.UndefinedTable:
-        raise LedgerMissing from None
+        raise (ChainThere if await has_chain(connection) else LedgerMissing) from None
     if row is None:
         raise LedgerMissing
     if row[0] < STEPS[-1].number:
@@ -295,11 +299,24 @@ async def has_ledger(connection: Connection) -> bool:
     return await _is(connection, _THERE, "ledger_events")
 
 
+async def has_chain(connection: Connection) -> bool:
+    """Whether this database holds what is computed for a chain of clubs."""
+    return await _is(connection, _THERE, "chain_clubs")
+
+
 async def advance_ledger(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
     """Take the steps that the ledger's tables have not taken yet; the connection is in autocommit.
 
-    For whoever projects: nobody else changes the database. Nobody waits for the lock in a
-    statement, as an index that is built concurrently waits for every statement.
+    For whoever projects: nobody else changes the database.
+    """
+    await advance(connection, steps, "ledger_schema")
+
+
+async def advance(connection: Connection, steps: Sequence[Step], noted: str) -> None:
+    """Take those of these steps that are not in the table where it is noted which were taken.
+
+    Nobody waits for the lock in a statement, as an index that is built concurrently waits for every
+    statement.
     """
     # Whoever is frozen between two steps is not waited for.
     await connection.execute(f"SET idle_session_timeout = '{ASLEEP}s'".encode())
@@ -307,16 +324,18 @@ async def advance_ledger(connection: Connection, steps: Sequence[Step] = STEPS) 
         await asyncio.sleep(PAUSE)
     try:
         await connection.execute("SET client_min_messages = warning")
-        await connection.execute(_SCHEMA)
+        await connection.execute(_SCHEMA.format(noted=noted).encode())
         for step in steps:
-            if await _is(connection, _TAKEN, step.number):
+            if await _is(connection, _TAKEN.format(noted=noted), step.number):
                 continue
+            take = _TAKE.format(noted=noted).encode()
             if step.builds:
                 await _build_index(connection, step)
+                await connection.execute(take, [step.number])
                 continue
             async with connection.transaction():
                 await connection.execute(step.sql.encode())
-                await connection.execute(_TAKE, [step.number])
+                await connection.execute(take, [step.number])
     finally:
         await connection.execute("SELECT pg_advisory_unlock(%s)", [SCHEMA_LOCK])
         await connection.execute("SET idle_session_timeout = 0")
@@ -328,7 +347,6 @@ async def _build_index(connection: Connection, step: Step) -> None:
     if not await _is(connection, _VALID, step.builds):
         await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {step.builds}".encode())
         await connection.execute(step.sql.encode())
-    await connection.execute(_TAKE, [step.number])
 
 
 async def _is(connection: Connection, sql: str, param: object) -> bool:
@@ -344,14 +362,14 @@ async def number_in(connection: Connection, sql: str) -> int:
 
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS ledger_schema (
+CREATE TABLE IF NOT EXISTS {noted} (
     number integer PRIMARY KEY,
     taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )
 """
 _THERE = "SELECT to_regclass(%s) IS NOT NULL"
 _TRY = "SELECT pg_try_advisory_lock(%s)"
-_TAKEN = "SELECT EXISTS (SELECT FROM ledger_schema WHERE number = %s)"
+_TAKEN = "SELECT EXISTS (SELECT FROM {noted} WHERE number = %s)"
 # Whether there is an index of this name, and it is whole.
 _VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
-_TAKE = "INSERT INTO ledger_schema (number) VALUES (%s)"
+_TAKE = "INSERT INTO {noted} (number) VALUES (%s)"

@@ -1,4 +1,4 @@
-"""The club's tokens: RS256 JWTs, of three kinds that cannot stand in for each other.
+"""Tokens of a club, or of a chain: RS256 JWTs, of kinds that cannot stand in for each other.
 
 Access tokens follow RFC 9068. Checking them follows RFC 8725: one algorithm, an explicit type,
 and each claim looked at.
@@ -37,6 +37,34 @@ PAGE_AUDIENCE = "training-api/pages"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 - the media type of RFC 9068
 REFRESH_TYPE = "rt+jwt"
 PAGE_TYPE = "pt+jwt"
+
+
+class Kind(NamedTuple):
+    """What tells tokens of one kind from all others: their type, and who they are for."""
+
+    type: str
+    audience: str
+
+
+class Kinds(NamedTuple):
+    """The kinds of tokens that one service has."""
+
+    access: Kind
+    refresh: Kind
+    page: Kind
+
+
+OF_CLUB = Kinds(
+    Kind(TOKEN_TYPE, AUDIENCE), Kind(REFRESH_TYPE, REFRESH_AUDIENCE), Kind(PAGE_TYPE, PAGE_AUDIENCE)
+)
+
+OF_CHAIN = Kinds(
+    Kind("chain-at+jwt", "training-api/chain"),
+    Kind("chain-rt+jwt", "training-api/chain/jwt-auth"),
+    Kind("chain-pt+jwt", "training-api/chain/pages"),
+)
+"""Good for a chain alone, also where the same keys sign those of a club."""
+
 LONGEST_TOKEN = 4096
 """Characters; a longer one is not ours."""
 REMEMBERED = 10_000
@@ -62,31 +90,33 @@ class SignedTokens:
     Each is good for those seconds longer, and earlier, that clocks may be apart.
     """
 
-    def __init__(self, keys: Keys, issuer: str) -> None:
+    def __init__(self, keys: Keys, issuer: str, kinds: Kinds = OF_CLUB) -> None:
         self._keys = keys
         self._issuer = issuer
+        self._kinds = kinds
         self._seen: OrderedDict[str, Claims] = OrderedDict()
 
     def access_token(self, user_id: int, session_id: int | None, seconds: int) -> str:
         """A token that says who the bearer is, for so long."""
         session = {} if session_id is None else {"sid": str(session_id)}
-        claims = {"client_id": AUDIENCE, **session}
-        return self._signed(TOKEN_TYPE, AUDIENCE, user_id, int(time.time()) + seconds, claims)
+        kind = self._kinds.access
+        claims = {"client_id": kind.audience, **session}
+        return self._signed(kind, user_id, int(time.time()) + seconds, claims)
 
     def refresh_token(self, claims: RefreshClaims, ends_at: int) -> str:
         """A token that is good for one exchange."""
         more = {"sid": str(claims.session_id), "generation": claims.generation}
-        return self._signed(REFRESH_TYPE, REFRESH_AUDIENCE, claims.user_id, ends_at, more)
+        return self._signed(self._kinds.refresh, claims.user_id, ends_at, more)
 
     def page_token(self, claims: PageClaims) -> str:
         """A token that opens one page for one reader."""
         more = {"page": claims.page, "link": str(claims.link_id)}
-        return self._signed(PAGE_TYPE, PAGE_AUDIENCE, claims.user_id, claims.ends_at, more)
+        return self._signed(self._kinds.page, claims.user_id, claims.ends_at, more)
 
     def read_page_token(self, token: str, page: str) -> PageClaims:
         """What the token of a link to this page says; raises InvalidLink or ExpiredLink."""
         try:
-            _, payload = self._checked(token, PAGE_TYPE, PAGE_AUDIENCE)
+            _, payload = self._checked(token, self._kinds.page)
             user_id, link_id = _number(payload["sub"]), _number(payload.get("link"))
         except ExpiredToken as expired:
             raise ExpiredLink from expired
@@ -96,12 +126,10 @@ class SignedTokens:
             raise InvalidLink
         return PageClaims(user_id, page, link_id, int(payload["exp"]))
 
-    def _signed(
-        self, kind: str, audience: str, user_id: int, ends_at: int, more: dict[str, Any]
-    ) -> str:
+    def _signed(self, kind: Kind, user_id: int, ends_at: int, more: dict[str, Any]) -> str:
         claims = {
             "iss": self._issuer,
-            "aud": audience,
+            "aud": kind.audience,
             "sub": str(user_id),
             "jti": uuid.uuid4().hex,
             "iat": int(time.time()),
@@ -109,14 +137,14 @@ class SignedTokens:
             **more,
         }
         key = self._keys.signing
-        headers = {"typ": kind, "kid": key.kid}
+        headers = {"typ": kind.type, "kid": key.kid}
         return jwt.encode(claims, key.private, algorithm="RS256", headers=headers)
 
     def check(self, token: str) -> Claims:
         """What an access token says; raises InvalidToken for any but a valid one of ours."""
         claims = self._seen.get(token)
         if claims is None:
-            claims = self._access_claims(*self._checked(token, TOKEN_TYPE, AUDIENCE))
+            claims = self._access_claims(*self._checked(token, self._kinds.access))
             self._seen[token] = claims
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
@@ -138,21 +166,22 @@ class SignedTokens:
     def renewed(self, token: str, seconds: int) -> str:
         """An access token of ours, however old, to be good again for so long; else as it is."""
         try:
-            claims = self._access_claims(*self._checked(token, TOKEN_TYPE, AUDIENCE, expired=True))
+            checked = self._checked(token, self._kinds.access, expired=True)
+            claims = self._access_claims(*checked)
         except InvalidToken:
             return token
         return self.access_token(claims.user_id, claims.session_id or None, seconds)
 
     def read_refresh_token(self, token: str) -> RefreshClaims:
         """What a refresh token says; raises InvalidToken for any but a valid one of ours."""
-        _, payload = self._checked(token, REFRESH_TYPE, REFRESH_AUDIENCE)
+        _, payload = self._checked(token, self._kinds.refresh)
         generation = payload.get("generation")
         if type(generation) is not int or generation < 1:
             raise InvalidToken
         return RefreshClaims(_number(payload["sub"]), _number(payload.get("sid")), generation)
 
     def _checked(
-        self, token: str, kind: str, audience: str, *, expired: bool = False
+        self, token: str, kind: Kind, *, expired: bool = False
     ) -> tuple[str, dict[str, Any]]:
         """The name of the key, and the claims, of a token of this kind; it may be `expired`."""
         if len(token) > LONGEST_TOKEN:
@@ -161,13 +190,13 @@ class SignedTokens:
             header = jwt.get_unverified_header(token)
             kid = header.get("kid")
             public = self._keys.public(kid) if isinstance(kid, str) else None
-            if public is None or header.get("typ") != kind:
+            if public is None or header.get("typ") != kind.type:
                 raise InvalidToken
             payload: dict[str, Any] = jwt.decode(
                 token,
                 public,
                 algorithms=["RS256"],
-                audience=audience,
+                audience=kind.audience,
                 issuer=self._issuer,
                 leeway=APART,
                 options={

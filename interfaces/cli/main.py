@@ -7,6 +7,7 @@ import typer
 from interfaces.cli import (
     audit,
     bot,
+    chain,
     demo,
     docs,
     exercises,
@@ -22,6 +23,8 @@ from interfaces.cli import (
     run,
     stack,
     status,
+    stream,
+    stream_compare,
     tokens,
     users,
 )
@@ -36,6 +39,7 @@ app.command("run")(run.run)
 app.command("bot")(bot.bot)
 app.command("consumer")(parts.consumer)
 app.command("relay")(parts.relay)
+app.command("publish")(parts.publish)
 app.command("projector")(parts.projector)
 app.command("stack")(stack.stack)
 app.command("status")(status.status)
@@ -52,7 +56,10 @@ app.add_typer(reports.app, name="reports")
 reports.app.command("link")(report_links.link)
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
+app.add_typer(stream.app, name="stream")
+stream.app.command("compare")(stream_compare.compare_clubs)
 app.add_typer(audit.app, name="audit")
+app.add_typer(chain.app, name="chain")
 
 if __name__ == "__main__":
     app()

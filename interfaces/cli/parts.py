@@ -1,4 +1,4 @@
-"""`club consumer`, `club relay`, `club projector`: parts of the service, each a process."""
+"""`club consumer`, `club relay`, `club publish`, `club projector`: parts, each a process."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from contextlib import suppress
 import uvloop
 
 from infra.bootstrap import Club, open_club
+from infra.chain.installed import look_for_kafka
+from infra.following.follower import listen
 from infra.settings import Settings
 from interfaces.amqp.main import run_consumers, run_relay
 from interfaces.cli.opening import end_this_on_signal, in_plain_words, on_signal, settings, tell
@@ -25,6 +27,30 @@ def consumer() -> None:
 def relay() -> None:
     """Publish the club's events to RabbitMQ; of several, one works and the others wait."""
     _run_with_rabbitmq(run_relay)
+
+
+def publish() -> None:
+    """Publish the club's events to Kafka, for its chain; of several, one works at a time."""
+    found = settings()
+    with in_plain_words():
+        look_for_kafka(found)
+        _run(found, _publish, projecting=False)
+
+
+async def _publish(club: Club, closing: asyncio.Event) -> None:
+    # Who is in no chain has none of it installed.
+    from infra.chain.kafka import Topic  # noqa: PLC0415
+    from infra.chain.publishing import Publisher  # noqa: PLC0415
+
+    publisher = Publisher(club.postgres, Topic(club.settings))
+    async with club.parts.reporting(publisher.follower), asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(publisher.run()),
+            tasks.create_task(listen(club.postgres, lambda _: publisher.follower.wake())),
+        ]
+        await closing.wait()
+        for task in running:
+            task.cancel()
 
 
 def projector() -> None:

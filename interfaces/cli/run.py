@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
-import uvicorn
 import uvloop
 
 from infra.bootstrap import Club, open_club
@@ -20,6 +16,7 @@ from infra.parts import API, Plain
 from infra.settings import Settings
 from interfaces.amqp.asyncapi.document import document
 from interfaces.amqp.main import run_consumers, run_relay
+from interfaces.cli.chain_run import run_chain
 from interfaces.cli.opening import (
     complain,
     end_this_on_signal,
@@ -28,9 +25,7 @@ from interfaces.cli.opening import (
     settings,
     tell,
 )
-
-LAST_REQUESTS = 10
-"""Seconds in which requests under way at the end are answered."""
+from interfaces.cli.serving import LAST_REQUESTS, Server, listen, spare_the_collector
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +49,15 @@ def run(
         bool, typer.Option(help="run consumers and relay too, where there is a RabbitMQ")
     ] = True,
     timers: Annotated[bool, typer.Option(help="do what time does too")] = True,
+    chain: Annotated[
+        bool, typer.Option("--chain", help="serve what is read of a chain of clubs, and no club")
+    ] = False,
 ) -> None:
     """Run the whole service in one process: the API, and all of its parts but those left out."""
     found = settings()
+    if chain:
+        run_chain(found)
+        return
     parts = Parts(bot, projector, amqp, timers)
     with in_plain_words(), suppress(asyncio.CancelledError):
         uvloop.run(_run(found, parts))
@@ -66,7 +67,7 @@ async def _run(found: Settings, parts: Parts) -> None:
     # It takes as long as all the rest, and no other command needs it.
     from interfaces.rest.main import as_served, create_app  # noqa: PLC0415
 
-    listening = _listen(found)
+    listening = listen(found)
     end_this_on_signal()
     spare_the_collector()
     async with open_club(
@@ -79,7 +80,7 @@ async def _run(found: Settings, parts: Parts) -> None:
         reporting=True,
     ) as club:
         config = as_served(create_app(club, document), LAST_REQUESTS, found.trusted_proxies)
-        server = _Server(config)
+        server = Server(config)
         on_signal(server.stop)
         await _say_which_rules_differ(club)
         _banner(found, listening.getsockname()[1], parts)
@@ -111,44 +112,6 @@ async def _answer(club: Club) -> None:
     from interfaces.telegram.main import run_bot  # noqa: PLC0415 - it takes seconds
 
     await run_bot(club)
-
-
-def spare_the_collector() -> None:
-    """Look for reference cycles seldom: a full look stops the service for tens of milliseconds.
-
-    What is loaded by now stays for good, and requests leave next to no cycles behind.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to `club run`, which has more to close than it."""
-
-    def stop(self) -> None:
-        """Answer what is under way, then end; asked again, end at once."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-def _listen(found: Settings) -> socket.socket:
-    """The socket, taken before anything else is done, so that a taken port is said at once."""
-    try:
-        listening = socket.create_server(
-            (found.http_host, found.http_port), reuse_port=False, backlog=2048
-        )
-    except OSError as taken:
-        reason = str(taken.strerror).partition(" (")[0]
-        complain(f"Cannot listen on {found.http_host}:{found.http_port}: {reason}.")
-        complain("CLUB_HTTP_PORT chooses another port.")
-        raise typer.Exit(1) from None
-    return listening
 
 
 def _banner(found: Settings, port: int, parts: Parts) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,8 +61,11 @@ _OVERVIEW = _ENVIRONMENT.get_template("overview.html")
 _REFUSED = _ENVIRONMENT.get_template("refused.html")
 
 
-def page_of(overview: Overview) -> str:
-    """The figures that matter first, then each report with its charts and tables."""
+def page_of(overview: Overview, kept: Sequence[tuple[str, str]] = ()) -> str:
+    """The figures that matter first, then each report with its charts and tables.
+
+    `kept` is what of a query stays when other days are asked for.
+    """
     first = overview.reports[0]
     charts = {
         f"{report.name}-{section.name}": _charts(section, f"{report.name}-{section.name}")
@@ -82,7 +86,36 @@ def page_of(overview: Overview) -> str:
         headlines=overview.headlines,
         reports=overview.reports,
         charts=charts,
+        clubs=_told(overview.clubs, first.span.timezone),
+        late=list(_late(overview.clubs)),
+        kept=kept,
     )
+
+
+def _told(clubs: Section | None, timezone: str) -> Section | None:
+    """The clubs of a chain, with moments as people read them."""
+    if clubs is None:
+        return None
+    column = [column.name for column in clubs.columns].index("as_of")
+    rows = [
+        (*row[:column], row[column] and moment(str(row[column]), timezone), *row[column + 1 :])
+        for row in clubs.rows
+    ]
+    return replace(clubs, rows=rows)
+
+
+SAID_OF = {
+    "behind": "{} is behind: {} events are not in these figures yet.",
+    "standing": "{} stands still: what happened there since is not in these figures.",
+    "absent": "{} is not in these figures yet.",
+}
+
+
+def _late(clubs: Section | None) -> Iterator[str]:
+    """What is missing of which club of a chain."""
+    for club in () if clubs is None else clubs.named():
+        if said_of := SAID_OF.get(str(club["state"])):
+            yield said_of.format(club["club"], club["lag"])
 
 
 def _since(span: Span) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
@@ -28,7 +29,7 @@ from application.figures import Figures, Overview
 from application.history import PageOf, Pages, Past
 from application.ports.figures import FiguresOfClub, Wanted
 from application.ports.ledger import LedgerUnavailable, OutcomeUnknown, ReceiptKey
-from application.ports.queries import PageRequest, Queries, ReadRow, Term
+from application.ports.queries import Page, PageRequest, Queries, ReadRow, Term
 from application.ports.read_side import ReadSide
 from application.ports.signing_in import Callers, PageClaims
 from application.sign_in import SignIn, Visit
@@ -134,10 +135,10 @@ class Asking:
         entry = COMMANDS[self.name]
         outcome = await self._execute(entry.made(numbers, body), self._idempotency_key())
         if outcome.once is not None and place:
-            found = self._public(outcome.once[place])
+            found = self.public(outcome.once[place])
             outcome = replace(outcome, once={**outcome.once, place: found})
         facts = outcome.body or {}
-        created = answer(201, outcome, {"Location": self._public(location.format(**facts))})
+        created = answer(201, outcome, {"Location": self.public(location.format(**facts))})
         if entry.view is not None:
             try:
                 row = await self.service.reads.one(entry.view, facts["id"])
@@ -232,11 +233,22 @@ class Asking:
             owner=None if self.everybody else self.caller.user_id,
             terms=terms,
         )
-        found = await self.service.reads.page(entry.view, wanted)
-        total = {}
-        if query.total:
-            total["X-Total-Count"] = str(await self.service.reads.total(entry.view, wanted))
-        return self._paged(found.body, found.after, total)
+        reads = self.service.reads
+        rows = partial(reads.page, entry.view), partial(reads.total, entry.view)
+        return await self.page_of(*rows, wanted, counted=query.total)
+
+    async def page_of(
+        self,
+        page: Callable[[PageRequest], Awaitable[Page]],
+        total: Callable[[PageRequest], Awaitable[int]],
+        wanted: PageRequest,
+        *,
+        counted: bool,
+    ) -> Response:
+        """200 with this page of a list, 304 where the caller has it."""
+        found = await page(wanted)
+        more = {"X-Total-Count": str(await total(wanted))} if counted else {}
+        return self._paged(found.body, found.after, more)
 
     def _paged(self, body: bytes, after: str | None, more: Mapping[str, str]) -> Response:
         """200 with a page, 304 where the caller has it; the next one is in the Link header."""
@@ -364,10 +376,11 @@ class Asking:
 
     def _next(self, after: str) -> str:
         params = [(k, v) for k, v in self.request.query_params.multi_items() if k != "after"]
-        path = self._public(self.request.scope["path"])
+        path = self.public(self.request.scope["path"])
         return f"{path}?{urlencode([*params, ('after', after)])}"
 
-    def _public(self, path: str) -> str:
+    def public(self, path: str) -> str:
+        """The place of a path, as the caller can follow it."""
         return public(self.request.scope, path)
 
     async def wait_for_position(self) -> None:

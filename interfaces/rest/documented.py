@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
 from application.access import level_of
-from application.catalogue import COMMANDS, permission_for
+from application.catalogue import COMMANDS
 from interfaces.forms import page
 from interfaces.problems import MEDIA_TYPE
 from interfaces.rest import examples
-from interfaces.rest.door import Route, asked_by
+from interfaces.rest.door import Asks, Route, Visits, door_of
 from interfaces.rest.problems import Problem
 
 Responses = dict[int | str, dict[str, Any]]
@@ -86,7 +86,8 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _failures(*statuses: int) -> Responses:
+def fails(*statuses: int) -> Responses:
+    """The problems of these statuses."""
     failures: Responses = {
         status: {
             "description": _FAILURES[status],
@@ -100,7 +101,7 @@ def _failures(*statuses: int) -> Responses:
 
 
 def _reading_fails() -> Responses:
-    failures = _failures(401, 403, 404, 422, 429, 503)
+    failures = fails(401, 403, 404, 422, 429, 503)
     failures[503]["description"] += ", or not as far as `Ledger-Position` demands"
     return failures
 
@@ -129,7 +130,7 @@ def figures(model: type[BaseModel]) -> Responses:
     forms = {"text/csv": text, "image/svg+xml": text}
     unchanged = {"description": "the caller has these", "headers": headers}
     found: Responses = {200: {"model": model, "content": forms, "headers": headers}, 304: unchanged}
-    failures = _reading_fails() | _failures(406)
+    failures = _reading_fails() | fails(406)
     del failures[404]
     return found | failures
 
@@ -144,7 +145,7 @@ def opens_page(model: type[BaseModel]) -> Responses:
         303: {"description": "the page without the link, which is in a cookie", "headers": cookie},
         304: {"description": "the caller has these", "headers": {"ETag": _DIGEST}},
     }
-    failures = _reading_fails() | _failures(406)
+    failures = _reading_fails() | fails(406)
     del failures[404]
     failures[401]["description"] = "without a valid access token, or a link that is good"
     for failure in failures.values():
@@ -160,7 +161,7 @@ def creates(model: type[BaseModel], *, limited: bool = False, secret: bool = Fal
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION, "Location": _LOCATION}
     if secret:
         headers["Cache-Control"] = _NO_STORE
-    failures = _failures(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
+    failures = fails(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
     return {201: {"model": model, "headers": headers}} | (
         _limited(failures) if limited else failures
     )
@@ -169,7 +170,7 @@ def creates(model: type[BaseModel], *, limited: bool = False, secret: bool = Fal
 def changes(model: type[BaseModel]) -> Responses:
     """A PUT or a PATCH."""
     headers = {"ETag": _ETAG, "Ledger-Position": _POSITION}
-    return {200: {"model": model, "headers": headers}} | _failures(
+    return {200: {"model": model, "headers": headers}} | fails(
         401, 403, 404, 408, 409, 412, 413, 415, 422, 429, 503, 504
     )
 
@@ -177,20 +178,20 @@ def changes(model: type[BaseModel]) -> Responses:
 def deletes() -> Responses:
     """A DELETE."""
     gone: Responses = {204: {"description": "gone", "headers": {"Ledger-Position": _POSITION}}}
-    return gone | _failures(401, 403, 404, 408, 409, 412, 413, 422, 429, 503, 504)
+    return gone | fails(401, 403, 404, 408, 409, 412, 413, 422, 429, 503, 504)
 
 
 def ends() -> Responses:
     """A POST after which something is over."""
     over: Responses = {204: {"description": "over"}}
-    return over | _failures(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
+    return over | fails(401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
 
 
 def proves(
     model: type[BaseModel], *, limited: bool = False, headers: Mapping[str, Any] | None = None
 ) -> Responses:
     """A step of signing in, which may be tried only so often where it is `limited`."""
-    failures = _failures(401, 408, 413, 415, 422, 503, 504)
+    failures = fails(401, 408, 413, 415, 422, 503, 504)
     failures[401]["description"] = "what is shown is wrong, was used or has ended"
     kept = {"Cache-Control": _NO_STORE, **(headers or {})}
     return {200: {"model": model, "headers": kept}} | (_limited(failures) if limited else failures)
@@ -199,7 +200,7 @@ def proves(
 def _limited(failures: Responses) -> Responses:
     """With what is answered to too many attempts."""
     tried = {
-        **_failures(429)[429],
+        **fails(429)[429],
         "description": "too many attempts",
         "headers": {"Retry-After": _RETRY, **RATE_LIMITS},
     }
@@ -226,8 +227,13 @@ _REQUEST_ID = _header(
 _IF_NONE_MATCH = _header("If-None-Match", "304 where the caller has this", {"type": "string"})
 
 
-def complete(document: dict[str, Any], routes: Sequence[BaseRoute]) -> dict[str, Any]:
-    """Add what the catalogue says of each route, and what is the same for all of a kind."""
+def complete(
+    document: dict[str, Any], routes: Sequence[BaseRoute], *, commands: bool = True
+) -> dict[str, Any]:
+    """Add who may ask for what each route is for, and what is the same for all of a kind.
+
+    `commands` is whether what is not only read is a command, which happens once under a key.
+    """
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema(
         ref_template="#/components/schemas/{model}"
@@ -240,7 +246,7 @@ def complete(document: dict[str, Any], routes: Sequence[BaseRoute]) -> dict[str,
     for path in document["paths"].values():
         for method, operation in path.items():
             parameters = operation.setdefault("parameters", [])
-            if SIGNING_IN not in operation.get("tags", ()):
+            if commands and SIGNING_IN not in operation.get("tags", ()):
                 parameters += _headers(method)
             if "304" in operation["responses"]:
                 parameters.append(_IF_NONE_MATCH)
@@ -251,19 +257,19 @@ def complete(document: dict[str, Any], routes: Sequence[BaseRoute]) -> dict[str,
         if isinstance(route, APIRoute) and route.include_in_schema:
             for method in route.methods or ():
                 operation = document["paths"][route.path][method.lower()]
-                _say_who_may(operation, asked_by(route.dependant))
+                _say_who_may(operation, door_of(route.dependant))
     examples.show(document)
     return document
 
 
-def _say_who_may(operation: dict[str, Any], name: str | None) -> None:
-    """What the catalogue says of who may ask for this; what is not in it is for anybody."""
-    permission = None if name is None else permission_for(name)
+def _say_who_may(operation: dict[str, Any], door: Asks | Visits | None) -> None:
+    """Who may ask for this; what has no door is for anybody."""
+    permission = None if door is None else door.permission
     level = level_of(permission)
     operation["description"] += f"\n\n**{level.name}**: {level.who}."
     if permission is not None:
         operation["security"] = [_BEARER]
-    elif name in COMMANDS:
+    elif door is not None and door.name in COMMANDS:
         # A token may come with it all the same, and says who does it.
         operation["security"] = [_BEARER, {}]
     else:

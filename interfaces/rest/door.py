@@ -7,10 +7,10 @@ first thing that a request comes to: nothing of its path, its query or its body 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Depends, Request, Response
 from fastapi.dependencies.models import Dependant
@@ -103,6 +103,7 @@ class Visits:
     """Lets everybody in, whatever they hold: they are about to show who they are."""
 
     name: str
+    permission: Permission | None = None
 
     async def __call__(self, request: Request) -> Asking:
         """The request, of somebody who is not known yet."""
@@ -120,8 +121,8 @@ class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers, once the caller is let in and the query is one that is documented."""
         answer = super().get_route_handler()
-        door = _door_of(self.dependant)
-        known = frozenset(_names_in_query(self.dependant))
+        door = door_of(self.dependant)
+        known = dict(_names_in_query(self.dependant))
 
         async def handle(request: Request) -> Response:
             if self.param_convertors:
@@ -155,11 +156,12 @@ def visits(name: str) -> Any:
 
 def asked_by(dependant: Dependant) -> str | None:
     """What a route asks for, from what it depends on; None for what is in no catalogue."""
-    door = _door_of(dependant)
+    door = door_of(dependant)
     return None if door is None else door.name
 
 
-def _door_of(dependant: Dependant) -> Asks | Visits | None:
+def door_of(dependant: Dependant) -> Asks | Visits | None:
+    """The door of a route; none, where it is open."""
     return next(_doors(dependant), None)
 
 
@@ -188,16 +190,16 @@ def _refuse_method_of_another(request: Request) -> None:
         raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
 
 
-def _refuse_query(request: Request, known: frozenset[str]) -> None:
+def _refuse_query(request: Request, known: Mapping[str, bool]) -> None:
     """Refuse what is not documented: `?trainingid=1` would be ignored where it matters.
 
-    And what comes twice, of which one would be.
+    And what comes twice, of which one would be; `known` says of which each counts.
     """
     names = Counter(name for name, _ in request.query_params.multi_items())
     wrong = {
         name: "There is no such one" if name not in known else "This is to come once"
         for name, times in names.items()
-        if name not in known or times > 1
+        if name not in known or (times > 1 and not known[name])
     }
     if wrong:
         raise RequestValidationError(
@@ -205,14 +207,15 @@ def _refuse_query(request: Request, known: frozenset[str]) -> None:
         )
 
 
-def _names_in_query(dependant: Dependant) -> Iterator[str]:
-    """Everything that a route reads of a query."""
+def _names_in_query(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """Everything that a route reads of a query, and whether it may come several times."""
     for field in dependant.query_params:
         model = field.field_info.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
-            yield from model.model_fields
+            for name, member in model.model_fields.items():
+                yield name, get_origin(member.annotation) is list
         else:
-            yield field.alias
+            yield field.alias, False
     for needed in dependant.dependencies:
         yield from _names_in_query(needed)
 

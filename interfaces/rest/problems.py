@@ -118,7 +118,8 @@ def problem(
     """The problem as an answer."""
     more = {"Retry-After": RETRY_AFTER} if status in LATER else {}
     if request.scope["state"].get(PAGE):
-        page = refusal_of(status, title_of(code), detail, TO_READERS.get(status, OTHERWISE))
+        advice = request.app.state.to_readers.get(status, OTHERWISE)
+        page = refusal_of(status, title_of(code), detail, advice)
         return Response(page, status, {**more, **(headers or {}), **HEADERS}, MEDIA_TYPE_OF_PAGES)
     instance = public(request.scope, quote(request.scope["path"]))
     body = document(status, code, detail, instance, errors, public(request.scope, TYPES))

@@ -52,23 +52,25 @@ class TableChanges:
     sums: dict[Key, dict[str, int | Decimal]] = field(default_factory=dict)
 
     def fold(self, operation: Put | Patch | Remove | Add) -> None:
-        """Take one more operation."""
-        match operation:
-            case Put(table, row):
-                self.puts[tuple([row[column] for column in table.key])] = dict(row)
-            case Patch(_, key, changes):
-                if key in self.puts:
-                    self.puts[key].update(changes)
-                else:
-                    self.patches.setdefault(key, {}).update(changes)
-            case Remove(_, key):
-                self.patches.pop(key, None)
-                if self.puts.pop(key, None) is None:
-                    self.removes.add(key)
-            case Add(_, key, deltas):
-                sums = self.sums.setdefault(key, {})
-                for column, delta in deltas.items():
-                    sums[column] = sums.get(column, 0) + delta
+        """Take one more operation; a rebuild does this for millions."""
+        if isinstance(operation, Patch):
+            key = operation.key
+            known = self.puts.get(key) or self.patches.get(key)
+            if known is None:
+                self.patches[key] = dict(operation.changes)
+            else:
+                known.update(operation.changes)
+        elif isinstance(operation, Put):
+            row = operation.row
+            self.puts[tuple([row[column] for column in self.table.key])] = dict(row)
+        elif isinstance(operation, Remove):
+            self.patches.pop(operation.key, None)
+            if self.puts.pop(operation.key, None) is None:
+                self.removes.add(operation.key)
+        else:
+            sums = self.sums.setdefault(operation.key, {})
+            for column, delta in operation.deltas.items():
+                sums[column] = sums.get(column, 0) + delta
 
     def patches_by_columns(self) -> dict[tuple[str, ...], list[Row]]:
         """The patches that set the same columns, together."""
@@ -92,16 +94,16 @@ class Changes:
 
     def fold(self, operation: Operation) -> None:
         """Take one more operation."""
-        if isinstance(operation, Gather):
-            self.gathers.append(operation)
-        elif isinstance(operation, Switch):
-            self.switches[operation.table.name, operation.constraint.name] = operation
-        else:
+        if isinstance(operation, tuple):
             name = operation.table.name
             changes = self.tables.get(name)
             if changes is None:
                 changes = self.tables[name] = TableChanges(operation.table)
             changes.fold(operation)
+        elif isinstance(operation, Gather):
+            self.gathers.append(operation)
+        else:
+            self.switches[operation.table.name, operation.constraint.name] = operation
 
     def takes(self, operation: Operation) -> bool:
         """Whether the operation may still join these: nothing was gathered that it would change."""
@@ -166,9 +168,11 @@ def fold_batch(
 
 def _join(steps: list[Changes], operation: Operation) -> None:
     """Fold the operation into the last step, or into one more."""
-    if steps[-1].gathers and not steps[-1].takes(operation):
-        steps.append(Changes())
-    steps[-1].fold(operation)
+    last = steps[-1]
+    if last.gathers and not last.takes(operation):
+        last = Changes()
+        steps.append(last)
+    last.fold(operation)
 
 
 def _stepped(

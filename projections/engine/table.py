@@ -7,9 +7,9 @@ each row is written once a batch, in a few statements a table, whatever the batc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
 """Columns by name, each value in the form of facts: numbers, booleans, and everything else text."""
@@ -45,16 +45,14 @@ class Table:
     switched: tuple[Switched, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """A new row, whole."""
 
     table: Table
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """Some columns of the row with this key."""
 
     table: Table
@@ -62,16 +60,14 @@ class Patch:
     changes: Row
 
 
-@dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(NamedTuple):
     """The row with this key goes."""
 
     table: Table
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
-class Add:
+class Add(NamedTuple):
     """So much more (or less) in some columns of the row with this key, which begins at 0.
 
     The order does not matter, and each event counts once, as rows and position commit together.
@@ -101,6 +97,8 @@ class Gather:
     first: Any
     beyond: Any
     shown: str
+    among: Row = field(default_factory=dict)
+    """What the rows of the source have in common, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from domain.aggregate import time_text
 from domain.recorded import Recorded
+from projections.engine.chained import chained, of_club
 from projections.engine.folding import Changes, TableChanges, fold_batch, keys
 from projections.engine.model import Group
 from projections.engine.table import Gather, Key, Row, Switch, Table
@@ -35,17 +36,33 @@ async def load(
     group: Group, events: Sequence[Recorded], connection: Connection
 ) -> dict[str, dict[Key, Row]]:
     """The rows that the group's folds need for these events, one query a table."""
+    return {
+        name: await _rows_of(table, wanted, connection)
+        for name, (table, wanted) in keys(group, events).items()
+    }
+
+
+async def load_of_club(
+    group: Group, events: Sequence[Recorded], connection: Connection, club: int
+) -> dict[str, dict[Key, Row]]:
+    """The same, of the rows of one club in the tables of a chain."""
     found: dict[str, dict[Key, Row]] = {}
     for name, (table, wanted) in keys(group, events).items():
-        named = [dict(zip(table.key, key, strict=True)) for key in wanted]
-        cursor = await connection.execute(_select(table), [_json(named)])
-        columns = [column.name for column in cursor.description or ()]
-        rows = [
-            {c: _fact(value) for c, value in zip(columns, row, strict=True)}
-            for row in await cursor.fetchall()
-        ]
-        found[name] = {tuple([row[c] for c in table.key]): row for row in rows}
+        named = [(club, *key) for key in wanted]
+        found[name] = of_club(await _rows_of(chained(table), named, connection))
     return found
+
+
+async def _rows_of(table: Table, wanted: Iterable[Key], connection: Connection) -> dict[Key, Row]:
+    """The rows of a table with these keys, as far as there are such."""
+    named = [dict(zip(table.key, key, strict=True)) for key in wanted]
+    cursor = await connection.execute(_select(table), [_json(named)])
+    columns = [column.name for column in cursor.description or ()]
+    rows: list[Row] = [
+        {c: _fact(value) for c, value in zip(columns, row, strict=True)}
+        for row in await cursor.fetchall()
+    ]
+    return {tuple([row[c] for c in table.key]): row for row in rows}
 
 
 async def write(
@@ -129,14 +146,16 @@ async def _delete_rows(table: Table, gone: set[Key], connection: Connection) -> 
 
 def _span(gather: Gather) -> tuple[object, ...]:
     """What two rows have in common that show the same rows."""
-    return (gather.table.name, gather.source.name, gather.by, gather.first, gather.beyond)
+    among = tuple(gather.among.items())
+    return (gather.table.name, gather.source.name, gather.by, gather.first, gather.beyond, among)
 
 
 async def _gather(gathers: Sequence[Gather], connection: Connection) -> None:
     """Gather for the first; the others show the same, which is copied as it is stored."""
     first, *others = gathers
     await connection.execute(
-        _gather_statement(first), [first.first, first.beyond, _json([first.row])]
+        _gather_statement(first),
+        [first.first, first.beyond, *first.among.values(), _json([first.row])],
     )
     if others:
         key = [first.row[column] for column in first.table.key]
@@ -148,13 +167,14 @@ def _gather_statement(gather: Gather) -> bytes:
     t, columns = gather.table.name, ", ".join(gather.row)
     new = ", ".join(f"new.{column}" for column in gather.row)
     order = ", ".join(f"{gather.alias}.{column}" for column in gather.source.key)
+    among = "".join(f" AND {gather.alias}.{column} = %s" for column in gather.among)
     statement = f"""
     INSERT INTO {t} ({columns}, {gather.column})
     SELECT {new}, jsonb_build_object('data', coalesce((
         SELECT jsonb_agg(to_jsonb(shown) ORDER BY {order})
         FROM {gather.source.name} AS {gather.alias}
         CROSS JOIN LATERAL (SELECT {gather.shown}) AS shown
-        WHERE {gather.alias}.{gather.by} >= %s AND {gather.alias}.{gather.by} < %s), '[]'))
+        WHERE {gather.alias}.{gather.by} >= %s AND {gather.alias}.{gather.by} < %s{among}), '[]'))
     FROM json_populate_recordset(NULL::{t}, %s::json) AS new
     """
     return statement.encode()

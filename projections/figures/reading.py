@@ -56,6 +56,27 @@ _AS_OF = utc(
 )
 
 
+class Look:
+    """Some questions, put together so that each is looked up once, whoever asks it."""
+
+    def __init__(self, asked: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> None:
+        """Each is about periods between moments, or days."""
+        self._named = [(name, tuple(moments), tuple(days)) for name, moments, days in asked]
+        self._once = {one: number for number, one in enumerate(dict.fromkeys(self._named))}
+        questions = [QUESTIONS[name](Cut(moments, days)) for name, moments, days in self._once]
+        answers = ", ".join(question.as_json for question in questions)
+        self.sql = f"'anything', {_ANYTHING}, 'answers', json_build_array({answers})"
+        """What is found, as arguments of `json_build_object`."""
+        _, moments, days = self._named[0]
+        end = [moments[-1]] * 3 + [days[-1]]
+        self.params = [*end, *(param for question in questions for param in question.params)]
+
+    async def found(self, text: str) -> Mapping[str, Any]:
+        """What was found, from the JSON of it; of ten years by the day these are megabytes."""
+        found: dict[str, Any] = await asyncio.to_thread(orjson.loads, text)
+        return {**found, "answers": [found["answers"][self._once[one]] for one in self._named]}
+
+
 class FigureTables:
     """Answers from the tables of figures."""
 
@@ -80,23 +101,11 @@ class FigureTables:
         `anything`, whether anything was counted by the end of the first question's periods.
         """
         seen = await self._all_seen_by()
-        named = [(name, tuple(moments), tuple(days)) for name, moments, days in asked]
-        # Several reports ask the same; it is looked up once.
-        once = {one: number for number, one in enumerate(dict.fromkeys(named))}
-        questions = [QUESTIONS[name](Cut(moments, days)) for name, moments, days in once]
-        answers = ", ".join(question.as_json for question in questions)
+        look = Look(asked)
         sql = f"""
         SELECT json_build_object(
-            'position', g.position,
-            'as_of', (SELECT {_AS_OF}),
-            'anything', {_ANYTHING},
-            'answers', json_build_array({answers})
+            'position', g.position, 'as_of', (SELECT {_AS_OF}), {look.sql}
         )::text {_FROM}
         """
-        _, moments, days = named[0]
-        end = [moments[-1]] * 3 + [days[-1]]
-        params = [seen, *end, *(param for question in questions for param in question.params)]
-        ((text,),) = await self._rows(sql, params)
-        # Of ten years by the day they are megabytes.
-        found: dict[str, Any] = await asyncio.to_thread(orjson.loads, text)
-        return {**found, "answers": [found["answers"][once[one]] for one in named]}
+        ((text,),) = await self._rows(sql, [seen, *look.params])
+        return await look.found(text)

@@ -15,6 +15,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -22,14 +23,14 @@ from fastapi.routing import APIRoute
 from typer.core import TyperGroup
 
 from application.access import Level, level_of
-from application.catalogue import permission_for
 from infra import health, parts
 from infra.following import read_side
 from infra.settings import Settings
 from interfaces.amqp import intake
 from interfaces.cli.main import app
 from interfaces.rest import bodies, connections, places
-from interfaces.rest.door import asked_by
+from interfaces.rest.chain import main as chain
+from interfaces.rest.door import door_of
 from interfaces.rest.main import GROUPS
 from tests.acceptance.service import CHECKOUT, PATIENCE, Service, until
 from tests.conftest import Rest
@@ -209,11 +210,17 @@ def test_the_table_of_routes_is_complete_and_says_who_may() -> None:
     assert expected in page, f"docs/routes.md should have:\n{expected}"
 
 
-def routes_table() -> Iterator[str]:
+def test_the_table_of_a_chain_s_routes_is_complete_and_says_who_may() -> None:
+    expected = "\n".join(routes_table(chain.GROUPS))
+    _, _, page = (CHECKOUT / "docs/routes.md").read_text().partition("\n## A chain\n")
+    assert expected in page, f"docs/routes.md should have:\n{expected}"
+
+
+def routes_table(groups: Sequence[Any] = GROUPS) -> Iterator[str]:
     yield "| route | methods | access level | who |"
     yield "| --- | --- | --- | --- |"
     rows: dict[tuple[str, str, str], list[str]] = {}
-    for group in GROUPS:
+    for group in groups:
         for route in group.routes.routes:
             assert isinstance(route, APIRoute)
             if not route.path.startswith("/trainings/exercise-ids/"):  # a silent twin
@@ -225,8 +232,8 @@ def routes_table() -> Iterator[str]:
 
 def _access(route: APIRoute) -> Level:
     """The documented access level, and who that is."""
-    name = asked_by(route.dependant)
-    return level_of(None if name is None else permission_for(name))
+    door = door_of(route.dependant)
+    return level_of(None if door is None else door.permission)
 
 
 # --- the command line ----------------------------------------------------------------------

@@ -16,7 +16,7 @@ from domain.values import Role
 from infra.bootstrap import open_club
 from infra.secrets.callers import Callers
 from infra.settings import Settings
-from interfaces.cli.run import spare_the_collector
+from interfaces.cli.serving import spare_the_collector
 from interfaces.rest.main import create_app
 
 

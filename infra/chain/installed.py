@@ -1,0 +1,28 @@
+"""Whether what a chain needs beside the service is installed: one club needs none of it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from infra.faults import Fault
+from infra.settings import Settings
+
+
+class ChainNotInstalled(Fault):
+    """What a chain of clubs needs is not installed here.
+
+    `make chain` installs it, as does `pip install --no-deps --require-hashes --requirement
+    requirements-chain.lock`.
+    """
+
+
+class NoKafka(Fault):
+    """There is no Kafka: CLUB_KAFKA_URL says where one is."""
+
+
+def look_for_kafka(settings: Settings) -> None:
+    """See to it that Kafka can be spoken to; raises ChainNotInstalled or NoKafka."""
+    if find_spec("aiokafka") is None or find_spec("faust") is None:
+        raise ChainNotInstalled
+    if settings.kafka_url is None:
+        raise NoKafka

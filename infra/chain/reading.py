@@ -1,0 +1,149 @@
+"""A chain as it is read: opened on its database, for whoever serves it or keeps its people."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from application.ports.chain import ChainUnavailable
+from application.ports.ledger import LedgerUnavailable, TookTooLong
+from infra.chain.figures import FiguresOfChain
+from infra.chain.heads import Heads
+from infra.chain.health import Health, Lookout, Metrics
+from infra.chain.listing import clubs_of
+from infra.chain.people import Callers, Links, Pages, People
+from infra.chain.store import open_chain
+from infra.faults import Fault
+from infra.ledger.desk import TablesOfAnotherRelease
+from infra.ledger.postgres import Desks, Postgres
+from infra.parts import Parts
+from infra.secrets.keys import Keys, has_keys
+from infra.secrets.tokens import OF_CHAIN, SignedTokens
+from infra.settings import Settings
+from projections.catalogue import GROUPS
+from projections.engine.reads import Rows
+
+
+class NoChainDatabase(Fault):
+    """Nothing says where the chain's database is: set CLUB_CHAIN_DATABASE_URL."""
+
+
+class KeysMissing(Fault):
+    """The keys of the chain are not in {home}: `club run --chain` makes them there.
+
+    CLUB_HOME says where that is.
+    """
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """This moment, in UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain that is open to be read, as interfaces see it."""
+
+    settings: Settings
+    postgres: Postgres
+    people: People
+    callers: Callers
+    tokens: SignedTokens
+    keys: Keys
+    figures: FiguresOfChain
+    clubs: Pages
+    links: Links
+    parts: Parts
+    lookout: Lookout
+    heads: Heads
+    metrics: Metrics = field(default_factory=Metrics)
+
+    async def health(self) -> Health:
+        """How every part of the chain is doing."""
+        return await self.lookout.health()
+
+
+@asynccontextmanager
+async def open_reading(
+    settings: Settings, *, serving: bool = False, signing: bool = False
+) -> AsyncIterator[Chain]:
+    """The chain of these settings.
+
+    `serving` tells all others of it, and looks how far the ledgers of the clubs are. `signing` is
+    for work with keys of the chain that are there: new ones would be good for nothing. Raises
+    KeysMissing, NoChainDatabase, and what `open_chain` raises; no chain is made.
+    """
+    async with _opened(settings) as postgres:
+        if signing and not has_keys(settings.home):
+            raise KeysMissing(home=settings.home)
+        chain = _wire(settings, postgres)
+        async with asyncio.TaskGroup() as tasks:
+            running = [postgres.keep_watch()]
+            if serving:
+                running += [chain.parts.run(), chain.heads.run()]
+            at_work = [tasks.create_task(one) for one in running]
+            try:
+                yield chain
+            finally:
+                for task in at_work:
+                    task.cancel()
+
+
+@asynccontextmanager
+async def open_people(settings: Settings) -> AsyncIterator[People]:
+    """The people of the chain of these settings, without what is signed for them; raises alike."""
+    async with _opened(settings) as postgres:
+        yield People(_rows_of(postgres))
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Postgres]:
+    if settings.chain_database_url is None:
+        raise NoChainDatabase
+    desks = Desks(deciding=settings.listing_connections, deciding_seconds=settings.showing_seconds)
+    async with open_chain(settings.chain_database_url, desks=desks) as store:
+        yield store.postgres
+
+
+def _rows_of(postgres: Postgres) -> Rows:
+    async def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of one query of the chain's database."""
+        try:
+            return await postgres.rows(sql, params)
+        except (TookTooLong, TablesOfAnotherRelease):
+            raise
+        except LedgerUnavailable as away:
+            raise ChainUnavailable(str(away)) from away
+
+    return rows
+
+
+def _wire(settings: Settings, postgres: Postgres) -> Chain:
+    rows = _rows_of(postgres)
+    keys, clock = Keys(settings.home), SystemClock()
+    tokens = SignedTokens(keys, settings.issuer, OF_CHAIN)
+    groups = [group for group in GROUPS if group.name in settings.chain_groups.split(",")]
+    computed = "figures" in settings.chain_groups.split(",")
+    parts, metrics = Parts(postgres), Metrics()
+    return Chain(
+        settings=settings,
+        postgres=postgres,
+        people=People(rows),
+        callers=Callers(tokens, rows),
+        tokens=tokens,
+        keys=keys,
+        figures=FiguresOfChain(rows, settings.timezone, clock, computed=computed),
+        clubs=Pages(rows, clubs_of(groups)),
+        links=Links(rows, tokens, clock),
+        parts=parts,
+        lookout=Lookout(postgres.watching.rows, parts, metrics, groups),
+        heads=Heads(rows),
+        metrics=metrics,
+    )

@@ -1,0 +1,1 @@
+"""What is read of a chain of clubs, over REST."""

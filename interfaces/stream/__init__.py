@@ -1,0 +1,1 @@
+"""A worker of a chain of clubs: Kafka in, by Faust."""

@@ -1,0 +1,170 @@
+"""A worker of a chain, put together: Kafka in, the chain's Postgres out, and whoever watches it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
+
+import psycopg
+import structlog
+from aiokafka.errors import KafkaError
+
+from infra.chain.beginning import groups_of, last_taken, sharing
+from infra.chain.intake import Arrived, Intake
+from infra.chain.kafka import Address, Topic
+from infra.chain.records import TOPIC
+from infra.chain.store import open_chain
+from infra.following.follower import RETRY, database_said
+from infra.parts import STREAM, Parts
+from infra.settings import Settings
+from infra.standstill import Standstill
+from interfaces.stream.watchdog import SILENCE, Watchdog
+from interfaces.stream.worker import LAST_WORDS, Kafka, Message, Worker, WorkerDied
+
+__all__ = ["Watchdog", "WorkerDied", "run_worker"]
+
+MOST_TAKEN = 32
+"""Messages that are taken at once."""
+
+LOOK = 5.0
+"""Seconds between looks whether something is in Kafka that does not come."""
+
+logger = structlog.get_logger("stream")
+
+
+async def run_worker(settings: Settings, closing: asyncio.Event, watchdog: Watchdog) -> None:
+    """Take what comes until `closing`; raises WorkerDied, or whatever else it died of."""
+    try:
+        await _work(settings, closing, watchdog)
+    except BaseExceptionGroup as died:
+        fault = _first(died)
+    else:
+        return
+    raise fault
+
+
+async def _work(settings: Settings, closing: asyncio.Event, watchdog: Watchdog) -> None:
+    url = settings.chain_database_url or ""
+    async with (
+        open_chain(url, groups_of(settings), building=True) as store,
+        Intake(store).open() as intake,
+    ):
+        await Topic(settings).make()
+        worker = Worker(_kafka(settings, await sharing(store)), partial(last_taken, store))
+        streaming = Streaming(worker, intake)
+        parts = Parts(store.postgres)
+        async with parts.reporting(streaming), asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(parts.run()),
+                tasks.create_task(worker.run()),
+                tasks.create_task(streaming.run()),
+                tasks.create_task(streaming.watch(watchdog)),
+            ]
+            await closing.wait()
+            watchdog.end_within(LAST_WORDS + 5.0, 0)
+            for task in running:
+                task.cancel()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The fault that came first."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+class Streaming:
+    """What is done with what comes, and how that goes."""
+
+    name = STREAM
+
+    def __init__(self, worker: Worker, intake: Intake) -> None:
+        self.standstill: Standstill | None = None
+        self._worker = worker
+        self._intake = intake
+        self._taking_since: float | None = None
+
+    @property
+    def doing(self) -> str:
+        """Its share of the partitions."""
+        mine = self._worker.partitions
+        return f"partitions {', '.join(spans(mine))}" if mine else "no partitions"
+
+    async def run(self) -> None:
+        """Take what comes, in its order, until cancelled."""
+        messages = self._worker.messages
+        while True:
+            batch = [await messages.get()]
+            while len(batch) < MOST_TAKEN and not messages.empty():
+                batch.append(messages.get_nowait())
+            await self._take([_arrived(message) for message in batch])
+
+    async def _take(self, arrived: Sequence[Arrived]) -> None:
+        """Take these, however often that needs to be tried: nothing behind them is passed."""
+        while True:
+            self._taking_since = time.monotonic()
+            try:
+                await self._intake.take(arrived)
+            except psycopg.OperationalError as away:
+                self._stands(f"the chain's database does not answer: {database_said(away)}")
+                await asyncio.sleep(RETRY)
+                continue
+            finally:
+                self._taking_since = None
+            self.standstill = None
+            return
+
+    def _stands(self, reason: str) -> None:
+        why = Standstill(reason)
+        if self.standstill != why:
+            logger.warning("stream.stands-still", reason=reason)
+            self.standstill = why
+
+    async def watch(self, watchdog: Watchdog) -> None:
+        """See to it that a worker that does nothing ends; raises WorkerDied."""
+        looked = time.monotonic()
+        while True:
+            await asyncio.sleep(1.0)
+            watchdog.beat()
+            now = time.monotonic()
+            if self._taking_since is not None and now - self._taking_since > SILENCE:
+                raise WorkerDied("what came is not taken")
+            if now - looked > LOOK:
+                await self._look()
+                looked = time.monotonic()
+            if looked - self._worker.came_at > SILENCE:
+                raise WorkerDied("Kafka has something, and it does not come")
+
+    async def _look(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK):
+                await self._worker.look()
+        except (KafkaError, TimeoutError):
+            # Nothing can come; where something was published, the ledgers are read.
+            self._worker.came_at = time.monotonic()
+
+
+def spans(numbers: Sequence[int]) -> Iterator[str]:
+    """Numbers in order, those that follow each other from the first to the last."""
+    for _, run in groupby(enumerate(numbers), lambda place: place[1] - place[0]):
+        first, *rest = [number for _, number in run]
+        yield f"{first}-{rest[-1]}" if rest else str(first)
+
+
+def _kafka(settings: Settings, group: str) -> Kafka:
+    address = Address.of(settings)
+    return Kafka(
+        brokers=address.brokers,
+        topic=TOPIC,
+        group=group,
+        user=address.user,
+        password=address.password,
+        mechanism=address.mechanism,
+        tls=address.parameters.get("ssl_context"),
+    )
+
+
+def _arrived(message: Message) -> Arrived:
+    return Arrived.of(message.key, message.headers, message.body, message.partition, message.offset)

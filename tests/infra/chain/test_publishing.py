@@ -1,0 +1,215 @@
+"""Publishing: the ledger in the chain's topic, to the byte, whatever is killed, frozen or lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from infra.chain import publishing
+from infra.chain.kafka import Address, Topic
+from infra.chain.publishing import Publisher
+from infra.chain.records import COLUMNS, MOST_EVENTS, NOTHING, Record, digest, position_of
+from infra.ledger.postgres import Postgres
+from infra.settings import Settings
+from tests.kafka import KafkaServer, in_topic, private_kafka
+from tests.projections.histories import record, rich
+from tests.waiting import until
+
+PATIENCE = 40.0
+CLUB = Path(sys.executable).with_name("club")
+
+
+@pytest.fixture
+def kafka() -> Iterator[KafkaServer]:
+    with private_kafka() as server:
+        yield server
+
+
+@pytest.fixture
+def chained(settings: Settings, kafka: KafkaServer) -> Settings:
+    return settings.model_copy(update={"kafka_url": kafka.url, "kafka_idempotence": False})
+
+
+@asynccontextmanager
+async def publishing_to(chained: Settings) -> AsyncIterator[Publisher]:
+    """A publisher at work."""
+    publisher = Publisher(Postgres(chained.database_url or ""), Topic(chained))
+    task = asyncio.create_task(publisher.run())
+    try:
+        yield publisher
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled(), "it ends when it is told to, and never by itself"
+
+
+async def one(database: str, sql: str) -> tuple[Any, ...]:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        row = await (await connection.execute(sql.encode())).fetchone()
+    assert row is not None
+    return row
+
+
+async def is_out(database: str) -> bool:
+    """Whether Kafka has confirmed all of the ledger."""
+    behind = "SELECT position = (SELECT count(*) FROM ledger_events) FROM ledger_publishing"
+    return bool((await one(database, behind))[0])
+
+
+async def stored(database: str) -> list[bytes]:
+    """Every event as it is stored."""
+    sql = f"COPY (SELECT {COLUMNS} FROM ledger_events ORDER BY 1) TO STDOUT (FORMAT binary)"
+    async with (
+        await psycopg.AsyncConnection.connect(database) as connection,
+        connection.cursor().copy(sql.encode()) as copy,
+    ):
+        head, *rows, _ = [bytes(data) async for data in copy]
+    return [head[19:], *rows] if len(head) > 19 else rows
+
+
+async def taken(kafka: KafkaServer, database: str) -> list[bytes]:
+    """The events of the topic as the chain takes them: repeats dropped, and no hole in them."""
+    ledger, secret = await one(
+        database, "SELECT (SELECT id::text FROM ledger_identity), secret FROM ledger_publishing"
+    )
+    rows: list[bytes] = []
+    for message in await in_topic(kafka):
+        found = Record.of(message.key, message.headers, message.value)
+        found.verify(secret)
+        assert found.ledger == ledger
+        assert len(found.rows()) <= MOST_EVENTS
+        if found.prev > len(rows):
+            continue  # A topic that lost its memory: it comes again.
+        assert found.before == (digest(rows[found.prev - 1]) if found.prev else NOTHING)
+        rows += [row for row in found.rows() if position_of(row) > len(rows)]
+    return rows
+
+
+async def test_the_whole_ledger_is_in_the_topic_and_again_where_the_broker_lost_its_memory(
+    chained: Settings, kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = chained.database_url or ""
+    events = rich(5000).events
+    await record(database, events[:4500])
+    monkeypatch.setattr(publishing, "LOOK", 0.5)
+    async with publishing_to(chained) as publisher:
+        await until(lambda: is_out(database), "all is out", PATIENCE)
+        assert await taken(kafka, database) == await stored(database)
+        kafka.stop()
+        await record(database, events[4500:], head=4500)
+        publisher.follower.wake()
+
+        async def stands() -> bool:
+            return publisher.follower.standstill is not None
+
+        await until(stands, "it says that Kafka is away", PATIENCE)
+        kafka.start()
+
+        async def is_refilled() -> bool:
+            return await is_out(database) and await taken(kafka, database) == await stored(database)
+
+        await until(is_refilled, "all is in a topic that was empty", PATIENCE)
+        assert publisher.follower.standstill is None
+
+
+@pytest.fixture
+def publishers(chained: Settings) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Three processes that publish one ledger."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("CLUB_")},
+        "CLUB_HOME": str(chained.home),
+        "CLUB_DATABASE_URL": chained.database_url or "",
+        "CLUB_KAFKA_URL": chained.kafka_url or "",
+        "CLUB_KAFKA_IDEMPOTENCE": "false",
+    }
+    started = [subprocess.Popen([CLUB, "publish"], env=environment) for _ in range(3)]
+    yield started
+    for publisher in started:
+        publisher.kill()
+        publisher.wait()
+
+
+async def test_of_publishers_that_are_killed_and_frozen_the_others_go_on(
+    chained: Settings, kafka: KafkaServer, publishers: list[subprocess.Popen[bytes]]
+) -> None:
+    database = chained.database_url or ""
+    events = rich(4200).events
+    killed, frozen, _ = publishers
+
+    async def add(upto: int) -> None:
+        (head,) = await one(database, "SELECT count(*) FROM ledger_events")
+        await record(database, events[head:upto], head=head)
+
+    async def all_out() -> None:
+        await until(lambda: is_out(database), "all is out", PATIENCE)
+        assert await taken(kafka, database) == await stored(database)
+
+    await add(1000)
+    await all_out()
+    for upto in range(1500, 4001, 500):
+        await add(upto)
+        if upto == 2000:
+            killed.kill()
+        if upto == 3000:
+            frozen.send_signal(signal.SIGSTOP)
+    await all_out()
+    frozen.send_signal(signal.SIGCONT)
+    await add(4200)
+    await all_out()
+    assert [p.poll() for p in publishers] == [-signal.SIGKILL, None, None]
+    frozen.terminate()
+    assert frozen.wait(PATIENCE) == 0
+
+
+async def test_a_ledger_that_was_shortened_is_not_published_until_a_person_looked(
+    chained: Settings,
+) -> None:
+    database = chained.database_url or ""
+    events = rich(600).events
+    await record(database, events[:500])
+    async with publishing_to(chained) as publisher:
+        await until(lambda: is_out(database), "all is out", PATIENCE)
+        for cut in ("notification_id > 400", "notification_id > 490"):
+            async with await psycopg.AsyncConnection.connect(database) as connection:
+                await connection.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
+                await connection.execute(f"DELETE FROM ledger_events WHERE {cut}".encode())
+                await connection.execute("ALTER TABLE ledger_events ENABLE TRIGGER USER")
+            if cut.endswith("490"):  # And grown again, another way.
+                await record(database, events[410:600], head=400)
+            publisher.follower.wake()
+
+            async def says_so() -> bool:
+                why = publisher.follower.standstill
+                return why is not None and why.reason.endswith("is not in the ledger any more.")
+
+            await until(says_so, "it stands still", PATIENCE)
+        assert await one(database, "SELECT position FROM ledger_publishing") == (500,)
+
+
+def test_an_address_says_who_we_are_and_how_it_is_said() -> None:
+    def given(url: str, mechanism: str = "SCRAM-SHA-512") -> dict[str, Any]:
+        found = Address.of(Settings(kafka_url=url, kafka_mechanism=mechanism)).parameters
+        return {name: found[name] for name in found if name.startswith(("boot", "sec", "sasl"))}
+
+    assert given("kafka://a:9092,b:9093") == {
+        "bootstrap_servers": "a:9092,b:9093",
+        "security_protocol": "PLAINTEXT",
+    }
+    assert given("kafkas://club:s%40crt@a:9092") == {
+        "bootstrap_servers": "a:9092",
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "club",
+        "sasl_plain_password": "s@crt",
+    }
+    assert given("kafka://a:1@b:2", "PLAIN")["sasl_mechanism"] == "PLAIN"

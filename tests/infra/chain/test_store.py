@@ -1,0 +1,85 @@
+"""The chain's own Postgres: made once, by whoever comes first, and never in a club's."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from infra.bootstrap import open_club
+from infra.chain.schema import STEPS
+from infra.chain.store import ChainMissing, ChainOlder, ClubThere, SchemaThere, open_chain
+from infra.ledger.schema import ChainThere
+from infra.settings import Settings
+from projections.catalogue import FIGURES, GROUPS
+
+
+async def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        cursor = await connection.execute(sql.encode())
+        return await cursor.fetchall() if cursor.description else []
+
+
+async def make(url: str) -> None:
+    async with open_chain(url, GROUPS, building=True):
+        pass
+
+
+async def test_several_who_make_it_at_once_make_one(empty_database: str) -> None:
+    with pytest.raises(ChainMissing):
+        async with open_chain(empty_database, GROUPS):
+            pass
+    await asyncio.gather(*(make(empty_database) for _ in range(3)))
+    assert await ask(empty_database, "SELECT name, generation FROM chain_groups ORDER BY 1") == [
+        ("documented", 3),
+        ("figures", 1),
+    ]
+    for group in GROUPS:
+        found = await ask(
+            empty_database,
+            f"SELECT relname FROM pg_class WHERE relkind = 'r'"
+            f" AND relnamespace = '{group.name}_{group.generation}'::regnamespace",
+        )
+        assert {name for (name,) in found} == {table.name for table in group.tables}
+    assert await ask(empty_database, "SELECT count(*) FROM chain_schema") == [(len(STEPS),)]
+    async with open_chain(empty_database, GROUPS) as store:
+        assert [group.schema for group in store.groups] == ["documented_3", "figures_1"]
+
+
+async def test_a_chain_and_a_club_keep_out_of_each_others_databases(
+    database: str, empty_database: str, settings: Settings
+) -> None:
+    with pytest.raises(ClubThere):
+        await make(database)
+    await make(empty_database)
+    for building in (False, True):
+        there = settings.model_copy(update={"database_url": empty_database})
+        with pytest.raises(ChainThere):
+            async with open_club(there, building=building):
+                pass
+    assert await ask(empty_database, "SELECT to_regclass('ledger_events')") == [(None,)]
+
+
+async def test_tables_of_somebody_else_stay_as_they_are(empty_database: str) -> None:
+    await make(empty_database)
+    other = replace(FIGURES, models=FIGURES.models[:1])
+    async with open_chain(empty_database, [other], building=True):
+        found = await ask(
+            empty_database, "SELECT definition FROM chain_groups WHERE name = 'figures'"
+        )
+        assert found != [(other.definition,)]
+    await ask(empty_database, "CREATE SCHEMA figures_2")
+    with pytest.raises(SchemaThere):
+        async with open_chain(empty_database, [replace(FIGURES, generation=2)], building=True):
+            pass
+
+
+async def test_an_older_chain_is_left_to_who_may_change_it(empty_database: str) -> None:
+    await make(empty_database)
+    await ask(empty_database, f"DELETE FROM chain_schema WHERE number = {STEPS[-1].number}")
+    with pytest.raises(ChainOlder):
+        async with open_chain(empty_database):
+            pass
