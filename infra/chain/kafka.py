@@ -13,11 +13,13 @@ from urllib.parse import unquote
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     KafkaError,
     NoError,
     OffsetOutOfRangeError,
     RequestTimedOutError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     for_code,
 )
 from aiokafka.helpers import create_ssl_context
@@ -152,7 +154,7 @@ class Topic:
         finally:
             await admin.close()
         fault = for_code(answer.topic_errors[0][1])
-        if fault not in {NoError, TopicAlreadyExistsError}:
+        if fault not in _WELL:
             raise fault
 
     async def _holds(self, place: Place, key: bytes, last: int) -> bool:
@@ -196,6 +198,16 @@ class Topic:
                 raise
             self._producer = producer
         return self._producer
+
+
+_WELL = {
+    NoError,
+    TopicAlreadyExistsError,
+    # Somebody else makes topics there; where nobody has, what is sent says so.
+    ClusterAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+}
+"""What may be said of a topic that we would make."""
 
 
 async def _first(consumer: AIOKafkaConsumer) -> Any | None:

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from infra.bootstrap import open_club
 from infra.chain import publishing
 from infra.chain.kafka import Address, Topic
 from infra.chain.publishing import Publisher
@@ -139,6 +140,13 @@ def publishers(chained: Settings) -> Iterator[list[subprocess.Popen[bytes]]]:
         publisher.wait()
 
 
+async def health_of(chained: Settings) -> tuple[Any, ...]:
+    """How the publisher is, as the club says."""
+    async with open_club(chained, projecting=False) as club:
+        shown = (await club.health()).report["components"]["publisher"]
+        return shown["status"], shown["position"], shown["lag"]
+
+
 async def test_of_publishers_that_are_killed_and_frozen_the_others_go_on(
     chained: Settings, kafka: KafkaServer, publishers: list[subprocess.Popen[bytes]]
 ) -> None:
@@ -156,6 +164,7 @@ async def test_of_publishers_that_are_killed_and_frozen_the_others_go_on(
 
     await add(1000)
     await all_out()
+    assert await health_of(chained) == ("running", 1000, 0)
     for upto in range(1500, 4001, 500):
         await add(upto)
         if upto == 2000:
