@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from application.ports.chain import ChainUnavailable
@@ -21,11 +20,16 @@ from infra.faults import Fault
 from infra.ledger.desk import TablesOfAnotherRelease
 from infra.ledger.postgres import Desks, Postgres
 from infra.parts import Parts
+from infra.secrets.clocks import SystemClock
 from infra.secrets.keys import Keys, has_keys
-from infra.secrets.tokens import OF_CHAIN, SignedTokens
+from infra.secrets.tokens import SignedTokens, of_chain
 from infra.settings import Settings
 from projections.catalogue import GROUPS
 from projections.engine.reads import Rows
+
+_IDENTITY = "SELECT id::text FROM chain_identity"
+_SERVED_AT = "SELECT served_at FROM chain_identity"
+_SERVE_AT = "UPDATE chain_identity SET served_at = %s"
 
 
 class NoChainDatabase(Fault):
@@ -39,12 +43,8 @@ class KeysMissing(Fault):
     """
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """This moment, in UTC."""
-        return datetime.now(UTC)
+class NeverServed(Fault):
+    """Nobody has served this chain yet, so a link leads nowhere: `club run --chain` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,17 @@ class Chain:
     heads: Heads
     metrics: Metrics = field(default_factory=Metrics)
 
+    async def address(self) -> str:
+        """Where its API is reached, as whoever served it last has said; raises NeverServed."""
+        ((address,),) = await self.postgres.rows(_SERVED_AT)
+        if address is None:
+            raise NeverServed
+        return str(address)
+
+    async def served_at(self, address: str) -> None:
+        """Let others know where its API is reached."""
+        await self.postgres.rows(_SERVE_AT, [address])
+
     async def health(self) -> Health:
         """How every part of the chain is doing."""
         return await self.lookout.health()
@@ -83,7 +94,8 @@ async def open_reading(
     async with _opened(settings) as postgres:
         if signing and not has_keys(settings.home):
             raise KeysMissing(home=settings.home)
-        chain = _wire(settings, postgres)
+        ((identity,),) = await _rows_of(postgres)(_IDENTITY, ())
+        chain = _wire(settings, postgres, identity)
         async with asyncio.TaskGroup() as tasks:
             running = [postgres.keep_watch()]
             if serving:
@@ -125,10 +137,11 @@ def _rows_of(postgres: Postgres) -> Rows:
     return rows
 
 
-def _wire(settings: Settings, postgres: Postgres) -> Chain:
+def _wire(settings: Settings, postgres: Postgres, identity: str) -> Chain:
     rows = _rows_of(postgres)
     keys, clock = Keys(settings.home), SystemClock()
-    tokens = SignedTokens(keys, settings.issuer, OF_CHAIN)
+    # Not by where it is reached: whoever prints a token need not know that.
+    tokens = SignedTokens(keys, f"urn:uuid:{identity}", of_chain(identity))
     groups = [group for group in GROUPS if group.name in settings.chain_groups.split(",")]
     computed = "figures" in settings.chain_groups.split(",")
     parts, metrics = Parts(postgres), Metrics()

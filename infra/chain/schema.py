@@ -9,6 +9,14 @@ from __future__ import annotations
 from infra.ledger.schema import PARTS, Step
 
 _FIRST = """
+CREATE TABLE chain_identity (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    served_at text,
+    only_one boolean PRIMARY KEY DEFAULT TRUE CHECK (only_one)
+);
+COMMENT ON COLUMN chain_identity.served_at IS 'where its API was reached last';
+INSERT INTO chain_identity DEFAULT VALUES;
+
 CREATE TABLE chain_clubs (
     number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE,

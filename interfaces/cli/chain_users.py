@@ -14,7 +14,7 @@ import uvloop
 from pydantic import ValidationError
 
 from application.fields import Body, Line200
-from application.page_links import PARAMETER
+from application.page_links import CHAIN_PATH, PARAMETER
 from domain.text import composed
 from domain.values import Role
 from infra.chain.people import People
@@ -28,7 +28,6 @@ T = TypeVar("T")
 
 app = typer.Typer(help="Who reads what there is of a chain.", no_args_is_help=True)
 MINUTE = 60
-OVERVIEW = "/chain/reports/overview/"
 
 
 class Reads(StrEnum):
@@ -112,8 +111,9 @@ def link(name: Name) -> None:
 
     async def made(chain: Chain) -> str:
         reader = await chain.people.named(composed(name))
+        address = (await chain.address()).rstrip("/")
         token = (await chain.links.make(reader.number)).token
-        return f"{chain.settings.address}{OVERVIEW}?{PARAMETER}={token}"
+        return f"{address}{CHAIN_PATH}?{PARAMETER}={token}"
 
     print(with_readers(made))
 

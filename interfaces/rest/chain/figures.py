@@ -8,10 +8,10 @@ from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
 from application.fields import Moment
-from application.page_links import OVERVIEW
+from application.page_links import CHAIN_PATH, OVERVIEW
 from interfaces.rest.asking import Asking
 from interfaces.rest.chain.clubs import STATE, State
-from interfaces.rest.chain.service import PATH, chain_of, of_chain, opens, reads
+from interfaces.rest.chain.service import chain_of, of_chain, opens, reads
 from interfaces.rest.documented import fails, figures, group, opens_page
 from interfaces.rest.showing import (
     FiguresQuery,
@@ -119,7 +119,7 @@ async def read_chain_plans_report(
 
 
 @routes.get(
-    PATH.removeprefix(routes.prefix),
+    CHAIN_PATH.removeprefix(routes.prefix),
     responses=of_chain(opens_page(ChainOverviewShown) | fails(404)),
 )
 async def read_chain_overview(
@@ -129,7 +129,7 @@ async def read_chain_overview(
     """Retrieve all reports, what matters first: as JSON, or as a page to read and to print."""
     chain, wanted = chain_of(asking.request), query.wanted()
     return await answer_with_overview(
-        asking, query, PATH, lambda: chain.figures.of(query.club).overview(wanted)
+        asking, query, CHAIN_PATH, lambda: chain.figures.of(query.club).overview(wanted)
     )
 
 

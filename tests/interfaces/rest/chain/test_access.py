@@ -16,13 +16,14 @@ from application.ports.signing_in import PageClaims, RefreshClaims
 from domain.values import Role
 from infra.chain.reading import Chain, open_reading
 from infra.secrets.keys import Keys
-from infra.secrets.tokens import OF_CHAIN, SignedTokens
+from infra.secrets.tokens import SignedTokens, of_chain
 from infra.settings import Settings
 from interfaces.rest.assembly import Outside
 from interfaces.rest.chain.main import GROUPS, create_chain_app
 from interfaces.rest.door import COOKIE
 from tests.conftest import Rest
 from tests.interfaces.rest.chain.scenes import Headers, Reading, join, say, take_in
+from tests.interfaces.rest.chain.test_clubs import asking
 from tests.projections.histories import rich
 from tests.waiting import until
 
@@ -143,11 +144,13 @@ async def test_a_token_of_the_chain_is_none_of_a_club(reading: Reading, rest: Re
 async def test_a_token_that_others_signed_or_that_is_over_is_refused(reading: Reading) -> None:
     number, _ = await reading.person(Role.ADMIN)
     settings = reading.chain.settings
-    stranger = SignedTokens(Keys(settings.home / "stranger"), settings.issuer, OF_CHAIN)
+    ((identity,),) = await reading.chain.postgres.rows("SELECT id::text FROM chain_identity")
+    issuer, kinds = f"urn:uuid:{identity}", of_chain(identity)
+    stranger = SignedTokens(Keys(settings.home / "stranger"), issuer, kinds)
     tokens = {
         "of another chain": stranger.access_token(number, None, 600),
         "of another issuer": SignedTokens(
-            reading.chain.keys, "https://other.example", OF_CHAIN
+            reading.chain.keys, "https://other.example", kinds
         ).access_token(number, None, 600),
         "over": reading.chain.tokens.access_token(number, None, -60),
         "of nobody": reading.chain.tokens.access_token(number + 1, None, 600),
@@ -157,6 +160,33 @@ async def test_a_token_that_others_signed_or_that_is_over_is_refused(reading: Re
         headers = {"Authorization": f"Bearer {token}"}
         refused = await reading.http.get("/chain/clubs/", headers=headers)
         assert refused.status_code == 401, name
+
+
+async def test_a_token_or_link_of_another_chain_of_the_same_home_is_refused(
+    reading: Reading, chain_settings: Settings, url: str
+) -> None:
+    """One key, and in both there are a reader and a link of these numbers."""
+    _, of_one = await reading.person()
+    _, link = await made(reading, of_one)
+    await say(url, "UPDATE chain_identity SET id = gen_random_uuid()")
+    async with open_reading(chain_settings) as chain, asking(chain) as http:
+        another = Reading(chain, http)
+        assert (await http.get("/chain/clubs/", headers=of_one)).status_code == 401
+        assert (await opened(another, link)).status_code == 401
+        assert (await by_cookie(another, link)).status_code == 401
+        assert (await http.get("/chain/clubs/", headers=another.token(1))).status_code == 200
+    assert (await reading.http.get("/chain/clubs/", headers=of_one)).status_code == 200
+    assert (await opened(reading, link)).status_code == 200
+
+
+async def test_whoever_prints_a_token_need_not_know_where_the_chain_is_reached(
+    reading: Reading, chain_settings: Settings
+) -> None:
+    number, _ = await reading.person()
+    elsewhere = chain_settings.model_copy(update={"public_url": "https://chain.example"})
+    async with open_reading(elsewhere, signing=True) as chain:
+        headers = Reading(chain, reading.http).token(number)
+    assert (await reading.http.get("/chain/clubs/", headers=headers)).status_code == 200
 
 
 async def test_whoever_is_removed_is_out_within_seconds_with_token_and_link(
