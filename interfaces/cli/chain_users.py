@@ -22,12 +22,12 @@ from infra.chain.reading import Chain, open_people, open_reading
 from infra.settings import Settings
 from interfaces.cli.opening import complain, in_plain_words, settings
 from interfaces.cli.stack_chain import chain_beside
+from interfaces.cli.tokens import Minutes, seconds
 
 C = TypeVar("C")
 T = TypeVar("T")
 
 app = typer.Typer(help="Who reads what there is of a chain.", no_args_is_help=True)
-MINUTE = 60
 
 
 class Reads(StrEnum):
@@ -85,22 +85,13 @@ def remove(name: Name) -> None:
 @app.command("token")
 def token(
     name: Name,
-    minutes: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1440,
-            help="how long it is good for",
-            show_default="CLUB_ACCESS_TOKEN_MINUTES",
-        ),
-    ] = None,
+    minutes: Minutes = None,
 ) -> None:
     """Print an access token of a reader, and nothing else."""
 
     async def issued(chain: Chain) -> str:
         reader = await chain.people.named(composed(name))
-        lifetime = minutes or chain.settings.access_token_minutes
-        return chain.tokens.access_token(reader.number, None, lifetime * MINUTE)
+        return chain.tokens.access_token(reader.number, None, seconds(minutes, chain.settings))
 
     print(with_readers(issued))
 

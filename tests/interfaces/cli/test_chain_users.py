@@ -81,6 +81,15 @@ def test_a_link_into_a_chain_that_nobody_ever_served_is_not_printed(
     assert refused.stderr.startswith("Nobody has served this chain yet")
 
 
+def test_what_means_nothing_for_a_chain_is_refused(
+    chain: str, command: Callable[..., Result]
+) -> None:
+    for option in ("--no-bot", "--bot", "--no-projector", "--no-amqp", "--no-timers"):
+        refused = command("run", "--chain", option)
+        assert (refused.exit_code, refused.stdout) == (2, ""), option
+        assert refused.stderr.startswith("--chain serves no club: --")
+
+
 def test_without_the_keys_of_the_chain_nothing_is_signed_and_none_are_made(
     chain: str,
     command: Callable[..., Result],
