@@ -17,7 +17,7 @@ from infra.chain.listing import clubs_of
 from infra.chain.people import Callers, Links, Pages, People
 from infra.chain.store import open_chain
 from infra.faults import Fault
-from infra.ledger.desk import TablesOfAnotherRelease
+from infra.ledger.desk import Desk, TablesOfAnotherRelease
 from infra.ledger.postgres import Desks, Postgres
 from infra.parts import Parts
 from infra.secrets.clocks import SystemClock
@@ -59,6 +59,7 @@ class Chain:
     keys: Keys
     figures: FiguresOfChain
     clubs: Pages
+    clubs_and_why: Pages
     links: Links
     parts: Parts
     lookout: Lookout
@@ -94,7 +95,7 @@ async def open_reading(
     async with _opened(settings) as postgres:
         if signing and not has_keys(settings.home):
             raise KeysMissing(home=settings.home)
-        ((identity,),) = await _rows_of(postgres)(_IDENTITY, ())
+        ((identity,),) = await postgres.rows(_IDENTITY)
         chain = _wire(settings, postgres, identity)
         async with asyncio.TaskGroup() as tasks:
             running = [postgres.keep_watch()]
@@ -112,23 +113,28 @@ async def open_reading(
 async def open_people(settings: Settings) -> AsyncIterator[People]:
     """The people of the chain of these settings, without what is signed for them; raises alike."""
     async with _opened(settings) as postgres:
-        yield People(_rows_of(postgres))
+        yield People(_rows_of(postgres.deciding))
 
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Postgres]:
     if settings.chain_database_url is None:
         raise NoChainDatabase
-    desks = Desks(deciding=settings.listing_connections, deciding_seconds=settings.showing_seconds)
+    desks = Desks(
+        deciding=settings.deciding_connections,
+        listing=settings.listing_connections,
+        showing_seconds=settings.showing_seconds,
+        follows=False,
+    )
     async with open_chain(settings.chain_database_url, desks=desks) as store:
         yield store.postgres
 
 
-def _rows_of(postgres: Postgres) -> Rows:
+def _rows_of(desk: Desk) -> Rows:
     async def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of one query of the chain's database."""
         try:
-            return await postgres.rows(sql, params)
+            return await desk.rows(sql, params)
         except (TookTooLong, TablesOfAnotherRelease):
             raise
         except LedgerUnavailable as away:
@@ -138,7 +144,7 @@ def _rows_of(postgres: Postgres) -> Rows:
 
 
 def _wire(settings: Settings, postgres: Postgres, identity: str) -> Chain:
-    rows = _rows_of(postgres)
+    rows, lists = _rows_of(postgres.deciding), _rows_of(postgres.listing)
     keys, clock = Keys(settings.home), SystemClock()
     # Not by where it is reached: whoever prints a token need not know that.
     tokens = SignedTokens(keys, f"urn:uuid:{identity}", of_chain(identity))
@@ -152,11 +158,12 @@ def _wire(settings: Settings, postgres: Postgres, identity: str) -> Chain:
         callers=Callers(tokens, rows),
         tokens=tokens,
         keys=keys,
-        figures=FiguresOfChain(rows, settings.timezone, clock, computed=computed),
-        clubs=Pages(rows, clubs_of(groups)),
+        figures=FiguresOfChain(lists, settings.timezone, clock, computed=computed),
+        clubs=Pages(lists, clubs_of(groups, why=False)),
+        clubs_and_why=Pages(lists, clubs_of(groups, why=True)),
         links=Links(rows, tokens, clock),
         parts=parts,
-        lookout=Lookout(postgres.watching.rows, parts, metrics, groups),
-        heads=Heads(rows),
+        lookout=Lookout(postgres.waiting.rows, parts, metrics, groups),
+        heads=Heads(rows, groups),
         metrics=metrics,
     )

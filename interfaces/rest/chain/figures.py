@@ -51,13 +51,19 @@ class HeldShown(BaseModel):
     club: str
     state: State = Field(description=STATE)
     position: int = Field(description="of the last event of the club that is in them")
-    as_of: Moment | None = Field(description="when that was recorded at the club")
+    as_of: Moment | None = Field(description="up to when figures hold of the club")
     lag: int | None = Field(description="events that are not in them, where the club was seen")
+
+
+NO_SINCE = "null: it is whoever serves the chain who says which zone is its"
+AS_OF = "of every club: nothing that was recorded by then is missing; null where one is not in yet"
 
 
 class ChainFiguresShown(Sections):
     """A report: sections of figures, each by its name, and up to where each club is in them."""
 
+    as_of: Moment | None = Field(description=AS_OF)  # type: ignore[assignment]  # one club has one
+    timezone_since: None = Field(description=NO_SINCE)
     events: int = Field(description="of all clubs, that are in them")
     clubs: list[HeldShown]
 
@@ -65,6 +71,8 @@ class ChainFiguresShown(Sections):
 class ChainOverviewShown(Headlines):
     """The figures that matter first, and the reports that they are from, each by its name."""
 
+    as_of: Moment | None = Field(description=AS_OF)  # type: ignore[assignment]  # one club has one
+    timezone_since: None = Field(description=NO_SINCE)
     events: int = Field(description="of all clubs, that are in them")
     clubs: list[HeldShown]
     clients: ChainFiguresShown

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from http.cookies import SimpleCookie
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -12,9 +14,13 @@ import pytest
 from fastapi.routing import APIRoute
 from structlog.testing import capture_logs
 
+from application.ports.chain import NameTaken
 from application.ports.signing_in import PageClaims, RefreshClaims
+from domain.refusals import NotFound
 from domain.values import Role
+from infra.chain.people import MOST_LINKS, Links, People
 from infra.chain.reading import Chain, open_reading
+from infra.secrets.clocks import SystemClock
 from infra.secrets.keys import Keys
 from infra.secrets.tokens import SignedTokens, of_chain
 from infra.settings import Settings
@@ -38,7 +44,6 @@ TABLE = {
     "GET /openapi.json": EVERYBODY,
     "GET /docs": EVERYBODY,
     "GET /redoc": EVERYBODY,
-    "GET /asyncapi.json": dict.fromkeys(EVERYBODY, 404),
     "GET /problems/{code}": EVERYBODY,
     "GET /chain/clubs/": READERS,
     "GET /chain/reports/clients/": READERS,
@@ -312,6 +317,49 @@ async def test_an_admin_revokes_those_of_others_and_what_is_over_is_not_kept(
     rows = await reading.chain.postgres.rows("SELECT l::text FROM chain_links AS l")
     assert len(rows) == 1
     assert "eyJ" not in str(rows)
+
+
+async def test_of_more_links_than_anybody_needs_the_oldest_are_good_no_more(
+    reading: Reading,
+) -> None:
+    number, analyst = await reading.person()
+    other, another = await reading.person()
+    kept = await reading.chain.links.make(other)
+    first = await reading.chain.links.make(number)
+    for _ in range(MOST_LINKS - 1):
+        last = await reading.chain.links.make(number)
+    assert (await opened(reading, first.token)).status_code == 200
+    last = await reading.chain.links.make(number)
+    assert (await opened(reading, first.token)).status_code == 401
+    for link in (kept, last):
+        assert (await opened(reading, link.token)).status_code == 200
+    listed = await reading.http.get(f"{LINKS}?total=true&limit=1", headers=analyst)
+    assert listed.headers["x-total-count"] == str(MOST_LINKS)
+    assert len((await reading.http.get(LINKS, headers=another)).json()) == 1
+
+
+async def test_what_is_written_again_after_a_lost_connection_is_no_refusal(
+    chain: Chain,
+) -> None:
+    """The connection is lost when all is written, and before anybody is told."""
+
+    async def twice(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        await chain.postgres.rows(sql, params)
+        return await chain.postgres.rows(sql, params)
+
+    people = People(twice)
+    ada = await people.add("Ada", Role.ANALYST)
+    assert await chain.people.all() == [ada]
+    with pytest.raises(NameTaken):
+        await people.add("Ada", Role.ADMIN)
+    link = await chain.links.make(ada.number)
+    links = Links(twice, chain.tokens, SystemClock())
+    await links.revoke(link.number, ada.number)
+    with pytest.raises(NotFound):
+        await links.revoke(link.number, ada.number)
+    await people.remove("Ada")
+    with pytest.raises(NotFound):
+        await people.remove("Ada")
 
 
 async def test_a_reader_who_became_another_role_is_that_within_seconds(
