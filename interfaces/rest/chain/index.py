@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 from fastapi import Request, Response
 
+from application.page_links import CHAIN_PATH
 from interfaces.rest.documented import group
 from interfaces.rest.index import VERSION, Index
 from interfaces.rest.problems import JSON
@@ -20,7 +21,7 @@ LINKS = {
     "metrics": "/metrics",
     "jwks": "/.well-known/jwks.json",
     "clubs": "/chain/clubs/",
-    "overview": "/chain/reports/overview/",
+    "overview": CHAIN_PATH,
     "clients": "/chain/reports/clients/",
     "cohorts": "/chain/reports/cohorts/",
     "money": "/chain/reports/money/",

@@ -41,8 +41,8 @@ async def chain(settings: Settings, empty_database: str) -> AsyncIterator[Chain]
         events = rich(actions, seed=seed, step=timedelta(hours=2)).events
         await take_in(empty_database, await join(empty_database, name, events), events)
     await join(empty_database, "West")
-    late = "UPDATE chain_clubs SET head = head + 12, waiting_since = now() - interval '1 hour'"
-    await say(empty_database, f"{late} WHERE name = 'North'")
+    late = "UPDATE chain_clubs SET head = head + 12, waiting_since = now() - interval '1 hour',"
+    await say(empty_database, f"{late} waiting_after = head WHERE name = 'North'")
     found = settings.model_copy(update={"chain_database_url": empty_database})
     async with open_reading(found) as opened:
         yield opened
