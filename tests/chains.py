@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from infra.chain import clubs
+from infra.chain.store import open_chain
 from tests.kafka import KafkaServer, private_kafka
 
 CLUB = Path(sys.executable).with_name("club")
@@ -86,24 +89,14 @@ class Chain:
         self.workers.append(self.start("stream"))
         return self.workers[-1]
 
-    def is_made(self) -> None:
-        """Wait until a worker has made the chain."""
-        there = "SELECT to_regclass('chain_positions') IS NOT NULL"
-        until(lambda: ask(self.database, there) == [(True,)], self.said)
-
     def join(self, club: str) -> None:
-        """Have a club in the chain."""
-        ((ledger, secret),) = ask(
-            club, "SELECT (SELECT id::text FROM ledger_identity), secret FROM ledger_publishing"
-        )
-        ask(
-            self.database,
-            "INSERT INTO chain_clubs (name, ledger, url, secret) VALUES (%s, %s, %s, %s)",
-            f"club-{self.clubs.index(club) + 1}",
-            ledger,
-            club,
-            secret,
-        )
+        """Have a club in the chain, which is made where there is none."""
+
+        async def joined() -> None:
+            async with open_chain(self.database, building=True) as store:
+                await clubs.add(store, f"club-{self.clubs.index(club) + 1}", club)
+
+        asyncio.run(joined())
 
     def heads(self) -> list[int]:
         """Where the ledgers end."""

@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import argon2
 import httpx
 import psycopg
 import pytest
@@ -66,6 +67,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """The first process of the tests sees to it that the servers are installed."""
     if not hasattr(config, "workerinput"):
         install_what_is_missing()
+
+
+@pytest.fixture
+def costly_hashes() -> None:
+    """For tests of what a hash of a password costs: what it costs in the club."""
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real hashes of passwords that take no time, but where a test asks for costly ones."""
+    if "costly_hashes" not in request.fixturenames:
+        monkeypatch.setattr(argon2.profiles, "RFC_9106_LOW_MEMORY", argon2.profiles.CHEAPEST)
 
 
 @pytest.fixture

@@ -88,6 +88,26 @@ def test_every_part_of_the_stack_has_a_container(services: dict[str, Any]) -> No
         assert any(option in command for command in commands)
 
 
+def test_a_chain_is_a_profile_of_its_own_with_an_image_that_has_what_it_needs(
+    services: dict[str, Any],
+) -> None:
+    of_chain = {name: s for name, s in services.items() if s.get("profiles") == ["chain"]}
+    assert of_chain.keys() == {"publisher", "stream", "kafka", "chain-postgres"}
+    assert of_chain["kafka"]["image"].startswith("apache/kafka:4.")
+    assert of_chain["kafka"]["volumes"] == ["kafka:/var/lib/kafka/data"]
+    for name, command in (("publisher", "publish"), ("stream", "stream")):
+        part = of_chain[name]
+        assert part["command"] == ["club", command]
+        assert part["image"] == "club-chain"
+        assert part["build"]["args"] == {"REQUIREMENTS": "requirements-chain.lock"}
+        assert part["environment"]["CLUB_KAFKA_URL"].endswith(":-kafka://kafka:9092}")
+        own = {"CLUB_KAFKA_URL", "CLUB_CHAIN_DATABASE_URL"}
+        for variable, value in services["club"]["environment"].items():
+            assert variable in own or part["environment"][variable] == value
+        assert {"kafka", "chain-postgres"} < part["depends_on"].keys()
+    assert of_chain["stream"]["scale"] == 2
+
+
 def test_every_setting_in_a_container_is_one_that_there_is(services: dict[str, Any]) -> None:
     known = {f"CLUB_{name.upper()}" for name in Settings.model_fields}
     in_image = set(re.findall(r"(CLUB_[A-Z_]+)=", DOCKERFILE))

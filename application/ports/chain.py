@@ -27,7 +27,7 @@ class NoFigures(NotFound):
 
 
 class NoClubs(Busy):
-    """No club has joined this chain yet."""
+    """No club has joined this chain yet: `club chain clubs add` has one join."""
 
 
 class NothingComputed(Busy):

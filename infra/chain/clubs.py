@@ -184,7 +184,7 @@ async def _ledger_at(url: str) -> tuple[str, bytes]:
             await open_ledger(connection)
             cursor = await connection.execute(_IDENTITY)
             row = await cursor.fetchone()
-    except psycopg.OperationalError:
+    except (psycopg.OperationalError, UnicodeError):  # a name that can be no host's, too
         raise LedgerAway from None
     if row is None:
         raise LedgerAway

@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-import psycopg
 import structlog
 
 from application.ports.ledger import LedgerUnavailable
-from infra.chain.records import TOPIC
-from infra.ledger.postgres import Postgres
-from infra.ledger.schema import HEAD
+from infra.chain.ledgers import LedgerFault, reading
 from projections.engine.reads import Rows
 
 EVERY = 10.0
@@ -25,8 +22,6 @@ AT_ONCE = 8
 """How many are asked at a time."""
 
 logger = structlog.get_logger(__name__)
-
-_LOOKING = {"default_transaction_read_only": "on", "statement_timeout": "3s"}
 
 # Each club, and how far it is in the tables that are furthest behind, of those that are filled.
 _DUE = """
@@ -38,12 +33,6 @@ FROM chain_clubs
 WHERE coalesce(seen_at, '-infinity') < clock_timestamp() - make_interval(secs => %s)
 ORDER BY number
 """
-_LOOK = f"""
-SELECT ({HEAD}), coalesce((SELECT position FROM ledger_publishing WHERE topic = '{TOPIC}'), 0), (
-    SELECT recorded_at FROM ledger_events
-    WHERE notification_id > %s ORDER BY notification_id LIMIT 1)
-FROM ledger_identity WHERE id::text = %s
-"""  # noqa: S608 - made of constants
 _SEEN = """
 UPDATE chain_clubs SET seen_at = clock_timestamp(), head = %s, published = %s, waiting_since = %s
 WHERE number = %s
@@ -84,12 +73,9 @@ class Heads:
     async def _look_at(self, due: Due) -> None:
         async with self._few:
             try:
-                async with await Postgres(due.url).connect(_LOOKING, autocommit=True) as ledger:
-                    cursor = await ledger.execute(_LOOK.encode(), [due.position, due.ledger])
-                    seen = await cursor.fetchone()
-            except (psycopg.Error, OSError) as away:
-                # Neither the address nor what it answers is for the log.
-                logger.info("chain.unseen", club=due.club, reason=type(away).__name__)
+                async with reading(due.url) as ledger:
+                    seen = await ledger.look(due.ledger, due.position)
+            except LedgerFault as fault:
+                logger.info("chain.unseen", club=due.club, reason=str(fault))
                 return
-        if seen is not None:
-            await self._rows(_SEEN, [*seen, due.club])
+        await self._rows(_SEEN, [*seen, due.club])

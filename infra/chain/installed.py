@@ -20,10 +20,6 @@ class NoKafka(Fault):
     """There is no Kafka: CLUB_KAFKA_URL says where one is."""
 
 
-class NoChain(Fault):
-    """There is no chain: CLUB_CHAIN_DATABASE_URL says which Postgres is its own."""
-
-
 def look_for_kafka(settings: Settings) -> None:
     """See to it that Kafka can be spoken to; raises ChainNotInstalled or NoKafka."""
     if find_spec("aiokafka") is None or find_spec("faust") is None:

@@ -29,10 +29,10 @@ from infra.settings import Settings
 PATIENCE = 10.0
 """Seconds in which Kafka has to answer."""
 
-LONGEST_LOOK = 4.0
+LONGEST_LOOK = 6.0
 """The same, where somebody's turn waits for it."""
 
-COMES_BY = 1.5
+COMES_BY = 4.0
 """Seconds in which a message that is there is answered."""
 
 SILENT = "it was silent for too long"

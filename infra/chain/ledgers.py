@@ -124,7 +124,7 @@ async def reading(url: str) -> AsyncIterator[ClubLedger]:
     """The ledger at this address; raises LedgerFault where it cannot be reached, or read."""
     try:
         connection = await Postgres(url).connect(_READING, autocommit=True)
-    except (psycopg.Error, OSError) as away:
+    except (psycopg.Error, OSError, UnicodeError) as away:  # a name that can be no host's, too
         raise LedgerFault("its ledger cannot be reached") from away
     try:
         yield ClubLedger(connection)

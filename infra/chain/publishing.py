@@ -147,7 +147,9 @@ class Publisher:
             if not (await asyncio.wait({sent.place}, timeout=PATIENCE))[0]:
                 raise KafkaAway(why=SILENT)
             return True
-        await self._confirm(connection, Confirmed(sent.upto, sent.digest, sent.place.result()))
+        confirmed = Confirmed(sent.upto, sent.digest, sent.place.result())
+        self._sent = None
+        await self._confirm(connection, confirmed)
         return True
 
     async def _confirm(self, connection: Connection, confirmed: Confirmed) -> None:
@@ -164,7 +166,8 @@ class Publisher:
         gone into a topic that had lost all that came before.
         """
         now = time.monotonic()
-        if self._looked_at is not None and now - self._looked_at < LOOK:
+        due = self._looked_at is None or now - self._looked_at > LOOK
+        if not due or self._sent is not None:
             return False
         witness = self._witness
         if witness is None or witness.position > confirmed.position:

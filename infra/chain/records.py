@@ -42,10 +42,11 @@ NOTHING = b""
 """What comes before the first event of a ledger."""
 
 _WIDTH = COLUMNS.count(",") + 1
-_LENGTH = Struct(">i")
-_BEGIN, _VERSION, _MOMENT = Struct(">hiqi"), Struct(">iqi"), Struct(">iqi")
+_begin = Struct(">hiqi").unpack_from
+_number_and_length = Struct(">iqi").unpack_from
+_length = Struct(">i").unpack_from
 """What stands before the texts of a row: the number of columns, and numbers, each with a length."""
-_EIGHT, _TEXTS = 8, 5
+_EIGHT = 8
 Stored = tuple[bytes, Row]
 """An event as it was copied, and its columns."""
 _POSITION = slice(2 + 4, 2 + 4 + 8)
@@ -161,48 +162,50 @@ def read(row: bytes) -> Row:
     return stored(row)[0][1]
 
 
-def stored(body: bytes) -> list[Stored]:
-    """Each row of a body, with its columns; raises KeptOut where these are no such rows.
-
-    In one pass, and without a step for each column: there are millions.
-    """
+def stored(body: bytes) -> list[Stored]:  # noqa: PLR0915 - there are millions: one pass, no calls
+    """Each row of a body, with its columns; raises KeptOut where these are no such rows."""
     found: list[Stored] = []
     at, end = 0, len(body)
     try:
         while at < end:
             begin = at
-            width, w0, position, w1 = _BEGIN.unpack_from(body, at)
-            stream = body[(at := at + _BEGIN.size) : (at := at + w1)]
-            w2, version, w3 = _VERSION.unpack_from(body, at)
-            topic = body[(at := at + _VERSION.size) : (at := at + w3)]
-            (w4,) = _LENGTH.unpack_from(body, at)
-            state = body[(at := at + _LENGTH.size) : (at := at + w4)]
-            w5, moment, w6 = _MOMENT.unpack_from(body, at)
-            at += _MOMENT.size - _LENGTH.size
+            width, w0, position, w1 = _begin(body, at)
+            stream = body[(at := at + 18) : (at := at + w1)]
+            w2, version, w3 = _number_and_length(body, at)
+            topic = body[(at := at + 16) : (at := at + w3)]
+            (w4,) = _length(body, at)
+            state = body[(at := at + 4) : (at := at + w4)]
+            w5, moment, w6 = _number_and_length(body, at)
+            actor = body[(at := at + 16) : (at := at + w6)]
+            (w7,) = _length(body, at)
+            command = body[(at := at + 4) : (at := at + w7)]
+            (w8,) = _length(body, at)
+            command_id = body[(at := at + 4) : (at := at + w8)]
+            (w9,) = _length(body, at)
+            correlation_id = body[(at := at + 4) : (at := at + w9)]
+            (w10,) = _length(body, at)
+            causation_id = body[(at := at + 4) : (at := at + w10)]
             if width != _WIDTH or not w0 == w2 == w5 == _EIGHT:
                 raise KeptOut("its events have other columns")
-            texts, at = _texts(body, at)
-            if at > end or min(w1, w3, w4, w6) < 0:
+            if at > end or (w1 | w3 | w4 | w6 | w7 | w8 | w9 | w10) < 0:
                 raise KeptOut("it ends in the midst of an event")
-            recorded_at = _EPOCH + timedelta(microseconds=moment)
-            row = (position, stream.decode(), version, topic.decode(), state, recorded_at, *texts)
+            row = (
+                position,
+                stream.decode(),
+                version,
+                topic.decode(),
+                state,
+                _EPOCH + timedelta(0, 0, moment),
+                actor.decode(),
+                command.decode(),
+                command_id.decode(),
+                correlation_id.decode(),
+                causation_id.decode(),
+            )
             found.append((body[begin:at], row))
     except (error, UnicodeDecodeError, OverflowError) as wrong:
         raise KeptOut("it ends in the midst of an event") from wrong
     return found
-
-
-def _texts(body: bytes, at: int) -> tuple[list[str], int]:
-    """The texts at the end of a row, and where it ends."""
-    texts = []
-    for _ in range(_TEXTS):
-        (length,) = _LENGTH.unpack_from(body, at)
-        if length < 0:
-            raise KeptOut("its events lack a column")
-        begin = at + _LENGTH.size
-        at = begin + length
-        texts.append(body[begin:at].decode())
-    return texts, at
 
 
 def _number(said: Mapping[str, bytes], name: str) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from infra.health import LATE
 from projections.engine.model import Group
 from projections.engine.table import utc
-
-LATE = 60.0
-"""Seconds for which an event may wait to be taken in before that is called behind."""
 
 
 def standing(group: Group) -> str:

@@ -189,13 +189,14 @@ async def _where(
         )
         rows = await cursor.fetchall()
     await connection.execute("DROP TABLE club_in_use")
-    hidden = _hidden(table, group)
-    return [one for key, *both in rows for one in _differences(table, key, both, hidden)]
+    return [one for key, *both in rows for one in differences(table, group, key, both)]
 
 
-def _differences(
-    table: Table, key: Sequence[str], both: Sequence[dict[str, Any] | None], hidden: frozenset[str]
+def differences(
+    table: Table, group: Group, key: Sequence[str], both: Sequence[dict[str, Any] | None]
 ) -> list[Difference]:
+    """In which columns a row that is there (or is not) is another than it should be."""
+    hidden = _hidden(table, group)
     named = ", ".join(f"{name} {value}" for name, value in zip(table.key, key, strict=True))
     found, due = both
     if found is None or due is None:

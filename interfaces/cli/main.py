@@ -24,6 +24,7 @@ from interfaces.cli import (
     stack,
     status,
     stream,
+    stream_compare,
     tokens,
     users,
 )
@@ -56,6 +57,7 @@ reports.app.command("link")(report_links.link)
 app.add_typer(exercises.app, name="exercises")
 app.add_typer(projections.app, name="projections")
 app.add_typer(stream.app, name="stream")
+stream.app.command("compare")(stream_compare.compare_clubs)
 app.add_typer(audit.app, name="audit")
 app.add_typer(chain.app, name="chain")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 import uvloop
 
 from domain.aggregate import time_text
 from infra.chain.beginning import groups_of
-from infra.chain.installed import NoChain, look_for_kafka
+from infra.chain.installed import look_for_kafka
+from infra.chain.reading import NoChainDatabase
 from infra.chain.store import open_chain
-from infra.chain.watching import ChainState, ClubState, look
+from infra.chain.watching import ChainState, look
 from infra.settings import Settings
 from interfaces.cli.opening import complain, in_plain_words, on_signal, settings
 
@@ -34,9 +37,7 @@ def stream(context: typer.Context) -> None:
 
 async def _until_told(found: Settings) -> None:
     # Who is in no chain has none of it installed.
-    from interfaces.stream.main import run_worker  # noqa: PLC0415
-    from interfaces.stream.watchdog import Watchdog  # noqa: PLC0415
-    from interfaces.stream.worker import WorkerDied  # noqa: PLC0415
+    from interfaces.stream.main import Watchdog, WorkerDied, run_worker  # noqa: PLC0415
 
     watchdog = Watchdog()
     watchdog.start()
@@ -59,16 +60,16 @@ def status() -> None:
     found = settings()
     with in_plain_words():
         state = uvloop.run(_looked(_with_chain(found)))
-    print(f"{state.status}, {len(state.clubs)} clubs, {len(state.workers)} workers")
+    print(state.status)
     for worker in state.workers:
-        detail = f": {worker.detail}" if worker.detail else ""
-        print(f"  {worker.process:<24}{worker.status} since {time_text(worker.since)}{detail}")
+        since = f"{worker.status} since {time_text(worker.since)}"
+        print(f"  {worker.process:<24}{since}{_also(worker.detail)}")
     for club in state.clubs:
-        print(f"  {club.name:<24}{_told(club)}")
+        print(f"  {club['name']:<24}{club['group_name']}: {_told(club)}")
     for kept in state.kept_out:
-        of = "" if kept.club is None else f" of {kept.club}"
-        place = f"the last at {kept.partition}:{kept.offset}, {time_text(kept.last_at)}"
-        print(f"  kept out{of}: {kept.times} messages, as {kept.reason} ({place})")
+        of = f" of {kept['club']}" if kept["club"] else ""
+        last = f"last at {kept['partition']}:{kept['offset']}, {kept['last_at']}"
+        print(f"  kept out{of}: {kept['times']}, as {kept['reason']} ({last})")
     if state.status != "running":
         raise typer.Exit(1)
 
@@ -78,18 +79,20 @@ async def _looked(found: Settings) -> ChainState:
         return await look(store)
 
 
-def _told(club: ClubState) -> str:
-    if club.head is None:
-        return f"{club.status}, at position {club.position}: its ledger does not answer"
-    said = f"{club.status}, at position {club.position} of {club.head}"
-    if club.lag:
-        said += f", {club.lag} behind for {club.age or 0.0:.0f} s"
-    if club.published is not None and club.published < club.head:
-        said += f", {club.head - club.published} not published"
-    return said if club.reason is None else f"{said}: {club.reason}"
+def _told(club: Mapping[str, Any]) -> str:
+    said = [club["state"], f"at position {club['position']}"]
+    if club["lag"]:
+        said.append(f"{club['lag']} behind for {club['age'] or 0.0:.0f} s")
+    if club["stands_at"] is not None:
+        said.append(f"before position {club['stands_at']} ({club['topic']})")
+    return ", ".join(said) + _also(club["reason"])
+
+
+def _also(detail: str | None) -> str:
+    return f": {detail}" if detail else ""
 
 
 def _with_chain(found: Settings) -> Settings:
     if found.chain_database_url is None:
-        raise NoChain
+        raise NoChainDatabase
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,10 +86,22 @@ def page_of(overview: Overview, kept: Sequence[tuple[str, str]] = ()) -> str:
         headlines=overview.headlines,
         reports=overview.reports,
         charts=charts,
-        clubs=overview.clubs,
+        clubs=_told(overview.clubs, first.span.timezone),
         late=list(_late(overview.clubs)),
         kept=kept,
     )
+
+
+def _told(clubs: Section | None, timezone: str) -> Section | None:
+    """The clubs of a chain, with moments as people read them."""
+    if clubs is None:
+        return None
+    column = [column.name for column in clubs.columns].index("as_of")
+    rows = [
+        (*row[:column], row[column] and moment(str(row[column]), timezone), *row[column + 1 :])
+        for row in clubs.rows
+    ]
+    return replace(clubs, rows=rows)
 
 
 SAID_OF = {

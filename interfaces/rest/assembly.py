@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
@@ -33,6 +34,15 @@ class Outside(NamedTuple):
     cors_origins: str = ""
 
 
+class Told(NamedTuple):
+    """What an app says of itself."""
+
+    groups: tuple[ModuleType, ...]
+    title: str
+    about: str
+    public_url: str
+
+
 def assembled(  # noqa: PLR0913 - what two apps differ in
     service: Measured,
     groups: Sequence[ModuleType],
@@ -46,19 +56,11 @@ def assembled(  # noqa: PLR0913 - what two apps differ in
 ) -> FastAPI:
     """The app: each group has `routes`; `to_readers` says what to do about a no on a page."""
     public_url = outside.public_url.rstrip("/")
-    app = FastAPI(
-        title=title,
-        version=index.VERSION,
-        description=about,
-        openapi_url=None,  # The document and its pages are routes like others.
-        servers=[{"url": public_url}] if public_url else None,
-    )
+    told = Told(tuple(groups), title, about, public_url)
+    app = _with_routes(told)
     app.state.service = service
     app.state.asyncapi = asyncapi
     app.state.to_readers = to_readers
-    for group in groups:
-        # In one flat list: a router within a router costs every request a look into each.
-        app.router.routes.extend(group.routes.routes)
     app.mount(documents.ASSETS, StaticFiles(directory=documents.PAGES), name="assets")
     app.router.redirect_slashes = False
     app.router.default = by_the_slash(app.router)
@@ -72,10 +74,32 @@ def assembled(  # noqa: PLR0913 - what two apps differ in
             allow_headers=headers.READ,
             expose_headers=headers.ANSWERED,
         )
-    document = complete(app.openapi(), app.routes, commands=commands)
+    document = _document(told, commands=commands)
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.state.allowed = _allowed(app.routes)
     return app
+
+
+def _with_routes(told: Told) -> FastAPI:
+    """An app that has all routes, and nothing behind them yet."""
+    app = FastAPI(
+        title=told.title,
+        version=index.VERSION,
+        description=told.about,
+        openapi_url=None,  # The document and its pages are routes like others.
+        servers=[{"url": told.public_url}] if told.public_url else None,
+    )
+    for group in told.groups:
+        # In one flat list: a router within a router costs every request a look into each.
+        app.router.routes.extend(group.routes.routes)
+    return app
+
+
+@cache
+def _document(told: Told, *, commands: bool) -> dict[str, Any]:
+    """The OpenAPI document, made once in a process, before it serves: it takes a second."""
+    app = _with_routes(told)
+    return complete(app.openapi(), app.routes, commands=commands)
 
 
 def _allowed(routes: Sequence[BaseRoute]) -> Mapping[str, Sequence[str]]:

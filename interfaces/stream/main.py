@@ -24,6 +24,8 @@ from infra.standstill import Standstill
 from interfaces.stream.watchdog import SILENCE, Watchdog
 from interfaces.stream.worker import LAST_WORDS, Kafka, Message, Worker, WorkerDied
 
+__all__ = ["Watchdog", "WorkerDied", "run_worker"]
+
 MOST_TAKEN = 32
 """Messages that are taken at once."""
 

@@ -57,6 +57,21 @@ def chained(table: Table) -> Table:
     )
 
 
+def of_one_club(group: Group) -> Group:
+    """The group with its tables as a club has them, but for where new numbers come from.
+
+    They can be made where none of a club's sequences is.
+    """
+    models = tuple(
+        replace(model, tables=tuple(map(_without_numbers, model.tables))) for model in group.models
+    )
+    return Group(group.name, group.generation, models, group.types)
+
+
+def _without_numbers(table: Table) -> Table:
+    return replace(table, columns=_NUMBERED.sub("", table.columns))
+
+
 def _constraint(holds: str) -> str:
     if (unique := _UNIQUE.fullmatch(holds)) is not None:
         return f"UNIQUE ({CLUB}, {unique['columns']}){unique['rest']}"

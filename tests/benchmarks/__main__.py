@@ -20,6 +20,7 @@ from tests.benchmarks import (
     append,
     audit,
     cascades,
+    chain,
     finding,
     http,
     memory,
@@ -101,6 +102,10 @@ def run_proof(bench: Bench) -> Iterator[Shown]:
     yield from proof.measure(bench.url, bench.home, bench.quick, bench.loader)
 
 
+def run_chain(bench: Bench) -> Iterator[Shown]:
+    yield from chain.measure(bench.url, bench.home, bench.quick)
+
+
 def run_memory(bench: Bench) -> Iterator[Shown]:
     many = memory.clients_needed(bench.quick)
     with (
@@ -122,6 +127,7 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Shown]]] = {
     "cascades": run_cascades,
     "audit": run_audit,
     "proof": run_proof,
+    "chain": run_chain,
     "memory": run_memory,
 }
 """Every part by its name, in the order in which they are measured."""

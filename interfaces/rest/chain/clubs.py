@@ -19,7 +19,7 @@ routes = group("/chain/clubs", "Clubs")
 
 State = Literal["running", "behind", "standing", "absent"]
 STATE = (
-    "`behind`: an event has waited for more than a minute; `standing`: it cannot go on, see"
+    "`behind`: an event has waited for more than 30 seconds; `standing`: it cannot go on, see"
     " `reason`; `absent`: nothing of the club is in these tables yet"
 )
 

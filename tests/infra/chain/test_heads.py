@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -73,12 +74,21 @@ async def test_a_ledger_is_seen_and_one_that_is_away_or_another_holds_up_nobody(
         await club.execute("UPDATE ledger_publishing SET position = 7")
         at = await club.execute("SELECT recorded_at FROM ledger_events WHERE notification_id = 6")
         ((recorded_at,),) = await at.fetchall()
+    # It takes connections, and says nothing.
+    frozen = socket.create_server(("127.0.0.1", 0))
+    await join(
+        chain, "frozen", f"postgresql://127.0.0.1:{frozen.getsockname()[1]}/club", ledger="0"
+    )
     await join(chain, "away", "postgresql://127.0.0.1:1/club", ledger="1")
+    await join(chain, "nonsense", "no address at all", ledger="3")
     await join(chain, "another", database, ledger="2")
     await join(chain, "here", database, at=5)
-    await heads(chain).look()
+    with frozen:
+        await heads(chain).look()
     assert await seen(chain) == {
+        "frozen": (False, 0, 0, None),
         "away": (False, 0, 0, None),
+        "nonsense": (False, 0, 0, None),
         "another": (False, 0, 0, None),
         "here": (True, len(EVENTS), 7, recorded_at),
     }

@@ -15,6 +15,8 @@ from infra.secrets.passwords import AT_ONCE, MOST_WAITING, NEW_AT_ONCE, Argon2Ha
 
 RIGHT = "correct horse battery"
 
+pytestmark = pytest.mark.usefixtures("costly_hashes")
+
 
 @pytest.fixture
 def hasher() -> Argon2Hasher:

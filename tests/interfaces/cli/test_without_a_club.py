@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.testing import Result
 
+from infra.chain import installed
 from interfaces.cli.main import app
 
 NOWHERE = {
@@ -87,9 +88,11 @@ def test_without_a_club_a_command_says_so_in_a_sentence_and_makes_none(
         assert refused.stderr.startswith("RabbitMQ does not answer as it should: ")
     elif name in {"keys rotate", "queue replay", "audit key"}:
         assert refused.stderr == "The keys of the club are not in .club: CLUB_HOME says where.\n"
-    elif name.startswith("chain "):
+    elif name.startswith(("chain ", "stream ")):
         expected = "Nothing says where the chain's database is: set CLUB_CHAIN_DATABASE_URL.\n"
         assert refused.stderr == expected
+    elif name.startswith("stream "):
+        assert refused.stderr.startswith("There is no chain: CLUB_CHAIN_DATABASE_URL")
     else:
         expected = "There is no club in .club: `club run` makes one, and CLUB_HOME says where.\n"
         assert refused.stderr == expected
@@ -141,3 +144,19 @@ def test_no_keys_are_made_where_the_club_keeps_none(
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == "The keys of the club are not in .club: CLUB_HOME says where.\n"
     assert list(here.iterdir()) == []
+
+
+def test_a_worker_says_what_it_lacks(
+    command: Callable[..., Result], here: Path, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    missing = "Nothing says where the chain's database is: set CLUB_CHAIN_DATABASE_URL.\n"
+    assert command("stream").stderr == missing
+    monkeypatch.setenv("CLUB_CHAIN_DATABASE_URL", database)
+    monkeypatch.delenv("CLUB_KAFKA_URL")
+    assert command("stream").stderr == "There is no Kafka: CLUB_KAFKA_URL says where one is.\n"
+    monkeypatch.setattr(installed, "find_spec", lambda _: None)
+    for name in ("stream", "publish"):
+        refused = command(name)
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith("What a chain of clubs needs is not installed here.")
+        assert "`make chain` installs it" in refused.stderr

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from infra.bootstrap import Club
 from interfaces.rest.main import as_served, create_app
@@ -22,15 +23,22 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def served(club: Club) -> AsyncIterator[str]:
     """The club's API on a free port, as `club run` serves it; the URL of its root."""
+    async with serving(create_app(club)) as root:
+        yield root
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[str]:
+    """An API on a free port; the URL of its root."""
     # Only a socket that names its protocol is sent from without delay.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     listening.listen()  # From here on, whoever comes too early waits.
-    config = as_served(create_app(club), last_requests=1)
+    config = as_served(app, last_requests=1)
     server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    answering = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
-        await serving
+        await answering

@@ -226,7 +226,7 @@ async def test_a_long_history_is_told_in_pages_wherever_one_begins(
         [{"field": "price", "before": f"{n - 1}.00", "after": f"{n}.00"}]
         for n in (events, events - 1, events - 2)
     ]
-    rest.club.past._kept.clear()
+    rest.club.past._states._kept.clear()
     pages = await every_page(rest, path, scene.admin, limit=400)
     told = [entry for page in pages for entry in page]
     assert [entry["version"] for entry in told] == list(range(1, events + 2))
@@ -319,7 +319,7 @@ async def test_the_digest_of_what_is_unreadable_is_not_told_either(
 async def test_no_page_of_one_things_history_looks_through_all_of_it(
     rest: Rest, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("application.history.MOST_LOOKED_AT", 10)
+    monkeypatch.setattr("application.history.past.MOST_LOOKED_AT", 10)
     await _reprice(rest, scene.membership, 95)
     path = f"/history/memberships/{scene.membership}/"
     for sort in ("position", "-position"):
@@ -540,7 +540,7 @@ async def test_nobody_passes_for_the_machine_by_what_they_call_their_request(
 async def test_what_was_caused_is_told_up_to_a_position_that_is_named(
     rest: Rest, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("application.history.MOST_AROUND", 1)
+    monkeypatch.setattr("application.history.why.MOST_AROUND", 1)
     deleted = (await rest.do(DeleteClient(scene.client))).position
     ((first,),) = await rest.club.postgres.rows(
         "SELECT notification_id FROM ledger_events WHERE topic = 'client.deleted'"
