@@ -80,6 +80,10 @@ async def test_a_user_who_is_no_client_yet_is_told_so_and_what_can_be_had(
         "/users/me/", headers=who | {"If-None-Match": before.headers["etag"]}
     )
     assert after.status_code == 200, "another client is another answer, though no user changed"
+    stale = {"Authorization": "Bearer x"}
+    assert await ask(rest, stale, "/memberships/offers/") == [], (
+        "anybody may, signed in once or not"
+    )
     again = await rest.http.get(
         "/users/me/", headers=who | {"If-None-Match": after.headers["etag"]}
     )
@@ -208,6 +212,35 @@ async def test_the_desk_finds_a_person_by_whatever_they_say(
     staffer, clients = desk
     found = {typed: await numbers(rest, staffer, "/clients/search/", q=typed) for typed in FOUND}
     assert found == {typed: [clients[index] for index in who] for typed, who in FOUND.items()}
+
+
+UNDIVIDED = [("小龙", "李"), ("철수", "김"), ("花子", "山田"), ("Bruce", "Lee")]
+"""Names that their own letters write without a blank, the family's first; but for the last."""
+
+FOUND_UNDIVIDED: dict[str, list[int]] = {
+    "李小龙": [0],
+    "李小": [0],
+    "李 小龙": [0],
+    "小龙": [0],
+    "李小虎": [],
+    "小龙李": [],
+    "김철수": [1],
+    "김철": [1],
+    "山田花子": [2],
+    "田花子": [],
+    "leebruce": [],
+}
+
+
+async def test_a_full_name_is_found_as_its_letters_are_written(rest: Rest) -> None:
+    _, staffer = await rest.user(Role.STAFFER)
+    clients = []
+    for first, last in UNDIVIDED:
+        user, _ = await rest.user()
+        clients.append(await new_client(rest, user, first_name=first, last_name=last))
+    search = "/clients/search/"
+    found = {typed: await numbers(rest, staffer, search, q=typed) for typed in FOUND_UNDIVIDED}
+    assert found == {typed: [clients[i] for i in who] for typed, who in FOUND_UNDIVIDED.items()}
 
 
 async def test_a_search_that_is_none_is_refused(rest: Rest) -> None:
