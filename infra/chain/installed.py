@@ -20,9 +20,14 @@ class NoKafka(Fault):
     """There is no Kafka: CLUB_KAFKA_URL says where one is."""
 
 
-def look_for_kafka(settings: Settings) -> None:
-    """See to it that Kafka can be spoken to; raises ChainNotInstalled or NoKafka."""
+def look_for_chain() -> None:
+    """See to it that all is installed; raises ChainNotInstalled."""
     if find_spec("aiokafka") is None or find_spec("faust") is None:
         raise ChainNotInstalled
+
+
+def look_for_kafka(settings: Settings) -> None:
+    """See to it that Kafka can be spoken to; raises ChainNotInstalled or NoKafka."""
+    look_for_chain()
     if settings.kafka_url is None:
         raise NoKafka

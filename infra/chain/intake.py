@@ -164,7 +164,7 @@ class Intake:
                 outcome = await Projection(connection, group, club.number).advance(stretch)
                 if outcome is Outcome.ELSEWHERE:
                     kept_out.append((KeptOut("it does not follow what its ledger has"), one))
-                if outcome is not Outcome.TAKEN:
+                if outcome not in (Outcome.TAKEN, Outcome.REPEATED):
                     left.add(club.number)
                 if outcome in (Outcome.AHEAD, Outcome.ELSEWHERE, Outcome.BUSY):
                     self.keeping_up.want(club.number)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from typing import NamedTuple
 
 import psycopg
 import structlog
@@ -64,11 +65,13 @@ UPDATE chain_clubs SET looked_at = clock_timestamp() WHERE number IN (
     ORDER BY c.looked_at NULLS FIRST LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING number
 """  # noqa: S608 - made of constants
-_POSITION = """
-SELECT position, digest FROM chain_positions
+_POSITION = f"""
+SELECT position, digest,
+       coalesce(advanced_at > clock_timestamp() - interval '{QUIET} s', FALSE)
+FROM chain_positions
 WHERE (group_name, generation, club) = (%s, %s, %s)
   AND coalesce(again_at, '-infinity') <= clock_timestamp()
-"""
+"""  # noqa: S608 - made of a constant
 _SEEN = """
 UPDATE chain_clubs SET looked_at = clock_timestamp(), seen_at = clock_timestamp(), head = %s,
     published = %s, waiting_since = %s
@@ -82,19 +85,34 @@ WHERE (group_name, generation, club, position) = (%s, %s, %s, %s) AND reason IS 
 """
 
 
+class _Far(NamedTuple):
+    """How far a club is, in the tables of a group."""
+
+    position: int
+    digest: bytes
+    moves: bool
+    """Whether it comes on as it is."""
+
+
 class KeepingUp:
     """Looks after the clubs of a chain, beside the records."""
 
     def __init__(self, store: ChainStore, directory: Directory) -> None:
         self._directory = directory
         self._asking = Lines(store, size=2)
-        self._lines = {group.name: Lines(store, group, size=2) for group in store.groups}
+        self._lines = {group.name: Lines(store, group, size=4) for group in store.groups}
         self._wanted: asyncio.Queue[int] = asyncio.Queue()
         self._waiting: set[int] = set()
+        self._missing: set[int] = set()
+        """Clubs of which something is missing, as far as records tell."""
         self._in_turn: set[int] = set()
 
     def want(self, club: int) -> None:
         """The club has to be brought on from its ledger, as soon as it can be."""
+        self._missing.add(club)
+        self._line_up(club)
+
+    def _line_up(self, club: int) -> None:
         if club not in self._waiting:
             self._waiting.add(club)
             self._wanted.put_nowait(club)
@@ -108,7 +126,7 @@ class KeepingUp:
                 schemas = [group.schema for group in self._directory.groups]
                 cursor = await connection.execute(_DUE, [schemas, room])
                 for (number,) in await cursor.fetchall():
-                    self.want(number)
+                    self._line_up(number)
 
     async def run(self) -> None:
         """Look after the clubs until cancelled, also while the chain's own database is away."""
@@ -128,7 +146,7 @@ class KeepingUp:
             self._waiting.discard(number)
             if number in self._in_turn:
                 await asyncio.sleep(PAUSE)
-                self.want(number)
+                self._line_up(number)
                 continue
             self._in_turn.add(number)
             try:
@@ -147,31 +165,32 @@ class KeepingUp:
         Raises psycopg.OperationalError where the chain's own database is away.
         """
         club = self._directory.numbered(number)
+        missing = number in self._missing
+        self._missing.discard(number)
         due = await self._due(club) if club is not None else {}
         if club is None or not due:
             return False
         try:
             async with reading(club.url) as ledger:
-                behind = min(position for position, _ in due.values())
+                behind = min(far.position for far in due.values())
                 seen = await ledger.look(club.ledger, behind)
                 await self._note(seen, number)
-                more = [await self._bring_on(group, club, ledger, seen) for group in due]
+                more = [
+                    await self._bring_on(group, club, ledger, seen)
+                    for group, far in due.items()
+                    if missing or not far.moves
+                ]
                 return any(more)
         except LedgerFault as fault:
-            for group, (position, _) in due.items():
-                await self._stands(group, number, position, str(fault))
+            for group, far in due.items():
+                await self._stands(group, number, far.position, str(fault))
             return False
 
-    async def _due(self, club: Club) -> dict[InChain, tuple[int, bytes]]:
+    async def _due(self, club: Club) -> dict[InChain, _Far]:
         """How far the club is, in each group that does not wait for a new attempt."""
-        found = {}
         async with self._asking.one() as connection:
-            for group in self._directory.groups:
-                key = (group.name, group.generation, club.number)
-                cursor = await connection.execute(_POSITION, key)
-                if (row := await cursor.fetchone()) is not None:
-                    found[group] = (row[0], row[1])
-        return found
+            found = {group: await _far(connection, group, club) for group in self._directory.groups}
+        return {group: far for group, far in found.items() if far is not None}
 
     async def _note(self, seen: Seen, number: int) -> None:
         async with self._asking.one() as connection:
@@ -184,9 +203,11 @@ class KeepingUp:
         """
         until = asyncio.get_running_loop().time() + TURN
         async with self._lines[group.name].one() as connection:
-            position, known = await self._position(connection, group, club.number)
-            if position < 0:
+            far = await _far(connection, group, club)
+            await connection.rollback()
+            if far is None:
                 return False
+            position, known, _ = far
             try:
                 async with aclosing(ledger.after(position, known, seen.head)) as stretches:
                     async for stretch in stretches:
@@ -194,6 +215,7 @@ class KeepingUp:
                         if outcome is Outcome.BUSY:
                             await asyncio.sleep(PAUSE)
                         if outcome is not Outcome.TAKEN:
+                            # Where they were taken before, somebody else brings it on just now.
                             return outcome in (Outcome.BUSY, Outcome.AHEAD, Outcome.ELSEWHERE)
                         position = stretch.last
                         if asyncio.get_running_loop().time() > until:
@@ -208,14 +230,6 @@ class KeepingUp:
             await connection.commit()
             return False
 
-    async def _position(
-        self, connection: Connection, group: InChain, club: int
-    ) -> tuple[int, bytes]:
-        cursor = await connection.execute(_POSITION, (group.name, group.generation, club))
-        row = await cursor.fetchone()
-        await connection.rollback()
-        return (-1, b"") if row is None else (row[0], row[1])
-
     async def _stands(self, group: InChain, club: int, position: int, reason: str) -> None:
         async with self._lines[group.name].one() as connection:
             await Projection(connection, group, club).stands(Standstill(reason), position)
@@ -224,3 +238,9 @@ class KeepingUp:
         """Close the connections."""
         for lines in (self._asking, *self._lines.values()):
             await lines.close()
+
+
+async def _far(connection: Connection, group: InChain, club: Club) -> _Far | None:
+    cursor = await connection.execute(_POSITION, (group.name, group.generation, club.number))
+    row = await cursor.fetchone()
+    return None if row is None else _Far(*row)

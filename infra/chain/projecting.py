@@ -59,7 +59,8 @@ RETURNING tries
 class Outcome(Enum):
     """What became of some events."""
 
-    TAKEN = "all are taken in, now or before"
+    TAKEN = "all are taken in"
+    REPEATED = "all were taken in before"
     AHEAD = "something is missing before them"
     ELSEWHERE = "they are of a ledger that went another way"
     BUSY = "somebody else is at it, or the club is not in the chain any more"
@@ -68,7 +69,7 @@ class Outcome(Enum):
 
 
 _OTHERWISE = {
-    Fit.REPEATED: Outcome.TAKEN,
+    Fit.REPEATED: Outcome.REPEATED,
     Fit.AHEAD: Outcome.AHEAD,
     Fit.ELSEWHERE: Outcome.ELSEWHERE,
 }

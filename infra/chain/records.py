@@ -41,14 +41,16 @@ COLUMNS = (
 NOTHING = b""
 """What comes before the first event of a ledger."""
 
-_WIDTH = COLUMNS.count(",") + 1
-_begin = Struct(">hiqi").unpack_from
-_number_and_length = Struct(">iqi").unpack_from
-_length = Struct(">i").unpack_from
-"""What stands before the texts of a row: the number of columns, and numbers, each with a length."""
-_EIGHT = 8
 Stored = tuple[bytes, Row]
 """An event as it was copied, and its columns."""
+
+_WIDTH = COLUMNS.count(",") + 1
+_EIGHT = 8
+"""Bytes of each number in a row."""
+_begin = Struct(">hiqi").unpack_from
+"""How a row begins: how many columns, the length of the first and the number in it, a length."""
+_number_and_length = Struct(">iqi").unpack_from
+_length = Struct(">i").unpack_from
 _POSITION = slice(2 + 4, 2 + 4 + 8)
 """Where in a row its position is, after the number of columns and its own length."""
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)

@@ -8,14 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Annotated, NoReturn
+
+import typer
 
 from infra.bootstrap import MAKING_POSTGRES, make_club
-from infra.faults import Fault
 from infra.parts import REPORTS, TASKS
 from infra.servers.embedded_postgres import (
     embedded_postgres,
@@ -27,15 +28,18 @@ from infra.servers.embedded_postgres import (
 from infra.servers.local_servers import LocalRabbitMQ, LocalRedis, locked
 from infra.servers.processes import GiveUp, end_groups, end_holders
 from infra.settings import Settings
+from interfaces.cli.minded import AGAIN, Minded, PrivateServer
 from interfaces.cli.opening import RABBITMQ, in_plain_words, settings, tell
-
-AGAIN = 1.0
-"""Seconds until a part that ended by itself is started again."""
+from interfaces.cli.stack_chain import Beside, open_beside
 
 CELERY = ("-m", "celery", "--app", "interfaces.tasks.main", "--quiet")
 
 
-def stack() -> None:
+def stack(
+    chain: Annotated[
+        bool, typer.Option("--chain", help="run a second club, and a chain of both, too")
+    ] = False,
+) -> None:
     """Run API, projector, consumers, relay, bot and Celery as processes of their own.
 
     Postgres, Redis and RabbitMQ are those of the settings, else private ones of this machine.
@@ -51,21 +55,21 @@ def stack() -> None:
         # All parts but the projector find the club made, and would end where it is not.
         url = environment.get("CLUB_DATABASE_URL", found.database_url)
         asyncio.run(make_club(found.model_copy(update={"database_url": url}), tell))
+        wanted: list[tuple[str, Sequence[str], Mapping[str, str]]]
+        wanted = [(name, command, environment) for name, command in _commands(found)]
+        beside = None
+        if chain:
+            beside = open_beside(found, environment, opened, mark, give_up)
+            wanted += [(name, (_club(), *command), of) for name, command, of in beside.parts]
+            servers += beside.servers
+            held += beside.held
         parts: list[Part] = []
         opened.callback(_stop, parts)
-        for name, command in _commands(found):
+        for name, command, of in wanted:
             give_up()
-            parts.append(Part(name, command, environment, held))
-        _banner(found, parts, environment)
+            parts.append(Part(name, command, of, held))
+        _banner(found, parts, environment, beside)
         _keep_running([*servers, *parts], give_up)
-
-
-class Minded(Protocol):
-    """Something that has to run as long as the stack does."""
-
-    def look(self) -> None:
-        """Start it again where it has ended."""
-        ...
 
 
 class Part:
@@ -106,27 +110,6 @@ class Part:
             self._ended = 0.0
             self.process = self._start()
             print(f"  {self.name} started again: {self.process.pid}", file=sys.stderr)
-
-
-class PrivateServer:
-    """One of the servers, as it is started again: in its place, with its data."""
-
-    def __init__(self, name: str, runs: Callable[[], bool], start: Callable[[], None]) -> None:
-        self._name = name
-        self._runs = runs
-        self._start = start
-        self._again_at = 0.0
-
-    def look(self) -> None:
-        """Start it again where it has ended."""
-        if self._runs() or time.monotonic() < self._again_at:
-            return
-        print(f"  {self._name} ended; it is started again", file=sys.stderr)
-        try:
-            self._start()
-        except Fault as why:
-            print(f"  {why}", file=sys.stderr)
-            self._again_at = time.monotonic() + AGAIN
 
 
 class _Told(Exception):
@@ -210,8 +193,12 @@ def _start_again(server: LocalRedis | LocalRabbitMQ, give_up: GiveUp) -> None:
     server.start(give_up)
 
 
+def _club() -> str:
+    return str(Path(sys.executable).with_name("club"))
+
+
 def _commands(found: Settings) -> Iterator[tuple[str, Sequence[str]]]:
-    club = str(Path(sys.executable).with_name("club"))
+    club = _club()
     yield "api", (club, "run", "--no-bot", "--no-projector", "--no-amqp", "--no-timers")
     yield "projector", (club, "projector")
     yield "consumer", (club, "consumer")
@@ -244,11 +231,16 @@ def _stop(parts: Sequence[Part]) -> None:
         part.process.wait()
 
 
-def _banner(found: Settings, parts: Sequence[Part], environment: Mapping[str, str]) -> None:
+def _banner(
+    found: Settings, parts: Sequence[Part], environment: Mapping[str, str], beside: Beside | None
+) -> None:
     url = f"http://{found.http_host}:{found.http_port}"
     print(f"\n  The club opens: {url}  (documentation: {url}/docs)\n", file=sys.stderr)
     for part in parts:
         print(f"  {part.name:<14} {part.process.pid}", file=sys.stderr)
     if rabbitmq := environment.get("CLUB_AMQP_URL"):
         print(f"\n  RabbitMQ: {rabbitmq}", file=sys.stderr)
+    if beside is not None:
+        print(f"  The second club: http://127.0.0.1:{beside.port}", file=sys.stderr)
+        print("  The chain:       `club stream status` says how it is doing", file=sys.stderr)
     print("\n  Ctrl-C closes the club.\n", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import typer
@@ -17,6 +18,7 @@ from infra.chain.store import open_chain
 from infra.chain.watching import ChainState, look
 from infra.settings import Settings
 from interfaces.cli.opening import complain, in_plain_words, on_signal, settings
+from interfaces.cli.stack_chain import chain_beside
 
 app = typer.Typer(name="stream", help="Run a worker of a chain of clubs.")
 
@@ -58,8 +60,8 @@ async def _until_told(found: Settings) -> None:
 def status() -> None:
     """Say how workers and clubs are doing; ends with 1 where one of them does not run."""
     found = settings()
-    with in_plain_words():
-        state = uvloop.run(_looked(_with_chain(found)))
+    with in_plain_words(), ExitStack() as opened:
+        state = uvloop.run(_looked(_with_chain(chain_beside(found, opened))))
     print(state.status)
     for worker in state.workers:
         since = f"{worker.status} since {time_text(worker.since)}"

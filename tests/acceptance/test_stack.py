@@ -20,7 +20,7 @@ from infra.servers import local_servers
 from infra.servers.local_servers import DidNotStart
 from infra.servers.processes import has_ended
 from interfaces.cli import stack as stack_command
-from interfaces.cli.stack import PrivateServer
+from interfaces.cli.minded import PrivateServer
 from tests.acceptance.service import CLUB, PASSWORD, Service, a_payment, until
 from tests.servers import program
 
@@ -368,3 +368,23 @@ def test_without_rabbitmq_on_the_machine_a_sentence_says_what_to_install(
     assert done.stderr.endswith(
         "\nrabbitmq-server is not installed on this machine: install the package rabbitmq-server.\n"
     )
+
+
+def test_a_chain_of_two_clubs_runs_beside_the_stack_and_goes_with_it(services: Services) -> None:
+    service = services()
+    service.start((*STACK, "--chain"))
+    try:
+        until(
+            lambda: service.club("stream", "status").returncode == 0,
+            f"the chain runs; it said: {service.said.read_text()}",
+        )
+        said = service.club("stream", "status").stdout
+        assert said.count(" running since ") == 2
+        assert "first " in said
+        assert "second " in said
+        second = (service.home / "second" / "postgres" / "postmaster.pid").read_text()
+        processes = psutil.Process(service.process.pid).children(recursive=True)
+        processes += [service.postmaster(), psutil.Process(int(second.split()[0]))]
+    finally:
+        assert service.ctrl_c() == 0
+    until(partial(all_gone, processes), "all of it ends", SOON)

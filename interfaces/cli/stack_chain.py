@@ -1,0 +1,128 @@
+"""`club stack --chain`: beside the club a second one, and a chain of both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
+
+from infra.bootstrap import make_club
+from infra.chain import clubs
+from infra.chain.installed import look_for_chain
+from infra.chain.store import open_chain
+from infra.servers.embedded_postgres import (
+    embedded_postgres,
+    has_database,
+    is_up,
+    kept_for_others,
+    start_again,
+)
+from infra.servers.local_kafka import LocalKafka
+from infra.servers.local_servers import free_port
+from infra.servers.processes import GiveUp
+from infra.settings import Settings
+from interfaces.cli.minded import Minded, PrivateServer
+from interfaces.cli.opening import tell
+
+FIRST, SECOND = "first", "second"
+"""What the clubs are called in the chain; the second is in a folder of this name."""
+
+DATABASE = "chain"
+"""The chain's own database, in the second club's Postgres."""
+
+Environment = Mapping[str, str]
+
+
+class Beside(NamedTuple):
+    """What runs beside the club's own stack."""
+
+    parts: Sequence[tuple[str, Sequence[str], Environment]]
+    """Their names and commands, and under which settings."""
+    servers: Sequence[Minded]
+    held: Sequence[int]
+    port: int
+    """Where the second club is open."""
+
+
+def open_beside(
+    found: Settings, environment: Environment, opened: ExitStack, mark: int, give_up: GiveUp
+) -> Beside:
+    """Make the second club and the chain, where there are none, and start what they need."""
+    look_for_chain()
+    home = found.home.resolve() / SECOND
+    url = opened.enter_context(embedded_postgres(home))
+    held = opened.enter_context(kept_for_others(home))
+    second = found.model_copy(update={"home": home, "database_url": url})
+    asyncio.run(make_club(second, tell))
+    give_up()
+    servers: list[Minded] = [
+        PrivateServer("the second postgres", partial(is_up, home), partial(start_again, home))
+    ]
+    of_chain = {**environment, "CLUB_CHAIN_DATABASE_URL": _chain_database(found, url)}
+    if found.kafka_url is None:
+        kafka = LocalKafka(found.home.resolve() / "kafka", [mark])
+        opened.callback(kafka.stop)
+        kafka.start(give_up)
+        servers.append(PrivateServer("kafka", kafka.is_up, partial(_start_again, kafka, give_up)))
+        of_chain |= {"CLUB_KAFKA_URL": kafka.url, "CLUB_KAFKA_IDEMPOTENCE": "false"}
+    first = environment.get("CLUB_DATABASE_URL", found.database_url or "")
+    asyncio.run(_join(of_chain["CLUB_CHAIN_DATABASE_URL"], {FIRST: first, SECOND: url}))
+    port = free_port()
+    of_second = {
+        **of_chain,
+        "CLUB_HOME": str(home),
+        "CLUB_DATABASE_URL": url,
+        "CLUB_HTTP_PORT": str(port),
+    }
+    return Beside([*_commands(of_chain, of_second)], servers, [held], port)
+
+
+def chain_beside(found: Settings, opened: ExitStack) -> Settings:
+    """The settings; without a chain in them, that of a stack in the same home."""
+    home = found.home.resolve() / SECOND
+    if found.chain_database_url is not None or not has_database(home):
+        return found
+    url = make_conninfo(opened.enter_context(embedded_postgres(home)), dbname=DATABASE)
+    return found.model_copy(update={"chain_database_url": url})
+
+
+def _commands(
+    of_chain: Environment, of_second: Environment
+) -> Iterator[tuple[str, Sequence[str], Environment]]:
+    yield "publisher", ("publish",), of_chain
+    yield "second-club", ("run", "--no-bot", "--no-amqp"), of_second
+    yield "second-publisher", ("publish",), of_second
+    yield "stream-1", ("stream",), of_chain
+    yield "stream-2", ("stream",), of_chain
+
+
+def _chain_database(found: Settings, second: str) -> str:
+    """The chain's own database: beside that of the second club, unless another is set."""
+    if found.chain_database_url is not None:
+        return found.chain_database_url
+    with psycopg.connect(second, autocommit=True) as connection:
+        there = "SELECT FROM pg_database WHERE datname = %s"
+        if connection.execute(there, [DATABASE]).fetchone() is None:
+            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(DATABASE)))
+    return make_conninfo(second, dbname=DATABASE)
+
+
+async def _join(chain: str, urls: Mapping[str, str]) -> None:
+    """Have these clubs in the chain, at these addresses."""
+    async with open_chain(chain, building=True) as store:
+        for name, url in urls.items():
+            try:
+                await clubs.add(store, name, url)
+            except clubs.NameTaken:
+                await clubs.move(store, name, url)
+
+
+def _start_again(kafka: LocalKafka, give_up: GiveUp) -> None:
+    kafka.stop()  # whatever of it is left
+    kafka.start(give_up)
