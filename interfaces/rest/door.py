@@ -198,8 +198,9 @@ def _refuse_query(request: Request, known: Mapping[str, bool]) -> None:
     And what comes twice, of which one would be; `known` says of which each counts.
     """
     names = Counter(name for name, _ in request.query_params.multi_items())
+    there = f"there are {', '.join(known)}" if known else "there are none here"
     wrong = {
-        name: "There is no such one" if name not in known else "This is to come once"
+        name: f"There is no such one: {there}" if name not in known else "This is to come once"
         for name, times in names.items()
         if name not in known or (times > 1 and not known[name])
     }
