@@ -47,13 +47,15 @@ _AGE = """
  WHERE notification_id > position ORDER BY notification_id LIMIT 1)
 """
 # All of it in one statement: the head, whether this server takes writes, how far each group of
-# read tables and the relay are and how old what they have not handled is, and every part.
+# read tables, the relay and the publisher are and how old what they have not handled is, and
+# every part.
 _LOOK = f"""
 SELECT json_build_object(
     'head', ({HEAD}),
     'writable', NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
     'groups', (SELECT json_object_agg(name, json_build_array(position, {_AGE})) FROM read_groups),
     'relay', (SELECT json_build_array(position, {_AGE}) FROM relay_positions WHERE name = %s),
+    'publisher', (SELECT json_build_array(position, {_AGE}) FROM ledger_publishing),
     'parts', ({known.LOOK})
 )::text
 """  # noqa: S608 - made of constants
@@ -144,6 +146,7 @@ class Lookout:
             **redis,
             **queues,
             **dict(self._components(parts, head, found["relay"] or [0, None])),
+            **dict(self._publisher(parts, head, found["publisher"] or [0, None])),
         }
         self._metrics.tell(head, components, projectors)
         well = {shown["status"] for shown in components.values()} == {"running"}
@@ -236,6 +239,14 @@ class Lookout:
         for name in self._asked_for:
             shown_as, doing = _ASKED_FOR[name]
             yield shown_as, shown_of(named(parts, name), doing)
+
+    def _publisher(
+        self, parts: Sequence[Part], head: int, far: Sequence[Any]
+    ) -> Iterator[tuple[str, Shown]]:
+        """Who publishes to Kafka, of a club that is in a chain, or was until lately."""
+        if processes := named(parts, known.PUBLISHER):
+            doing = "publishes events to Kafka"
+            yield known.PUBLISHER, _following(processes, head, *far, doing=doing)
 
     def _log(self, components: Mapping[str, Shown]) -> None:
         """Only what is new."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -116,14 +117,21 @@ def template(server: str) -> Iterator[str]:
     _admin(server, f"DROP DATABASE {TEMPLATE} WITH (FORCE)")
 
 
-@pytest.fixture
-def database(server: str, template: str) -> Iterator[str]:
-    """The URL of a database with all tables and no rows, of the test's own."""
+@contextmanager
+def database_of(server: str, template: str) -> Iterator[str]:
+    """The URL of a database with all tables and no rows, for as long as the block lasts."""
     name = f"club_test_{WORKER}_{next(_numbers)}"
     _admin(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     _admin(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield make_conninfo(server, dbname=name)
     _admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(server: str, template: str) -> Iterator[str]:
+    """The URL of a database with all tables and no rows, of the test's own."""
+    with database_of(server, template) as url:
+        yield url
 
 
 @pytest.fixture

@@ -13,11 +13,13 @@ from urllib.parse import unquote
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     KafkaError,
     NoError,
     OffsetOutOfRangeError,
     RequestTimedOutError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     for_code,
 )
 from aiokafka.helpers import create_ssl_context
@@ -52,6 +54,10 @@ logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 class KafkaAway(Fault):
     """Kafka does not answer as it should: {why}."""
+
+
+Batches = asyncio.Queue[Sequence[Record]]
+"""Records to be sent, as they are read; one without any is the end."""
 
 
 class Place(NamedTuple):
@@ -124,14 +130,16 @@ class Topic:
             await self._make()
             return place is not None and not await self._holds(place, key, last)
 
-    async def send(self, records: Sequence[Record]) -> Place:
+    async def send(self, batches: Batches) -> Place:
         """Have all of these confirmed, in their order; where the last one is."""
         async with _answered(None):
             producer = await self._sending()
-            sent = [
-                await producer.send(TOPIC, value=one.body, key=one.key, headers=one.headers)
-                for one in records
-            ]
+            sent = []
+            while records := await batches.get():
+                sent += [
+                    await producer.send(TOPIC, value=one.body, key=one.key, headers=one.headers)
+                    for one in records
+                ]
             *_, last = await asyncio.gather(*sent)
             return Place(last.partition, last.offset)
 
@@ -152,7 +160,7 @@ class Topic:
         finally:
             await admin.close()
         fault = for_code(answer.topic_errors[0][1])
-        if fault not in {NoError, TopicAlreadyExistsError}:
+        if fault not in _WELL:
             raise fault
 
     async def _holds(self, place: Place, key: bytes, last: int) -> bool:
@@ -196,6 +204,16 @@ class Topic:
                 raise
             self._producer = producer
         return self._producer
+
+
+_WELL = {
+    NoError,
+    TopicAlreadyExistsError,
+    # Somebody else makes topics there; where nobody has, what is sent says so.
+    ClusterAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+}
+"""What may be said of a topic that we would make."""
 
 
 async def _first(consumer: AIOKafkaConsumer) -> Any | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from infra.chain.records import COLUMNS, NOTHING, TOPIC, KeptOut, Stored, stored
+from infra.chain.records import EVENTS, NOTHING, TOPIC, KeptOut, Stored, stored
 from infra.chain.stretches import BATCH, Stretch
 from infra.following.follower import database_said
 from infra.ledger.postgres import Connection, Postgres
@@ -28,9 +28,6 @@ SELECT id::text, ({HEAD}), (SELECT position FROM ledger_publishing WHERE topic =
        (SELECT recorded_at FROM ledger_events WHERE notification_id = %s)
 FROM ledger_identity
 """  # noqa: S608 - made of constants
-# What COPY begins with: its name and flags, and the length of what else it might say.
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER = b"\xff\xff"
 
 
 class LedgerFault(Exception):
@@ -87,7 +84,7 @@ class ClubLedger:
 
     async def _next(self, position: int, known: bytes) -> Stretch:
         first = max(position, 1)
-        found = await self._copy(first, position + BATCH)
+        found = await self._rows(first, position + BATCH)
         if position == 0:
             stretch = Stretch(0, NOTHING, found)
         elif not found or found[0][1][0] != position:
@@ -105,16 +102,12 @@ class ClubLedger:
             raise LedgerFault("its ledger has a hole")
         return stretch
 
-    async def _copy(self, first: int, last: int) -> list[Stored]:
-        sql = (
-            f"COPY (SELECT {COLUMNS} FROM ledger_events"  # noqa: S608 - numbers and constants
-            f" WHERE notification_id BETWEEN {first} AND {last} ORDER BY notification_id)"
-            " TO STDOUT (FORMAT binary)"
-        )
-        async with _briefly(self._connection), self._connection.cursor().copy(sql.encode()) as copy:
-            body = b"".join([bytes(some) async for some in copy])
+    async def _rows(self, first: int, last: int) -> list[Stored]:
+        async with _briefly(self._connection):
+            cursor = await self._connection.execute(EVENTS, [first, last], binary=True)
+            body = b"".join([row for (row,) in await cursor.fetchall()])
         try:
-            return stored(body.removeprefix(_HEADER).removesuffix(_TRAILER))
+            return stored(body)
         except KeptOut as wrong:
             raise LedgerFault(f"its ledger cannot be read: {wrong}") from wrong
 

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import psycopg
 import structlog
 
-from infra.chain.kafka import PATIENCE, SILENT, KafkaAway, Place, Topic
+from infra.chain.kafka import PATIENCE, SILENT, Batches, KafkaAway, Place, Topic
 from infra.chain.records import (
-    COLUMNS,
+    EVENTS,
     MOST_BYTES,
     MOST_EVENTS,
     NOTHING,
@@ -37,7 +40,10 @@ from infra.parts import PUBLISHER
 from infra.standstill import Standstill
 
 BATCH = 20 * MOST_EVENTS
-"""Events that are published before their confirmation is waited for."""
+"""Events that are read at once, while those before them are on their way."""
+
+AT_ONCE = 8
+"""Batches that are published before their confirmation is waited for."""
 
 LOOK = 15.0
 """Seconds between looks whether Kafka still has what it confirmed."""
@@ -55,14 +61,6 @@ _ADVANCE = """
 UPDATE ledger_publishing SET position = %s, digest = %s, partition = %s, "offset" = %s
 WHERE topic = %s
 """
-# The event that was confirmed last, and what comes after it.
-_FROM = f"""
-COPY (SELECT {COLUMNS} FROM ledger_events WHERE notification_id >= %s
-ORDER BY notification_id LIMIT {BATCH + 1}) TO STDOUT (FORMAT binary)
-"""  # noqa: S608 - made of constants
-_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
-_HEADER = len(_SIGNATURE) + 4 + 4
-_TRAILER = b"\xff\xff"
 
 
 class WentAnotherWay(Fault):
@@ -184,13 +182,28 @@ class Publisher:
         if sent is not None and sent.after == confirmed.position and not sent.failed:
             return sent
         await self._forget()
-        rows = await _rows(connection, confirmed)
-        if rows:
-            records = packed(ledger, secret, confirmed.position, confirmed.digest, rows)
-            place = asyncio.ensure_future(self._topic.send(records))
-            upto = records[-1].last
-            self._sent = _Sent(confirmed.position, upto, digest(rows[-1]), place)
+        upto = confirmed
+        batches: Batches = asyncio.Queue()
+        try:
+            for _ in range(AT_ONCE):
+                rows = await _rows(connection, upto)
+                if rows:
+                    records = packed(ledger, secret, upto.position, upto.digest, rows)
+                    upto = Confirmed(records[-1].last, digest(rows[-1]), None)
+                    batches.put_nowait(records)
+                    self._sent = self._on_its_way(confirmed, upto, batches)
+                if len(rows) < BATCH:
+                    break
+        finally:
+            # What was read by then is sent, whatever came in the way.
+            batches.put_nowait(())
         return self._sent
+
+    def _on_its_way(self, after: Confirmed, upto: Confirmed, batches: Batches) -> _Sent:
+        """What was read so far, which is being sent while more is read."""
+        sent = self._sent
+        place = asyncio.ensure_future(self._topic.send(batches)) if sent is None else sent.place
+        return _Sent(after.position, upto.position, upto.digest, place)
 
     async def _forget(self) -> None:
         """Wait no more for what is on its way."""
@@ -203,24 +216,27 @@ class Publisher:
 def packed(ledger: str, secret: bytes, prev: int, before: bytes, rows: list[bytes]) -> list[Record]:
     """The records of these rows, which come after the event of `prev`."""
     records = []
-    begin = 0
-    while begin < len(rows):
-        end, size = begin + 1, len(rows[begin])
-        while end < len(rows) and end - begin < MOST_EVENTS and size + len(rows[end]) <= MOST_BYTES:
-            size += len(rows[end])
-            end += 1
-        record = Record.pack(ledger, secret, prev, before, rows[begin:end])
+    while rows:
+        taken = rows[: _fitting(rows[:MOST_EVENTS])]
+        record = Record.pack(ledger, secret, prev, before, taken)
         records.append(record)
-        prev, before, begin = record.last, digest(rows[end - 1]), end
+        prev, before, rows = record.last, digest(taken[-1]), rows[len(taken) :]
     return records
+
+
+def _fitting(rows: Sequence[bytes]) -> int:
+    """How many of these are in one record: at least one."""
+    sizes = list(map(len, rows))
+    if sum(sizes) <= MOST_BYTES:
+        return len(rows)
+    return max(1, bisect_right(list(accumulate(sizes)), MOST_BYTES))
 
 
 async def _rows(connection: Connection, confirmed: Confirmed) -> list[bytes]:
     """What comes after what is confirmed, as it is stored; raises WentAnotherWay."""
-    async with connection.cursor().copy(_FROM.encode(), [confirmed.position]) as copy:
-        found = [bytes(data) async for data in copy]
-    found[0] = found[0][_HEADER:]
-    rows = [row for row in found if len(row) > len(_TRAILER)]
+    span = [confirmed.position, confirmed.position + BATCH]
+    cursor = await connection.execute(EVENTS, span, binary=True)
+    rows: list[bytes] = [row for (row,) in await cursor.fetchall()]
     if confirmed.position == 0:
         return rows
     if not rows or (position_of(rows[0]), digest(rows[0])) != confirmed[:2]:

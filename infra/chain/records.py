@@ -1,7 +1,7 @@
 """What is in the topic: some events of one ledger, as they are stored, packed into a record.
 
-The body is what Postgres' binary COPY writes of the rows, without its header and trailer: every
-column of every event, to the byte. The headers say whose events these are and where in the ledger
+The body is the rows as Postgres itself sends them in binary (`record_send`): every column of every
+event, to the byte. The headers say whose events these are and where in the ledger
 they belong, and what comes before them; so a hole, a repeat and a ledger that went another way are
 seen. A keyed digest over all of it tells what the ledger's own publisher wrote from what anybody
 else put into the topic: its secret is in the ledger, where the chain has read it.
@@ -36,23 +36,34 @@ COLUMNS = (
     "notification_id, originator_id, originator_version, topic, state, "
     "recorded_at, actor, command, command_id, correlation_id, causation_id"
 )
-"""The columns of an event, in the order in which they are copied, and `feed.read` takes them."""
+"""The columns of an event, in the order in which they are sent, and `feed.read` takes them."""
+
+EVENTS = f"""
+SELECT record_send(event) FROM (
+    SELECT {COLUMNS} FROM ledger_events WHERE notification_id >= %s AND notification_id <= %s
+    ORDER BY notification_id
+) AS event
+"""  # noqa: S608 - made of constants
+"""SQL for the rows of a ledger from a position to another one, each as it is sent."""
 
 NOTHING = b""
 """What comes before the first event of a ledger."""
 
 Stored = tuple[bytes, Row]
-"""An event as it was copied, and its columns."""
+"""An event as it was sent, and its columns."""
 
 _WIDTH = COLUMNS.count(",") + 1
 _EIGHT = 8
 """Bytes of each number in a row."""
-_begin = Struct(">hiqi").unpack_from
-"""How a row begins: how many columns, the length of the first and the number in it, a length."""
-_number_and_length = Struct(">iqi").unpack_from
-_length = Struct(">i").unpack_from
-_POSITION = slice(2 + 4, 2 + 4 + 8)
-"""Where in a row its position is, after the number of columns and its own length."""
+_begin = Struct(">i4xiq4xi").unpack_from
+"""How a row begins: how many columns, the length of the first and the number in it, a length.
+
+Each column has its type before its length, which it has not to be asked for.
+"""
+_number_and_length = Struct(">4xiq4xi").unpack_from
+_length = Struct(">4xi").unpack_from
+_POSITION = slice(4 + 8, 4 + 8 + 8)
+"""Where in a row its position is: after the number of columns, its own type and its length."""
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """From which Postgres counts, in microseconds."""
 
@@ -62,7 +73,7 @@ class KeptOut(Exception):
 
 
 def position_of(row: bytes) -> int:
-    """Where an event is in its ledger, of its row as it was copied."""
+    """Where an event is in its ledger, of its row as it was sent."""
     return int.from_bytes(row[_POSITION], "big", signed=True)
 
 
@@ -90,7 +101,7 @@ class Record:
     def pack(
         cls, ledger: str, secret: bytes, prev: int, before: bytes, rows: Sequence[bytes]
     ) -> Self:
-        """The record of these rows, each as it was copied; at least one."""
+        """The record of these rows, each as it was sent; at least one."""
         first, last = position_of(rows[0]), position_of(rows[-1])
         body = b"".join(rows)
         mac = _mac(secret, ledger, prev, before, first, last, body)
@@ -147,7 +158,7 @@ class Record:
             raise KeptOut("its publisher does not know the secret of its ledger")
 
     def rows(self) -> list[bytes]:
-        """The rows, each as it was copied; raises KeptOut where the headers say something else."""
+        """The rows, each as it was sent; raises KeptOut where the headers say something else."""
         return [raw for raw, _ in self.stored()]
 
     def stored(self) -> list[Stored]:
@@ -160,7 +171,7 @@ class Record:
 
 
 def read(row: bytes) -> Row:
-    """The columns of an event, as `feed.read` takes them, of its row as it was copied."""
+    """The columns of an event, as `feed.read` takes them, of its row as it was sent."""
     return stored(row)[0][1]
 
 
@@ -172,21 +183,21 @@ def stored(body: bytes) -> list[Stored]:  # noqa: PLR0915 - there are millions: 
         while at < end:
             begin = at
             width, w0, position, w1 = _begin(body, at)
-            stream = body[(at := at + 18) : (at := at + w1)]
+            stream = body[(at := at + 28) : (at := at + w1)]
             w2, version, w3 = _number_and_length(body, at)
-            topic = body[(at := at + 16) : (at := at + w3)]
+            topic = body[(at := at + 24) : (at := at + w3)]
             (w4,) = _length(body, at)
-            state = body[(at := at + 4) : (at := at + w4)]
+            state = body[(at := at + 8) : (at := at + w4)]
             w5, moment, w6 = _number_and_length(body, at)
-            actor = body[(at := at + 16) : (at := at + w6)]
+            actor = body[(at := at + 24) : (at := at + w6)]
             (w7,) = _length(body, at)
-            command = body[(at := at + 4) : (at := at + w7)]
+            command = body[(at := at + 8) : (at := at + w7)]
             (w8,) = _length(body, at)
-            command_id = body[(at := at + 4) : (at := at + w8)]
+            command_id = body[(at := at + 8) : (at := at + w8)]
             (w9,) = _length(body, at)
-            correlation_id = body[(at := at + 4) : (at := at + w9)]
+            correlation_id = body[(at := at + 8) : (at := at + w9)]
             (w10,) = _length(body, at)
-            causation_id = body[(at := at + 4) : (at := at + w10)]
+            causation_id = body[(at := at + 8) : (at := at + w10)]
             if width != _WIDTH or not w0 == w2 == w5 == _EIGHT:
                 raise KeptOut("its events have other columns")
             if at > end or (w1 | w3 | w4 | w6 | w7 | w8 | w9 | w10) < 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import uvloop
 
@@ -13,12 +13,13 @@ from infra.parts import API, Plain
 from infra.settings import Settings
 from interfaces.cli.opening import end_this_on_signal, in_plain_words, on_signal
 from interfaces.cli.serving import LAST_REQUESTS, Server, listen, spare_the_collector
+from interfaces.cli.stack_chain import chain_beside
 
 
 def run_chain(found: Settings) -> None:
-    """Serve the chain, until Ctrl-C."""
-    with in_plain_words(), suppress(asyncio.CancelledError):
-        uvloop.run(_run(found))
+    """Serve the chain, until Ctrl-C; without one in the settings, that of a stack in this home."""
+    with in_plain_words(), ExitStack() as opened, suppress(asyncio.CancelledError):
+        uvloop.run(_run(chain_beside(found, opened)))
 
 
 async def _run(found: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager as Opening
+from contextlib import ExitStack
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, TypeVar
@@ -20,6 +21,7 @@ from infra.chain.people import People
 from infra.chain.reading import Chain, open_people, open_reading
 from infra.settings import Settings
 from interfaces.cli.opening import complain, in_plain_words, settings
+from interfaces.cli.stack_chain import chain_beside
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -137,5 +139,5 @@ def _done(opening: Callable[[Settings], Opening[C]], work: Callable[[C], Awaitab
         raise fault
 
     found = settings()
-    with in_plain_words():
-        return uvloop.run(opened(found))
+    with in_plain_words(), ExitStack() as beside:
+        return uvloop.run(opened(chain_beside(found, beside)))

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple, Protocol
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from interfaces.rest import documents, headers, index, problems
 from interfaces.rest.documented import complete
-from interfaces.rest.middleware import Around, Measures
+from interfaces.rest.middleware import Around, Measures, Sites
 from interfaces.rest.public import by_the_slash
 
 
@@ -68,7 +67,7 @@ def assembled(  # noqa: PLR0913 - what two apps differ in
     app.add_middleware(Around, measures=service.metrics, public_url=public_url)
     if outside.cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            Sites,
             allow_origins=outside.cors_origins.split(","),
             allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=headers.READ,
@@ -108,4 +107,6 @@ def _allowed(routes: Sequence[BaseRoute]) -> Mapping[str, Sequence[str]]:
     for route in routes:
         if isinstance(route, APIRoute):
             methods[route.path] |= route.methods or set()
+            if "GET" in methods[route.path]:
+                methods[route.path].add("HEAD")  # which is answered as a GET without its body
     return {path: sorted(taken) for path, taken in methods.items()}

@@ -10,8 +10,11 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.ports.ledger import Overloaded
@@ -44,6 +47,17 @@ class Measures(Protocol):
     request_seconds: Any
 
 
+class Sites(CORSMiddleware):
+    """Which sites' pages may ask; what a browser asks before that is known by an id, too."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer, which nothing further in sees."""
+        answer = super().preflight_response(request_headers)
+        given = request_headers.get(REQUEST_ID_HEADER.decode(), "")
+        answer.headers[REQUEST_ID_HEADER.decode()] = request_id_of(given.encode("latin-1"))
+        return answer
+
+
 class Around:
     """The outermost layer of the app."""
 
@@ -67,7 +81,7 @@ class Around:
             return
         headers = dict(scope["headers"])
         method = scope["method"]
-        request_id = _request_id(headers.get(REQUEST_ID_HEADER))
+        request_id = request_id_of(headers.get(REQUEST_ID_HEADER))
         place = Place(self._places)
         answer = _Answer(send, request_id, place, empty=method == "HEAD")
         scope = _readable(scope)
@@ -166,7 +180,7 @@ def _readable(scope: Scope) -> Scope:
     return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
-def _request_id(given: bytes | None) -> str:
+def request_id_of(given: bytes | None) -> str:
     """The caller's own id for the request, where it is a sensible one."""
     text = (given or b"").decode("latin-1")
     return text if re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text) else secrets.token_hex(16)

@@ -230,7 +230,7 @@ def _allowed(request: Request) -> Sequence[str]:
     """
     allowed: Mapping[str, Sequence[str]] = request.app.state.allowed
     route = getattr(request.scope.get("route"), "path", "")
-    return allowed.get(request.scope["path"]) or allowed.get(route) or ("GET",)
+    return allowed.get(request.scope["path"]) or allowed.get(route) or ("GET", "HEAD")
 
 
 async def _unable(request: Request, raised: Exception) -> Response:

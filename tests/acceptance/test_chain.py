@@ -41,10 +41,10 @@ def add(chain: Chain, more: int) -> None:
         asyncio.run(record(club, history[head : head + more], head=head))
 
 
-def status(chain: Chain) -> subprocess.CompletedProcess[str]:
-    """What `club stream status` says."""
+def said_by(chain: Chain, command: str) -> subprocess.CompletedProcess[str]:
+    """What `club stream …` says."""
     return subprocess.run(
-        [CLUB, "stream", "status"],
+        [CLUB, "stream", command],
         env=chain.environment(),
         capture_output=True,
         text=True,
@@ -84,7 +84,7 @@ def test_what_others_write_into_the_topic_is_kept_out_and_holds_up_nobody(chain:
     chain.comes_up()
     kept_out = "SELECT coalesce(sum(times), 0) FROM chain_kept_out"
     until(lambda: ask(chain.database, kept_out)[0][0] >= 11, chain.said)
-    said = status(chain)
+    said = said_by(chain, "status")
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout.startswith("running\n")
     assert said.stdout.count(" running since ") == 2
@@ -128,3 +128,8 @@ def test_the_broker_may_lose_its_memory_and_the_database_its_connections(chain: 
         add(chain, 100)
     chain.comes_up()
     chain.is_published()
+
+
+def test_after_all_that_the_rows_are_those_of_the_clubs(chain: Chain) -> None:
+    compared = said_by(chain, "compare")
+    assert compared.returncode == 0, compared.stdout + compared.stderr

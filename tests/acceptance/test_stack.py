@@ -19,7 +19,7 @@ from typer.testing import Result
 from infra.servers import local_servers
 from infra.servers.local_servers import DidNotStart
 from infra.servers.processes import has_ended
-from interfaces.cli import stack as stack_command
+from interfaces.cli import minded
 from interfaces.cli.minded import PrivateServer
 from tests.acceptance.service import CLUB, PASSWORD, Service, a_payment, until
 from tests.servers import program
@@ -307,7 +307,7 @@ def test_told_to_end_at_the_moment_that_a_process_starts_it_leaves_nothing(
 def test_a_server_that_does_not_start_again_is_tried_until_it_does(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stack_command, "AGAIN", 0.1)
+    monkeypatch.setattr(minded, "AGAIN", 0.1)
     log = Path("server.log")
     refusals = [DidNotStart(program="server", log=log) for _ in range(2)]
     runs: list[bool] = []

@@ -595,7 +595,7 @@ WORTH_SEEING = (
     "compromised",
 )
 BOUNDED = settings(
-    max_examples=150,
+    max_examples=50,
     stateful_step_count=50,
     deadline=None,
     derandomize=True,

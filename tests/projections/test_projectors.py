@@ -99,7 +99,7 @@ def test_any_history_in_any_batches_shows_the_aggregates_as_they_are(
 
 
 async def test_a_rich_history_gives_the_same_rows_one_by_one_and_all_at_once(database: str) -> None:
-    events = rich(1500).events
+    events = rich(600).events
     kinds = {type(event).TOPIC for event in events}
     assert len(kinds) > 40, "it has nearly everything in it"
     together = await rows_of(database, [events])
@@ -211,7 +211,7 @@ async def test_what_is_deleted_is_gone_from_all_tables_at_once(database: str) ->
 
 
 async def test_what_the_log_deletes_in_words_needs_no_foreign_key(database: str) -> None:
-    events = rich(600, seed=11).events
+    events = rich(300, seed=11).events
     with_keys = await rows_of(database, one_by_one(events))
     async with undone(database) as connection:
         cursor = await connection.execute(

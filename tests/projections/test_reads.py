@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -25,6 +25,7 @@ from projections.catalogue import DOCUMENTED
 from projections.engine.lists import write_cursor
 from projections.engine.reads import Reads, Rows
 from projections.views import LISTINGS, LOOKUPS
+from tests.conftest import database_of
 from tests.projections.histories import History, record, rich
 
 SORTS = [
@@ -53,15 +54,27 @@ def history() -> History:
     return rich(800)
 
 
-@pytest.fixture
-async def queries(database: str, history: History) -> AsyncIterator[Queries]:
-    """A database that shows the history."""
-    await record(database, history.events)
-    postgres = Postgres(database)
-    async with postgres.open():
+@pytest.fixture(scope="module")
+def showing(server: str, template: str, history: History) -> Iterator[str]:
+    """A database that shows the history; nobody here changes it."""
+
+    async def fill(database: str) -> None:
+        await record(database, history.events)
+        postgres = Postgres(database)
         async with await postgres.connect() as connection:
             while await Projector(postgres, DOCUMENTED, Watch()).step(connection):
                 pass
+
+    with database_of(server, template) as database:
+        asyncio.run(fill(database))
+        yield database
+
+
+@pytest.fixture
+async def queries(showing: str) -> AsyncIterator[Queries]:
+    """What asks the database, with a count of its own."""
+    postgres = Postgres(showing)
+    async with postgres.open():
         yield Queries(postgres)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from infra.bootstrap import open_club
 from infra.chain import publishing
 from infra.chain.kafka import Address, Topic
 from infra.chain.publishing import Publisher
@@ -68,13 +69,10 @@ async def is_out(database: str) -> bool:
 
 async def stored(database: str) -> list[bytes]:
     """Every event as it is stored."""
-    sql = f"COPY (SELECT {COLUMNS} FROM ledger_events ORDER BY 1) TO STDOUT (FORMAT binary)"
-    async with (
-        await psycopg.AsyncConnection.connect(database) as connection,
-        connection.cursor().copy(sql.encode()) as copy,
-    ):
-        head, *rows, _ = [bytes(data) async for data in copy]
-    return [head[19:], *rows] if len(head) > 19 else rows
+    sql = f"SELECT record_send(e) FROM (SELECT {COLUMNS} FROM ledger_events ORDER BY 1) AS e"
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        cursor = await connection.execute(sql.encode(), binary=True)
+        return [row for (row,) in await cursor.fetchall()]
 
 
 async def taken(kafka: KafkaServer, database: str) -> list[bytes]:
@@ -139,6 +137,13 @@ def publishers(chained: Settings) -> Iterator[list[subprocess.Popen[bytes]]]:
         publisher.wait()
 
 
+async def health_of(chained: Settings) -> tuple[Any, ...]:
+    """How the publisher is, as the club says."""
+    async with open_club(chained, projecting=False) as club:
+        shown = (await club.health()).report["components"]["publisher"]
+        return shown["status"], shown["position"], shown["lag"]
+
+
 async def test_of_publishers_that_are_killed_and_frozen_the_others_go_on(
     chained: Settings, kafka: KafkaServer, publishers: list[subprocess.Popen[bytes]]
 ) -> None:
@@ -156,6 +161,7 @@ async def test_of_publishers_that_are_killed_and_frozen_the_others_go_on(
 
     await add(1000)
     await all_out()
+    assert await health_of(chained) == ("running", 1000, 0)
     for upto in range(1500, 4001, 500):
         await add(upto)
         if upto == 2000:

@@ -54,7 +54,7 @@ async def test_every_no_is_a_problem_document(rest: Rest) -> None:
         assert body["type"].startswith("/problems/")
         assert body["instance"] == answer.request.url.path
     assert answers[401].headers["WWW-Authenticate"] == "Bearer"
-    assert answers[405].headers["Allow"] == "GET, POST"
+    assert answers[405].headers["Allow"] == "GET, HEAD, POST"
 
 
 async def test_a_path_that_is_nowhere_is_a_problem_too(rest: Rest) -> None:

@@ -50,7 +50,7 @@ async def test_every_way_on_is_one_that_whoever_is_outside_can_go(outside: Rest)
     for method in ("POST", "OPTIONS"):
         refused = await http.request(method, f"/clients/{scene.client}", headers=admin)
         assert refused.status_code == 405
-        assert refused.headers["Allow"] == "DELETE, GET, PATCH, PUT"
+        assert refused.headers["Allow"] == "DELETE, GET, HEAD, PATCH, PUT"
     led = await http.get("/metrics/", headers=admin)
     assert (led.status_code, led.headers["Location"]) == (307, f"{OUTSIDE}/metrics")
     refused = (await http.get("/clients/9999/", headers=admin)).json()
@@ -111,7 +111,9 @@ PREFLIGHT = {
 
 async def test_a_page_of_a_known_site_may_ask_and_reads_what_is_answered(outside: Rest) -> None:
     asked = await outside.http.options("/clients/1/", headers=PREFLIGHT)
-    assert asked.status_code == 200
+    assert (asked.status_code, len(asked.headers["X-Request-Id"])) == (200, 32)
+    named = await outside.http.options("/clients/1/", headers={**PREFLIGHT, "X-Request-Id": "b7a1"})
+    assert named.headers["X-Request-Id"] == "b7a1"
     assert asked.headers["Access-Control-Allow-Origin"] == SITE
     assert "PATCH" in asked.headers["Access-Control-Allow-Methods"]
     allowed = asked.headers["Access-Control-Allow-Headers"].lower().split(", ")
@@ -125,14 +127,15 @@ async def test_a_page_of_a_known_site_may_ask_and_reads_what_is_answered(outside
 
 async def test_a_page_of_another_site_may_not(outside: Rest) -> None:
     headers = PREFLIGHT | {"Origin": f"{SITE}.elsewhere.example"}
-    assert (await outside.http.options("/clients/1/", headers=headers)).status_code == 400
+    refused = await outside.http.options("/clients/1/", headers=headers)
+    assert (refused.status_code, len(refused.headers["X-Request-Id"])) == (400, 32)
     answer = await outside.http.get("/", headers={"Origin": "null"})
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 async def test_no_site_is_known_unless_it_is_set(rest: Rest) -> None:
     asked = await rest.http.options("/clients/1/", headers=PREFLIGHT)
-    assert (asked.status_code, asked.headers["Allow"]) == (405, "DELETE, GET, PATCH, PUT")
+    assert (asked.status_code, asked.headers["Allow"]) == (405, "DELETE, GET, HEAD, PATCH, PUT")
     answer = await rest.http.get("/", headers={"Origin": SITE})
     assert "Access-Control-Allow-Origin" not in answer.headers
 
