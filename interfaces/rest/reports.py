@@ -51,6 +51,12 @@ class Subscribed(SubscriptionBody):
     """What somebody wants sent."""
 
 
+class SubscriptionKept(Subscribed):
+    """What somebody wants sent, as it was just said."""
+
+    undeliverable: str | None = Field(description="why nothing can be sent as things are")
+
+
 class SubscriptionShown(Subscribed):
     """What somebody wants sent, and what became of it lately, the newest first."""
 
@@ -86,7 +92,7 @@ async def read_subscriptions(asking: Annotated[Asking, asks("read-subscriptions"
     return await asking.one(asking.caller.user_id or 0)
 
 
-@routes.put("/subscriptions/", responses=changes(Subscribed))
+@routes.put("/subscriptions/", responses=changes(SubscriptionKept))
 async def subscribe(
     body: SubscriptionSentBack, asking: Annotated[Asking, asks("subscribe")]
 ) -> Response:
