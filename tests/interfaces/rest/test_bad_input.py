@@ -477,6 +477,8 @@ async def test_what_a_list_takes_is_said_where_it_is_asked_for_something_else(
 ) -> None:
     answer = await rest.http.get("/memberships/offers/?offer=3")
     assert problem(answer)["detail"].endswith("there are limit, after, total, sort, access_level")
+    misspelt = await rest.http.get("/reports/moneys/", headers=scene.admin)
+    assert "one of clients, cohorts, money, trainings" in problem(misspelt)["detail"]
     plus = await rest.http.get(
         f"/clients/{scene.client}/?as_of=2026-01-01T06:22:45+01:00", headers=scene.admin
     )
