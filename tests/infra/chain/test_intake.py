@@ -15,7 +15,7 @@ from infra.ledger import feed
 from projections.catalogue import FIGURES
 from tests.infra.chain.scenes import Chain, arrived, ask
 
-NO_HEADERS: list[tuple[str, bytes]] = []
+NO_HEADERS: list[tuple[str, bytes | None]] = []
 
 
 async def test_records_of_two_clubs_become_the_rows_that_each_club_has(chain: Chain) -> None:
@@ -90,7 +90,8 @@ async def test_what_does_not_belong_in_the_topic_is_kept_out_and_holds_up_nobody
     torn = Record.pack(north.ledger, north.secret, 0, b"", [*rows[:3], rows[3][:-4]])
     elsewhere = replace(theirs, ledger=north.ledger)
     strange = arrived(stranger, forged, lying, behind, torn, elsewhere)
-    headers, body = theirs.headers, theirs.body
+    body = theirs.body
+    headers: list[tuple[str, bytes | None]] = [*theirs.headers]
     strange += [
         Arrived.of(key, said, content, 3, 99)
         for key, said, content in (
@@ -103,6 +104,7 @@ async def test_what_does_not_belong_in_the_topic_is_kept_out_and_holds_up_nobody
             (theirs.key, [*headers, ("last", b"9" * 40)], body),
             (theirs.key, [*headers, ("mac", b"\xff")], body),
             (theirs.key, [("format", b"2")], body),
+            *((theirs.key, [*headers, (name, None)], body) for name, _ in headers),
         )
     ]
     async with chain.intake() as intake:
