@@ -57,6 +57,7 @@ class Message(NamedTuple):
     key: bytes | None
     headers: list[tuple[str, bytes | None]]
     body: bytes | None
+    """Or why there is none, see `infra.chain.fetched`."""
 
 
 @dataclass(frozen=True, slots=True)
