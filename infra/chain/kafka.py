@@ -24,6 +24,7 @@ from aiokafka.errors import (
 )
 from aiokafka.helpers import create_ssl_context
 
+import infra.chain.fetched  # noqa: F401 - it takes apart what is read here
 from infra.chain.records import LONGEST, TOPIC, Record
 from infra.faults import Fault
 from infra.settings import Settings

@@ -127,14 +127,15 @@ class Record:
 
     @classmethod
     def of(
-        cls, key: bytes | None, headers: Iterable[tuple[str, bytes]], body: bytes | None
+        cls, key: bytes | None, headers: Iterable[tuple[str, bytes | None]], body: bytes | None
     ) -> Self:
         """The record in a message; raises KeptOut. It may still be somebody else's: see `rows`."""
         if body is None or len(body) > LONGEST:
             raise KeptOut("it has no body" if body is None else "it is too long")
-        said = dict(headers)
-        if said.get("format") != FORMAT:
+        told = dict(headers)
+        if told.get("format") != FORMAT:
             raise KeptOut("it is not of this form")
+        said = {name: value for name, value in told.items() if value is not None}
         try:
             record = cls(
                 ledger=said["ledger"].decode(),
