@@ -20,8 +20,9 @@ from aiokafka import AIOKafkaProducer
 from infra.chain.intake import Arrived
 from infra.chain.kafka import Topic
 from infra.chain.ledgers import reading
-from infra.chain.publishing import Publisher, packed
+from infra.chain.publishing import Publisher
 from infra.chain.records import NOTHING, TOPIC, Record
+from infra.chain.sending import packed
 from infra.ledger.postgres import Connection, Postgres
 from infra.ledger.schema import HEAD, number_in
 from infra.settings import Settings
