@@ -29,9 +29,11 @@ AT_ONCE = 20
 """Events that come at once: each time, the ledger was heard of."""
 
 _READING = {"default_transaction_read_only": "on"}
+# A moment that nobody here can say was put there by somebody else, past the club.
 _LOOK = f"""
 SELECT id::text, ({HEAD}), (SELECT position FROM ledger_publishing WHERE topic = '{TOPIC}'),
-       (SELECT recorded_at FROM ledger_events WHERE notification_id = %s)
+       (SELECT recorded_at FROM ledger_events WHERE notification_id = %s
+        AND recorded_at BETWEEN '0001-01-02Z' AND '9999-12-30Z')
 FROM ledger_identity
 """  # noqa: S608 - made of constants
 
@@ -47,6 +49,8 @@ class Seen(NamedTuple):
     published: int
     waiting_since: datetime | None
     """When the first event was recorded that is not taken in yet."""
+    waiting_after: int
+    """After which position that is."""
 
 
 class ClubLedger:
@@ -62,7 +66,7 @@ class ClubLedger:
             row = await cursor.fetchone()
         if row is None or row[0] != identity:
             raise LedgerFault("its database holds another ledger")
-        return Seen(row[1], row[2] or 0, row[3])
+        return Seen(row[1], row[2] or 0, row[3], position)
 
     async def agrees(self, position: int, known: bytes) -> None:
         """See to it that it has the event that was taken in last; raises LedgerFault."""

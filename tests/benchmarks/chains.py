@@ -15,6 +15,8 @@ import uvloop
 
 from infra.chain import clubs
 from infra.chain.intake import Intake
+from infra.chain.kafka import Place, Topic
+from infra.chain.records import Record
 from infra.chain.store import ChainStore, open_chain
 from infra.servers.local_kafka import LocalKafka
 from infra.settings import Settings
@@ -70,6 +72,15 @@ async def taking_part(
             yield store, intake
         finally:
             await intake.close()
+
+
+async def sent(topic: Topic, records: Sequence[Record]) -> Place:
+    """Have records confirmed, in their order; where the last one is."""
+    places: list[asyncio.Future[Place]] = []
+    for record in records:
+        places.append(asyncio.get_running_loop().create_future())
+        await topic.send(record, places[-1])
+    return (await asyncio.gather(*places))[-1]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from projections.engine.model import Group
 from projections.engine.writing import load_of_club
 from tests.benchmarks.append import entry, writing
 from tests.benchmarks.chain import confirmed, whose
-from tests.benchmarks.chains import broker, in_process, made, taking_part
+from tests.benchmarks.chains import broker, in_process, made, sent, taking_part
 from tests.benchmarks.costs import Measured, Meter, Spent
 from tests.benchmarks.postgres import checkpoint, create_database
 from tests.benchmarks.servers import Broken
@@ -165,7 +165,7 @@ async def sent_one_by_one(records: Sequence[Record], settings: Settings) -> None
     topic = Topic(settings)
     await topic.make()
     for record in records:
-        await topic.send([record])
+        await sent(topic, [record])
     await topic.close()
 
 
@@ -266,7 +266,7 @@ def witnessing(home: Path, record: Record) -> Spent:
 async def _look_for(record: Record, settings: Settings) -> Spent:
     topic = Topic(settings)
     await topic.make()
-    place = await topic.send([record])
+    place = await sent(topic, [record])
     begun = time.process_time()
     for _ in range(LOOKS):
         if await topic.lost(place, record.key, record.last):
