@@ -230,6 +230,9 @@ TRAINING_COLUMNS = ("id", "training_type", "title", "intensity", "duration_min",
 PLAN_COLUMNS = ("id", "title", "status", "created_at")
 PAYMENT_COLUMNS = ("id", "membership_id", "payment_status", "timestamp")
 
+TO_SETTLE = {Role.SYSTEM: {"payment_status": PaymentStatus.PENDING.value}}
+"""The payments that a list shows to a role that is there to settle them."""
+
 LISTS: Mapping[str, AskableList] = {
     "list-users": AskableList(
         View.USERS_EVER,
@@ -281,7 +284,12 @@ LISTS: Mapping[str, AskableList] = {
         by="client_id",
     ),
     "list-payments-of-client": AskableList(
-        View.PAYMENTS, Permission.PAYMENTS_READ, PAYMENT_COLUMNS, of="read-client", by="client_id"
+        View.PAYMENTS,
+        Permission.PAYMENTS_READ,
+        PAYMENT_COLUMNS,
+        of="read-client",
+        by="client_id",
+        within=TO_SETTLE,
     ),
     "list-exercises": AskableList(
         View.EXERCISES,
@@ -319,7 +327,7 @@ LISTS: Mapping[str, AskableList] = {
         View.PAYMENTS,
         Permission.PAYMENTS_LIST,
         ("client_id", *PAYMENT_COLUMNS),
-        within={Role.SYSTEM: {"payment_status": PaymentStatus.PENDING.value}},
+        within=TO_SETTLE,
     ),
     "list-second-collections": AskableList(
         View.SECOND_COLLECTIONS,

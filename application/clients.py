@@ -52,7 +52,9 @@ class ClientBody(PersonBody):
     """A client's documented columns."""
 
     user_id: Id
-    membership_id: Id
+    membership_id: Id = Field(
+        description="this very one, which is then on offer no more, unless clients share them"
+    )
     status: ClientStatus = Field(
         default=ClientStatus.ACTIVE,
         description="set by the club; a complete update that does not name it leaves it as it is",

@@ -204,11 +204,28 @@ def _lines(longest: int) -> Any:
     return Annotated[str, *_of_length(longest), seen, WithJsonSchema(schema)]
 
 
+def _written(pattern: str, said: str, longest: int, **schema: Any) -> Any:
+    """A text in one form, and what is said to people where it is in another."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise PydanticCustomError("string_form", "Input should be {said}", {"said": said})
+        return text
+
+    shown = {"type": "string", "maxLength": longest, "pattern": pattern, **schema}
+    constraints = StringConstraints(max_length=longest)
+    return Annotated[str, constraints, AfterValidator(check), WithJsonSchema(shown)]
+
+
 def _day(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise PydanticCustomError("date_parsing", "Input should be a day, written as 1990-04-01")
     try:
         date.fromisoformat(text)
     except ValueError:
         raise PydanticCustomError("date_parsing", "Input should be a real day") from None
+    if not re.match(r"(19|20|21)[0-9]{2}", text):
+        raise PydanticCustomError("date_range", "Input should be a day between 1900 and 2199")
     return text
 
 
@@ -219,7 +236,11 @@ Text = _lines(LONGEST_TEXT)
 Line50 = _one_line(50)
 Line80 = _one_line(80)
 Line200 = _one_line(200)
-Username = Annotated[str, StringConstraints(max_length=50, pattern=r"^[A-Za-z0-9_.@+-]{1,50}$")]
+Username = _written(
+    r"^[A-Za-z0-9_.@+-]{1,50}$",
+    "1 to 50 letters from a to z, digits and any of _ . @ + -, without blanks",
+    50,
+)
 Email = Annotated[
     EmailStr,
     BeforeValidator(_bare),
@@ -230,16 +251,19 @@ LONGEST_PASSWORD = 128
 """Characters of a password, in the form in which it is hashed."""
 
 Password = Annotated[str, StringConstraints(min_length=8), *_of_length(LONGEST_PASSWORD)]
-Phone = Annotated[
-    str, StringConstraints(max_length=20, pattern=r"^\+?[0-9 ().\-]*[0-9][0-9 ().\-]*$")
-]
+Phone = _written(
+    r"^\+?[0-9 ().\-]*[0-9][0-9 ().\-]*$",
+    "a phone number: digits, set out with blanks and any of ( ) . -, after a + or not",
+    20,
+)
 Day = Annotated[
     str,
-    StringConstraints(pattern=r"^(19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}$"),
     AfterValidator(_day),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["1990-04-01"]}),
 ]
-TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+TimeOfDay = _written(
+    r"^([01][0-9]|2[0-3]):[0-5][0-9]$", "a time of day from 00:00 to 23:59, as 08:30", 5
+)
 """What clocks show, to the minute."""
 Moment = Rfc3339
 Weight = _numeric(5, 2)

@@ -83,11 +83,14 @@ async def subscribe(command: Subscribe, work: Work) -> Result:
         subscription.resume(work.at)
     elif subscription is not None:
         subscription.end(work.at)
-    return Result({"daily": daily}, 0 if subscription is None else subscription.version)
+    user = await work.find(User, user_id)
+    bound = user is not None and user.telegram_id is not None
+    answer = {"daily": daily, "undeliverable": NO_CHAT if daily and not bound else None}
+    return Result(answer, 0 if subscription is None else subscription.version)
 
 
 async def begin_delivery(command: BeginDelivery, work: Work) -> Result:
-    """Answers in which chat; without one it is undeliverable, and why is kept.
+    """Answers in which chat; without one it is undeliverable, and why is kept, once.
 
     For who is gone or may not read reports any more, the subscription ends instead: who may
     again asks for it again.
@@ -100,13 +103,17 @@ async def begin_delivery(command: BeginDelivery, work: Work) -> Result:
         subscription.end(work.at)
         return Result(None)
     day = str(report.facts["report_date_end"])
+    late = work.at > report.created_on + TRIED_FOR
+    no_chat = NO_CHAT if user.telegram_id is None else None
+    no_way = no_chat if command.has_bot else NO_BOT
+    if no_way and not late and subscription.is_known(day, State.UNDELIVERABLE, no_way):
+        return Result(None)
     subscription.begin_delivery(day, report.created_on, work.at)
-    if work.at > report.created_on + TRIED_FOR:
+    if late:
         subscription.failed(day, TOO_LATE, work.at)
         return Result(None)
-    if not command.has_bot or user.telegram_id is None:
-        why = NO_CHAT if command.has_bot else NO_BOT
-        subscription.failed(day, why, work.at, state=State.UNDELIVERABLE)
+    if no_way:
+        subscription.failed(day, no_way, work.at, state=State.UNDELIVERABLE)
         return Result(None)
     return Result({"chat_id": user.telegram_id})
 

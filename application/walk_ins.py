@@ -9,17 +9,25 @@ from pydantic import Field
 
 from application import first_passwords
 from application.access import Permission
-from application.clients import ClientBody, PersonBody, take_in
+from application.clients import ClientBody, PersonBody, client_of, take_in
 from application.command import Command
 from application.fields import Email, Flag, Id, Username
 from application.memberships import issued_like
 from application.payments import PaymentBody, RequestPayment, request_payment
 from application.users import enrol, username_of
 from application.work import Result, Work
-from domain.reservations import UsernameTaken
+from domain.reservations import EmailTaken, Reservation, UsernameTaken
 from domain.usernames import proposals
 from domain.users import User
 from domain.values import PaymentStatus
+
+
+class HasRegistered(EmailTaken):
+    """User {number} has this email address, and is no client yet: POST /clients/ makes them one."""
+
+
+class IsClient(EmailTaken):
+    """User {number} has this email address, and is a client: GET /clients/?user_id={number}."""
 
 
 class WalkInBody(PersonBody):
@@ -54,7 +62,11 @@ async def register_walk_in(command: RegisterWalkIn, work: Work) -> Result:
     body = command.body
     number = await work.new_number(User)
     username = body.username or await _proposed(body, number, work)
-    user = await enrol(username, body.email, work, number=number)
+    try:
+        user = await enrol(username, body.email, work, number=number)
+    except EmailTaken as taken:
+        await _refuse_known(str(taken.case["holder"]), work)
+        raise
     code = first_passwords.issue(user, work)
     membership = await issued_like(body.membership_id, work)
     person = body.model_dump(include=set(PersonBody.model_fields))
@@ -75,6 +87,16 @@ async def register_walk_in(command: RegisterWalkIn, work: Work) -> Result:
         {**shown, "first_sign_in": first_passwords.told(user, None)},
         once={"first_sign_in": first_passwords.told(user, code)},
     )
+
+
+async def _refuse_known(holder: str, work: Work) -> None:
+    """The desk, which has just been told the address, cannot find who is no client by it."""
+    number = int(holder.rpartition("-")[2])
+    if await work.find(User, number) is None:
+        return
+    client = await work.find(Reservation, client_of(number))
+    is_client = client is not None and client.holder is not None
+    raise (IsClient if is_client else HasRegistered)(number=number)
 
 
 async def _proposed(body: WalkInBody, number: int, work: Work) -> str:

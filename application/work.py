@@ -169,7 +169,8 @@ class Work:
         """Refuse where the request is about another version; 0 is before anything happened."""
         versions = None if self._asked is None else self._asked.versions
         if versions is not None and version not in versions:
-            named = ", ".join(str(one) for one in sorted(versions)) or "none"
+            none = f'none (it is named as its ETag, quotes and all: "{version}")'
+            named = ", ".join(str(one) for one in sorted(versions)) or none
             raise PreconditionFailed(expected=named, actual=version)
 
     async def new_number(self, kind: type[Aggregate]) -> int:

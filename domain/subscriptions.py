@@ -109,6 +109,11 @@ class Subscription(Aggregate):
             return True
         return last.day == day and last.again_at is not None and at >= last.again_at
 
+    def is_known(self, day: str, state: State, reason: str) -> bool:
+        """Whether this is what was said last of the figures of that day."""
+        last = self.steps[0] if self.steps else None
+        return last is not None and (last.day, last.state, last.reason) == (day, state, reason)
+
     def begin_delivery(self, day: str, drawn_at: datetime, at: datetime) -> None:
         """Before it is tried; of two who begin at once, one is refused."""
         if not self.is_due(day, drawn_at, at):

@@ -15,6 +15,7 @@ from application.command import Context
 from application.history import Past
 from application.morning import Mornings
 from application.page_links import MakePageLinkFor
+from application.ports.chats import Chats
 from application.ports.read_side import ReadSide
 from application.ports.services import Services
 from application.reporting.reports import Reports
@@ -101,14 +102,18 @@ class Club:
 
     async def send_reports(self) -> int:
         """Send the figures of the morning to who wants them; to how many they were sent."""
-        # Importing aiogram takes seconds.
-        from infra.telegram import TelegramChats  # noqa: PLC0415
-
-        chats = None if self.bot is None else TelegramChats(self.bot)
         mornings = Mornings(
             self.figures, self.reads, self.bus.rules, self.refresh_reports, self._link_for
         )
-        return await send_what_is_due(self.bus, self.services, chats, mornings.write)
+        return await send_what_is_due(self.bus, self.services, self._chats(), mornings.write)
+
+    def _chats(self) -> Chats | None:
+        """Where messages can be sent; only who has a bot imports what takes seconds."""
+        if self.bot is None:
+            return None
+        from infra.telegram import TelegramChats  # noqa: PLC0415
+
+        return TelegramChats(self.bot)
 
     async def sealing(self) -> Sealing:
         """Who seals the ledger, with the key of this club's home."""

@@ -109,7 +109,19 @@ IN_JSON = {
 
 def said_of(error: Mapping[str, Any]) -> str:
     """What is wrong with a value, in terms of what was sent."""
+    if error["type"] == "string_pattern_mismatch":
+        return _form_of(error["ctx"]["pattern"])
     return IN_JSON.get(error["type"]) or str(error["msg"])
+
+
+def _form_of(pattern: str) -> str:
+    """What a pattern demands, in words; the documents of the interfaces have it."""
+    columns = re.fullmatch(r"\^-\?\(([a-z_|]+)\)\$", pattern)
+    if columns is None:
+        return "Input should have the form that is documented"
+    return (
+        f"Input should be one of {', '.join(columns[1].split('|'))}, the greatest first after a -"
+    )
 
 
 def pointer(location: Sequence[int | str]) -> str:

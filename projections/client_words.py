@@ -108,10 +108,19 @@ JOIN client_words AS w ON t.digits ~ '^[0-9]{3,}$' AND strpos(w.word, t.digits) 
         SELECT array_agg(DISTINCT substr(t.digits, begin, 3)::smallint)
         FROM generate_series(1, length(t.digits) - 2) AS begin)
 ORDER BY w.word, w.client_id LIMIT %s)
+UNION ALL
+(SELECT given.client_id FROM (SELECT %s::text AS typed) AS t
+CROSS JOIN generate_series(1, 12) AS cut
+JOIN client_words AS family ON family.field = 1 AND family.word = left(t.typed, cut)
+JOIN client_words AS given ON given.client_id = family.client_id AND given.field = 0
+    AND given.word ^@ substr(t.typed, cut + 1)
+WHERE cut < length(t.typed) AND t.typed ~ '^[\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff]+$'
+ORDER BY given.word, given.client_id LIMIT %s)
 """
 """SQL for the clients whom a word finds: by its beginning, or by digits anywhere in a number.
 
-It takes the word and how many, twice.
+Or by family name and given name written as one, as is the custom in Chinese, Japanese and Korean
+letters. It takes the word and how many, three times.
 """
 
 

@@ -142,9 +142,10 @@ class Past:
         return state.known()
 
     async def holds_since(self, stream: str, fact: str) -> Holding | None:
-        """A fact of a thing as it is, or was when it went, and since when: the end of the command.
+        """A fact of a thing as it is, or was when it went, and since when.
 
-        None for what never was. Raises EventOfNewerRelease where this release cannot know.
+        That is the end of the command which changed it; what it began with holds since the first
+        event. None for what never was. Raises EventOfNewerRelease where this release cannot know.
         """
         state, held, command = State(), None, ""
         version, slices = 0, Slices()
@@ -154,7 +155,9 @@ class Past:
                 aggregate = state.known()
                 assert aggregate is not None  # noqa: S101 - what has events is there
                 found = aggregate.facts[fact]
-                if held is None or held.fact != found:
+                if held is None:
+                    held = Holding(found, entry.position)
+                elif held.fact != found:
                     command = entry.command_id
                 if entry.command_id == command:
                     held = Holding(found, entry.position)

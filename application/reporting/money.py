@@ -104,7 +104,7 @@ def sections_now(found: Sequence[Rows]) -> Iterator[Section]:
         owed[age] = known[0] + int(payments), known[1] + Decimal(amount)
     yield Section(
         "outstanding",
-        "Owed now, by age",
+        "Owed now, by age: PENDING, and FAILED, which may still be paid",
         (
             Column("age", "Asked for", Unit.TEXT),
             Column("payments", "Payments", Unit.COUNT),

@@ -35,6 +35,9 @@ NOT_SHOWN = "(not shown)"
 INTO = f"{BESIDE}into"
 """The schema in which tables grow that are for analysis; they are renamed when they are whole."""
 
+LOOKED_BACK = "The tables of the club as they were at position"
+"""How the comment on a schema begins that a replay made."""
+
 Connection = psycopg.AsyncConnection[Any]
 
 
@@ -43,6 +46,12 @@ _FIRST = """
 SELECT ARRAY[{key}], to_jsonb(found), to_jsonb(due)
 FROM club_in_use AS found FULL JOIN {new} AS due USING ({keys})
 WHERE to_jsonb(found)::text IS DISTINCT FROM to_jsonb(due)::text ORDER BY {keys} LIMIT %s
+"""
+
+
+# What a schema says of itself, where there is such a schema.
+_SAID_OF_SCHEMA = """
+SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s
 """
 
 
@@ -55,7 +64,11 @@ class SchemaRefused(ReadTablesError):
 
 
 class SchemaThere(ReadTablesError):
-    """There is a schema {name}: choose another name, or DROP SCHEMA {name} CASCADE."""
+    """There is a schema {name}, which is not of a replay: choose another name."""
+
+
+class LookedBackThere(SchemaThere):
+    """There is a schema {name} of a replay: choose another name, or DROP SCHEMA {name} CASCADE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +133,7 @@ async def build_into(
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema) or schema.startswith(("pg_", "club_")):
         raise SchemaRefused(name=schema)
     async with await postgres.connect(autocommit=True) as connection:
-        cursor = await connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", [schema])
-        if await cursor.fetchone() == (True,):
-            raise SchemaThere(name=quoted(schema))
+        await _must_be_free(schema, connection)
     types = {name: values for group in groups for name, values in group.types.items()}
     async with building(postgres, "into", INTO, types) as (connection, reader):
         for group in groups:
@@ -130,12 +141,21 @@ async def build_into(
             await create_tables(connection, group.tables)
             await builder.catch_up(position)
             await builder.constrain()
-        said = f"The tables of the club as they were at position {position}."
+        said = f"{LOOKED_BACK} {position}."
         await connection.execute(f"COMMENT ON SCHEMA {INTO} IS '{said}'".encode())
         try:
             await connection.execute(f"ALTER SCHEMA {INTO} RENAME TO {quoted(schema)}".encode())
         except psycopg.errors.DuplicateSchema:
             raise SchemaThere(name=quoted(schema)) from None
+
+
+async def _must_be_free(schema: str, connection: Connection) -> None:
+    """Nobody is told to drop what they did not make with a replay, least of all the ledger."""
+    cursor = await connection.execute(_SAID_OF_SCHEMA, [schema])
+    row = await cursor.fetchone()
+    if row is not None:
+        looked_back = (row[0] or "").startswith(LOOKED_BACK)
+        raise (LookedBackThere if looked_back else SchemaThere)(name=quoted(schema))
 
 
 def quoted(schema: str) -> str:

@@ -160,13 +160,19 @@ class Server:
 
 LAST_PORT = 65535
 PORT = "port"
-"""The file that says where the RabbitMQ of a folder listens."""
+"""The file that says where the Redis or the RabbitMQ of a folder listens."""
 
 
 def running_rabbitmq(home: Path) -> str | None:
     """The URL of the RabbitMQ whose data are in this folder, if it runs."""
     port = _last_port(home)
     return None if port is None or not accepts(port) else _amqp_url(port)
+
+
+def running_redis(home: Path) -> str | None:
+    """The URL of the Redis of this folder, if it runs."""
+    port = _last_port(home)
+    return None if port is None or not accepts(port) else _redis_url(port)
 
 
 def _last_port(home: Path) -> int | None:
@@ -187,12 +193,16 @@ def _amqp_url(port: int) -> str:
     return f"amqp://guest:guest@127.0.0.1:{port}/"
 
 
+def _redis_url(port: int) -> str:
+    return f"redis://127.0.0.1:{port}/0"
+
+
 class LocalRedis(Server):
     """A Redis, empty at its start."""
 
     def __init__(self, home: Path, held: Sequence[int] = ()) -> None:
         super().__init__("redis-server", home, free_port(), held)
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = _redis_url(self.port)
 
     def start(self, give_up: GiveUp = never) -> None:
         """Start it and wait until it answers; see `wait_until`."""
@@ -202,6 +212,7 @@ class LocalRedis(Server):
             *("--save", "", "--appendonly", "no", "--dir", str(self.home)),
         ]
         self.run(command, {})
+        (self.home / PORT).write_text(f"{self.port}\n")
         self.wait_until(self.accepts, give_up)
 
 

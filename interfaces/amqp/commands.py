@@ -179,13 +179,15 @@ def _entry(asked: CommandMessage) -> AskableCommand:
     return entry
 
 
+ABOUT = ("is about no number", "is about one number: `4`", "is about two numbers: `3/5`")
+"""What a command is about, by how many numbers say it."""
+
+
 def _command(entry: AskableCommand, asked: CommandMessage) -> Command:
     numbers = [int(part) for part in re.findall(r"[0-9]{1,10}", asked.subject or "")]
     written = "/".join(str(number) for number in numbers)
     if len(numbers) != entry.numbers or written != (asked.subject or "").strip("/"):
-        raise Unusable(
-            "invalid-message", f"subject: {asked.type} is about {entry.numbers} numbers: `4`, `3/5`"
-        )
+        raise Unusable("invalid-message", f"subject: {asked.type} {ABOUT[entry.numbers]}")
     if not all(1 <= number <= LARGEST_ID for number in numbers):
         raise Unusable("invalid-message", f"subject: a number is from 1 to {LARGEST_ID}")
     if entry.body is None:

@@ -37,6 +37,10 @@ class NotParked(NotFound):
     """There is no parked message {id}."""
 
 
+class NoneParked(NotFound):
+    """There is no parked message of the reason {reason}; there are: {reasons}."""
+
+
 class NotOurs(Conflict):
     """What is parked as {id} did not come from a queue of the club; it can only be dropped."""
 
@@ -80,9 +84,13 @@ class Parking:
             yield _parked(message), message
 
     async def those(self, which: Which) -> AsyncIterator[tuple[Parked, AbstractIncomingMessage]]:
-        """The messages that are meant; raises NotParked at the end where one of the ids is none."""
-        missing = set(which.ids)
+        """The messages that are meant; raises NotParked at the end where one of the ids is none.
+
+        And NoneParked where none has the reason.
+        """
+        missing, reasons = set(which.ids), set[str]()
         async for parked, message in self.messages():
+            reasons.add(parked.reason)
             if parked.id in missing or parked.reason == which.reason:
                 missing.discard(parked.id)
                 yield parked, message
@@ -90,6 +98,8 @@ class Parking:
                 return
         if missing:
             raise NotParked(id=", ".join(sorted(missing)))
+        if which.reason is not None and which.reason not in reasons:
+            raise NoneParked(reason=which.reason, reasons=", ".join(sorted(reasons)) or "none")
 
     async def find(self, message_id: str) -> Parked:
         """The message of this id; raises NotParked."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any
 
+import orjson
 import typer
 
 from application.access import ANYBODY, THE_CLUB, Caller
@@ -32,7 +34,7 @@ from application.payments import (
     RequestPayment,
 )
 from application.ports.ledger import ReceiptKey
-from application.ports.queries import Lookup
+from application.ports.queries import Lookup, PageRequest, View
 from application.reports import DrawUpReport, ReportBody
 from application.training_plans import (
     AddTrainingToPlan,
@@ -55,7 +57,7 @@ from domain.refusals import Conflict
 from domain.reservations import ExerciseTitleTaken, UsernameTaken
 from domain.values import ClientStatus, PaymentStatus, Role
 from infra.bootstrap import Club
-from interfaces.cli.invention import Person, Staff, Trained, exercises, people, staff
+from interfaces.cli.invention import OFFERS, Offer, Person, Staff, Trained, exercises, people, staff
 from interfaces.cli.opening import with_club
 from interfaces.cli.together import together
 
@@ -93,6 +95,7 @@ async def fill(club: Club, clients: int, seed: int) -> Counter[str]:
     filling = await _Filling.of(club, seed)
     await filling.catalogue()
     invented = list(islice(people(seed), clients))
+    await filling.price_list({person.offer for person in invented if person.walks_in})
     await together(invented, filling.person, called="clients")
     await filling.report()
     return filling.added
@@ -132,6 +135,7 @@ class _Filling:
     staffer: Caller = THE_CLUB
     analyst: Caller = THE_CLUB
     exercise_ids: list[int] = field(default_factory=list)
+    offers: dict[Offer, int] = field(default_factory=dict)
     added: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -148,6 +152,17 @@ class _Filling:
     async def catalogue(self) -> None:
         """The exercises, or those that have their titles."""
         self.exercise_ids = [await self._exercise(body) for body in exercises()]
+
+    async def price_list(self, wanted: Collection[Offer]) -> None:
+        """What walk-ins are sold: each thing once, and what is on offer already not again."""
+        for offer in (one for one in OFFERS if one in wanted):
+            terms = {"access_level": offer.access_level.value, "price": offer.price}
+            found = await self.club.reads.page(View.OFFERS, PageRequest(filters=terms, limit=1))
+            known = orjson.loads(found.body)
+            if not known:
+                name = f"offer/{OFFERS.index(offer)}"
+                known = [await self._once(name, "membership", _sold(offer), THE_CLUB)]
+            self.offers[offer] = known[0]["id"]
 
     async def report(self) -> None:
         """One report, on the day of the first filling."""
@@ -188,12 +203,11 @@ class _Filling:
         receipt = await self.club.ledger.receipt(self._key(name))
         if receipt is None and await self.club.reads.find(Lookup.USER_NAMED, person.username):
             raise UsernameTaken(holder=person.username)
-        offer = await self._membership(person)
         body = WalkInBody(
             **_facts(person),
             username=person.username,
             email=person.email,
-            membership_id=offer["id"],
+            membership_id=self.offers[person.offer],
             paid=True,
         )
         taken = await self._once(name, "walk-in", RegisterWalkIn(body), self.staffer)
@@ -241,12 +255,8 @@ class _Filling:
         return int((outcome.body or {})["id"])
 
     async def _membership(self, person: Person) -> dict[str, Any]:
-        offer = person.offer
-        body = MembershipBody(
-            access_level=offer.access_level, description=offer.description, price=offer.price
-        )
         name = f"{person.number}/membership"
-        return await self._once(name, "membership", AddMembership(body), THE_CLUB)
+        return await self._once(name, "membership", _sold(person.offer), THE_CLUB)
 
     async def _client(self, person: Person, user_id: int) -> tuple[int, int]:
         membership = await self._membership(person)
@@ -334,6 +344,14 @@ class _Filling:
             await self._once(name, None, LapseClient(client_id), THE_CLUB)
         except NotLapsed:
             return
+
+
+def _sold(offer: Offer) -> AddMembership:
+    """A membership at these terms."""
+    body = MembershipBody(
+        access_level=offer.access_level, description=offer.description, price=offer.price
+    )
+    return AddMembership(body)
 
 
 def _facts(person: Person) -> dict[str, Any]:

@@ -28,13 +28,13 @@ from infra.faults import Fault
 from infra.logs import set_up_logs
 from infra.proofs.check import Refused
 from infra.secrets.keys import KeysMissing, has_keys
-from infra.servers.local_servers import running_rabbitmq
+from infra.servers.local_servers import running_rabbitmq, running_redis
 from infra.settings import Settings
 
 T = TypeVar("T")
 
-RABBITMQ = "rabbitmq"
-"""The folder, within the club's, in which a stack keeps its RabbitMQ."""
+REDIS, RABBITMQ = "redis", "rabbitmq"
+"""The folders, within the club's, in which a stack keeps its own."""
 
 
 def settings() -> Settings:
@@ -51,11 +51,13 @@ def settings() -> Settings:
 
 
 def settings_beside() -> Settings:
-    """The settings; without a RabbitMQ in them, that of a stack which runs in the same home."""
+    """The settings; without Redis or RabbitMQ in them, those of a stack that runs in this home."""
     found = settings()
-    if found.amqp_url is not None:
-        return found
-    return found.model_copy(update={"amqp_url": running_rabbitmq(found.home / RABBITMQ)})
+    beside = {
+        "redis_url": found.redis_url or running_redis(found.home / REDIS),
+        "amqp_url": found.amqp_url or running_rabbitmq(found.home / RABBITMQ),
+    }
+    return found.model_copy(update=beside)
 
 
 def with_club(

@@ -50,6 +50,12 @@ class NothingAsked(Fault):
     """What is to be proved? Name an event, or an earlier head with --from."""
 
 
+ONLY_THE_END = (
+    "Whether what was sealed before is still what it was, was looked at where it ends alone: "
+    "`club audit verify` looks at every event."
+)
+
+
 def seal() -> None:
     """Sign what is in the ledger now, also outside where CLUB_SEALS_DIR says where."""
 
@@ -67,6 +73,7 @@ def seal() -> None:
         print("There is nothing to seal yet.")
     else:
         print(f"Sealed up to position {head.size}: {head.root.hex()}")
+        print(ONLY_THE_END)
 
 
 def verify(

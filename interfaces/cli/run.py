@@ -94,7 +94,9 @@ async def _run(found: Settings, parts: Parts) -> None:
         founding=tell,
         reporting=True,
     ) as club:
-        config = as_served(create_app(club, document), LAST_REQUESTS, found.trusted_proxies)
+        # It takes seconds, in which whoever keeps up the club is not to be kept waiting.
+        app = await asyncio.to_thread(create_app, club, document)
+        config = as_served(app, LAST_REQUESTS, found.trusted_proxies)
         server = Server(config)
         on_signal(server.stop)
         await _say_which_rules_differ(club)

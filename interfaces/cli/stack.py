@@ -29,7 +29,7 @@ from infra.servers.local_servers import LocalRabbitMQ, LocalRedis, locked
 from infra.servers.processes import GiveUp, end_groups, end_holders
 from infra.settings import Settings
 from interfaces.cli.minded import AGAIN, Minded, PrivateServer
-from interfaces.cli.opening import RABBITMQ, in_plain_words, settings, tell
+from interfaces.cli.opening import RABBITMQ, REDIS, in_plain_words, settings, tell
 from interfaces.cli.stack_chain import Beside, open_beside
 
 CELERY = ("-m", "celery", "--app", "interfaces.tasks.main", "--quiet")
@@ -172,7 +172,7 @@ def _servers(
         private.append(PrivateServer("postgres", partial(is_up, home), partial(start_again, home)))
         environment["CLUB_CONSOLE_CODES"] = str(found.console_codes is not False).lower()
     for variable, given, kind, folder in (
-        ("CLUB_REDIS_URL", found.redis_url, LocalRedis, "redis"),
+        ("CLUB_REDIS_URL", found.redis_url, LocalRedis, REDIS),
         ("CLUB_AMQP_URL", found.amqp_url, LocalRabbitMQ, RABBITMQ),
     ):
         if given is None:

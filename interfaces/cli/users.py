@@ -15,7 +15,17 @@ from domain.values import Role
 from infra.bootstrap import Club
 from interfaces.cli.opening import ask, complain, named, with_club
 
+ROLES = ", ".join(Role)
+
 app = typer.Typer(help="Who may sign in.", no_args_is_help=True)
+
+
+def _role(typed: str) -> Role:
+    """A role, in whatever case it is typed."""
+    try:
+        return Role(typed.upper())
+    except ValueError:
+        raise typer.BadParameter(f"there is no role {typed}; there are {ROLES}") from None
 
 
 @app.callback()
@@ -46,16 +56,17 @@ def create_admin(
 @app.command("set-role")
 def set_role(
     username: Annotated[str, typer.Argument(help="whose role")],
-    role: Annotated[Role, typer.Argument(case_sensitive=False, help="what it becomes")],
+    role: Annotated[str, typer.Argument(metavar="ROLE", help=f"what it becomes: {ROLES}")],
 ) -> None:
     """Give a user another role; the last ADMIN stays one."""
+    given = _role(role)
 
     async def change(club: Club) -> None:
-        changes = UserChanges.model_validate({"role": role})
+        changes = UserChanges.model_validate({"role": given})
         await ask(club, ChangeUser(await named(club, username), changes))
 
     with_club(change)
-    print(f"{username} is {role.value}.")
+    print(f"{username} is {given.value}.")
 
 
 @app.command("unbind-telegram")

@@ -34,7 +34,7 @@ from application.ports.read_side import ReadSide
 from application.ports.signing_in import Callers, PageClaims
 from application.sign_in import SignIn, Visit
 from domain.aggregate import Aggregate
-from domain.refusals import Busy, Forbidden, Invalid
+from domain.refusals import Busy, Forbidden, Invalid, Refusal
 from interfaces.rest.lists import PageQuery
 from interfaces.rest.places import PLACE
 from interfaces.rest.problems import JSON
@@ -297,16 +297,22 @@ class Asking:
 
     async def _find_what_has(self, entry: AskableList, *key: int) -> None:
         """Refuse where the thing whose rows are asked for is not there, or not theirs to read."""
-        of = ROWS[entry.of]
-        may_read = of.permission is entry.permission or reaches_all(self.caller, of.permission)
-        await self._row(of, *key, everybody=self.everybody and may_read)
+        await self._row(ROWS[entry.of], *key, everybody=self.everybody)
 
     async def _row(self, entry: AskableRow, *key: int, everybody: bool) -> ReadRow:
         await self.wait_for_position()
         row = await self.service.reads.one(entry.view, *key)
-        if row is None or not (everybody or row.owner == self.caller.user_id):
+        if row is None:
             raise missing(entry.kind, key[-1])
+        if not everybody and row.owner != self.caller.user_id:
+            raise self._not_theirs(entry.kind, key[-1])
         return row
+
+    def _not_theirs(self, kind: type[Aggregate], number: int) -> Refusal:
+        """What is said of another's: that it is not there, but to a role that is shown it is."""
+        read = ROWS.get(f"read-{kind.TOPIC}")
+        shown = read is not None and reaches_all(self.caller, read.permission)
+        return Forbidden() if shown else missing(kind, number)
 
     # --- the past --------------------------------------------------------------------------
 
@@ -315,7 +321,7 @@ class Asking:
         everybody = reaches_all(self.caller, Permission.HISTORY_OF_OWN)
         since = 0 if everybody else await self._own_since(entry.kind, key[0])
         if since is None:
-            raise Forbidden if self.everybody else missing(entry.kind, key[-1])
+            raise Forbidden if self.everybody else self._not_theirs(entry.kind, key[-1])
         past, reads = self.service.past, self.service.reads
         found = row_then(past, reads, as_of, self.name, *key, since=since)
         version, body = await self._noted(found, own=not everybody)
@@ -329,7 +335,7 @@ class Asking:
         """
         since = 0 if self.everybody else await self._own_since(kind, number)
         if since is None:
-            raise missing(kind, number)
+            raise self._not_theirs(kind, number)
         found = self.service.past.of(kind, number, pages, self.caller, since)
         return await self._page_of(found, own=not self.everybody)
 

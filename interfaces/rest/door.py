@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from application.access import ANYBODY, Permission, reaches_all
-from application.catalogue import ROWS, permission_for
+from application.catalogue import COMMANDS, ROWS, permission_for
 from application.page_links import PARAMETER
 from application.ports.signing_in import InvalidToken, NoLink, NoToken
 from interfaces.rest.asking import Asking, Service
@@ -40,7 +40,8 @@ ASKING = "asking"
 class Asks:
     """Lets in whoever may ask for this, of everybody's or at least of their own; 401 or 403 else.
 
-    Where anybody may, a token is not needed; where there is one, it must be valid all the same.
+    Where anybody may read, a token makes no difference. Where anybody may do it, it says who does:
+    there it must be valid, or somebody who was signed in once would be taken for a stranger.
     """
 
     name: str
@@ -54,7 +55,8 @@ class Asks:
         """Let the caller in; raises InvalidToken or Forbidden."""
         service: Service = request.app.state.service
         caller = ANYBODY
-        if self.permission is not None or "authorization" in request.headers:
+        signed = self.name in COMMANDS and "authorization" in request.headers
+        if self.permission is not None or signed:
             token = bearer(request)
             # Counted before they are looked up, which may take a moment.
             _count(request, service.tokens.bearer(token))
@@ -196,8 +198,9 @@ def _refuse_query(request: Request, known: Mapping[str, bool]) -> None:
     And what comes twice, of which one would be; `known` says of which each counts.
     """
     names = Counter(name for name, _ in request.query_params.multi_items())
+    there = f"there are {', '.join(known)}" if known else "there are none here"
     wrong = {
-        name: "There is no such one" if name not in known else "This is to come once"
+        name: f"There is no such one: {there}" if name not in known else "This is to come once"
         for name, times in names.items()
         if name not in known or (times > 1 and not known[name])
     }

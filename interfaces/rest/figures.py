@@ -65,7 +65,10 @@ async def read_cohorts_report(
 async def read_money_report(
     asking: Annotated[Asking, asks("read-money-report")], query: Asked
 ) -> Response:
-    """Retrieve what was asked, settled, refunded, and is outstanding."""
+    """Retrieve what was asked, settled, refunded, and is outstanding.
+
+    Outstanding is what is PENDING, and what FAILED: that may still be paid.
+    """
     return await _answer(asking, query)
 
 

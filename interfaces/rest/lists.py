@@ -57,6 +57,11 @@ def _position_or_moment(given: object) -> object:
     """A position of the ledger is a whole number, a moment is as RFC 3339 has it."""
     if isinstance(given, str) and re.fullmatch(r"[0-9]{1,18}", given):
         return int(given)
+    if isinstance(given, str) and re.search(r" [0-9]{2}:[0-9]{2}$", given):
+        # In a query, a bare `+` is a blank.
+        raise PydanticCustomError(
+            "datetime_parsing", "Input should have the + of its offset written %2B"
+        )
     return text_time(_MOMENT.validate_python(given)) if isinstance(given, str) else given
 
 

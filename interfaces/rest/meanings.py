@@ -24,7 +24,8 @@ ADVICE: Mapping[int, str] = {
     406: "Name in `Accept` a form that there is, or say it with `?format=`.",
     408: "Send it again, all of it at once.",
     409: "Read what holds now (GET), and ask for something that it allows.",
-    412: "Read it again (GET), and make the change to what it is now, with its `ETag`.",
+    412: "Read it again (GET), and make the change to what it is now, with its `ETag`, "
+    "quotes and all.",
     413: "Send less.",
     415: "Name the type of the body: `Content-Type: application/json`.",
     422: "Put right what `errors` points at; /openapi.json has the form of every request.",
@@ -38,6 +39,18 @@ ADVICE: Mapping[int, str] = {
 """What to do, by the status of the answer."""
 
 SPECIAL: Mapping[str, str] = {
+    "membership-held": "A membership is one client's, so choose another one that is on offer "
+    "(GET /memberships/offers/), or have an ADMIN add one at the same terms. At the front desk, "
+    "POST /clients/walk-ins/ issues a new one at the terms of the one that it names. A club that "
+    "sells one membership to many says so in its rules (`club rules --shared-memberships`): then "
+    "it goes on being offered, and any number of clients hold it.",
+    "user-has-client": "A user is one client: find it (GET /users/me/ has `client_id`; at the "
+    "front desk GET /clients/?user_id=), and change that one.",
+    "email-taken": "Whoever has this address signs in instead (POST /jwt-auth/login/), or takes "
+    "another address.",
+    "has-registered": "Name this user in POST /clients/, with a membership that is on offer.",
+    "is-client": "Find the client (GET /clients/?user_id=), and change that one.",
+    "username-taken": "Choose another username; a name stays taken when its user is deleted.",
     "still-in-flight": "Ask again with the same key after as many seconds as `Retry-After` says, "
     "and have the answer of the first.",
     "key-reused": "Choose another `Idempotency-Key` for another request.",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import Query, Response
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
+from application.catalogue import FIGURES
 from application.fields import Body, Day, Moment, SentBack
 from application.reports import ReportBody
 from application.subscriptions import SubscriptionBody
@@ -17,6 +20,21 @@ from interfaces.rest.door import asks
 from interfaces.rest.lists import ListQuery, PathNumber, Truth, not_before, sorting
 
 routes = group("/reports", "Reports")
+
+
+def _named_or_numbered(given: object) -> object:
+    """Refuse what looks like the name of one of the reports that are computed when asked for."""
+    if isinstance(given, str) and re.fullmatch(r"[A-Za-z-]+", given):
+        names = ", ".join(entry.report or "overview" for entry in FIGURES.values())
+        raise PydanticCustomError(
+            "report_name",
+            "Input should be the number of a report, or one of {names}",
+            {"names": names},
+        )
+    return given
+
+
+ReportNumber = Annotated[PathNumber, BeforeValidator(_named_or_numbered)]
 
 
 class ReportSummary(Body):
@@ -49,6 +67,12 @@ class DeliveryShown(Body):
 
 class Subscribed(SubscriptionBody):
     """What somebody wants sent."""
+
+
+class SubscriptionKept(Subscribed):
+    """What somebody wants sent, as it was just said."""
+
+    undeliverable: str | None = Field(description="why nothing can be sent as things are")
 
 
 class SubscriptionShown(Subscribed):
@@ -86,7 +110,7 @@ async def read_subscriptions(asking: Annotated[Asking, asks("read-subscriptions"
     return await asking.one(asking.caller.user_id or 0)
 
 
-@routes.put("/subscriptions/", responses=changes(Subscribed))
+@routes.put("/subscriptions/", responses=changes(SubscriptionKept))
 async def subscribe(
     body: SubscriptionSentBack, asking: Annotated[Asking, asks("subscribe")]
 ) -> Response:
@@ -96,7 +120,7 @@ async def subscribe(
 
 @routes.get("/{report_id}/", responses=shows(ReportShown))
 async def read_report(
-    report_id: PathNumber, asking: Annotated[Asking, asks("read-report")]
+    report_id: ReportNumber, asking: Annotated[Asking, asks("read-report")]
 ) -> Response:
     """Retrieve the report by ID."""
     return await asking.one(report_id)

@@ -53,7 +53,7 @@ class Listing:
     found_by: str = ""
     """SQL for the first column of the key of what a search term finds, so many at most.
 
-    It takes twice the word of the term and how many, then twice its text and how many.
+    It takes three times the word of the term and how many, then twice its text and how many.
     """
     summary: str | None = None
     """The columns of a row in a list, where that is less than what is shown of one row."""
@@ -136,7 +136,7 @@ def _conditions(listing: Listing, wanted: PageRequest) -> tuple[list[str], list[
         # What two terms have in common is only to be told from all that each finds.
         most = MOST_FOUND if len(wanted.terms) == 1 else None
         for word, text in wanted.terms:
-            params += [word, most, word, most, text, most, text, most]
+            params += [word, most] * 3 + [text, most] * 2
     if wanted.owner is not None:
         conditions.append(f"{listing.owner} = %s")
         params.append(wanted.owner)

@@ -45,6 +45,7 @@ def test_the_banner_says_where_it_is_open_and_which_parts_are_embedded(service: 
     assert "CLUB_DATABASE_URL connects another" in said
     assert "club users create-admin" in said
     assert "club tokens issue" in said
+    assert "postgres.lost" not in said, "nobody was kept waiting until it seemed so"
 
 
 def test_a_first_run_says_what_it_makes_as_it_begins_and_a_later_one_does_not(

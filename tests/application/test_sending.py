@@ -212,6 +212,23 @@ async def test_without_a_chat_or_a_bot_it_is_shown_as_undeliverable_until_there_
     assert await look(scene, chat, timedelta(minutes=2)) == 1
 
 
+async def test_who_has_no_chat_is_told_at_once_and_it_is_written_down_once_a_day() -> None:
+    scene, chat = Scene(), Chat()
+    user = await subscriber(scene, chat=None)
+    told = await scene.do(Subscribe({"daily": True}), user)
+    assert told.body == {"daily": True, "undeliverable": NO_CHAT}
+    await morning(scene)
+    for _ in range(20):
+        assert await look(scene, chat, timedelta(minutes=10)) == 0
+    assert steps(scene) == [("sending", None), ("undeliverable", NO_CHAT)]
+    await scene.session(user, CHAT)
+    assert (await scene.do(Subscribe({"daily": True}), user)).body == {
+        "daily": True,
+        "undeliverable": None,
+    }
+    assert await look(scene, chat) == 1, "whenever there is one"
+
+
 async def no_longer(scene: Scene, user: Caller) -> None:
     await scene.do(Subscribe({"daily": False}), user)
 

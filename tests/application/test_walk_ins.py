@@ -13,14 +13,14 @@ from pydantic import ValidationError
 
 from application.access import Caller
 from application.bus import Bus
-from application.clients import LapseClient
+from application.clients import LapseClient, RegisterClient
 from application.command import Context
 from application.first_passwords import seal_of
 from application.memberships import AddMembership, MembershipBody
 from application.ports.ledger import ReceiptKey
 from application.ports.services import Rules
-from application.users import RegisterUser
-from application.walk_ins import RegisterWalkIn, WalkInBody
+from application.users import DeleteUser, RegisterUser
+from application.walk_ins import HasRegistered, IsClient, RegisterWalkIn, WalkInBody
 from domain.aggregate import time_text
 from domain.clients import NotLapsed
 from domain.refusals import Refusal, UnknownReference
@@ -28,7 +28,7 @@ from domain.reservations import EmailTaken, Reservation, UsernameTaken, Value
 from domain.users import FirstCodeIssued
 from domain.values import AccessLevel, Role
 from tests.application.fakes import A_MORNING
-from tests.application.scene import Scene, new_user, pausing_scene, walk_in_body
+from tests.application.scene import Scene, client_body, new_user, pausing_scene, walk_in_body
 
 DESK = Caller.user(98, Role.STAFFER)
 VIP = MembershipBody(access_level=AccessLevel.VIP, description="With towels.", price="79.00")
@@ -93,6 +93,21 @@ async def test_nothing_is_left_of_somebody(scene: Scene, offer: int, who: str) -
         await taken_in(scene, **{"membership_id": offer, **facts})
     assert refused.value.field == field
     assert scene.head == head
+
+
+async def test_the_desk_is_told_who_has_registered_already(scene: Scene, offer: int) -> None:
+    """Who came by the web is in no list of the desk's until they are a client."""
+    known = await scene.user()
+    says = {"membership_id": offer, "email": "USER1@example.com"}
+    with pytest.raises(HasRegistered, match=rf"^User {known.user_id} has .* POST /clients/"):
+        await taken_in(scene, **says)
+    facts = client_body(user_id=known.user_id, membership_id=offer)
+    await scene.do(RegisterClient(facts), DESK)
+    with pytest.raises(IsClient, match=rf"\?user_id={known.user_id}\.$"):
+        await taken_in(scene, **says)
+    await scene.do(DeleteUser(1))
+    with pytest.raises(EmailTaken, match=r"^This email address is taken\.$"):
+        await taken_in(scene, **says)
 
 
 WRONG: Mapping[str, dict[str, Any]] = {
@@ -223,7 +238,7 @@ async def test_of_two_walk_ins_of_one_person_at_once_one_is_taken_in() -> None:
     scene = pausing_scene()
     offer = await scene.made(AddMembership(VIP))
     answers = await at_once(scene, *[walk_in_body(membership_id=offer)] * 2)
-    assert [type(a) for a in answers if isinstance(a, Exception)] == [EmailTaken]
+    assert [type(a) for a in answers if isinstance(a, Exception)] == [IsClient]
     for table in ("users", "clients", "payments"):
         assert len(scene.rows(table)) == 1
     assert len(scene.rows("memberships")) == 2

@@ -20,6 +20,7 @@ from infra.following.replaying import (
     MISSING,
     NOT_SHOWN,
     SHOWN,
+    LookedBackThere,
     SchemaRefused,
     SchemaThere,
     build_into,
@@ -192,9 +193,13 @@ async def test_the_tables_as_they_were_are_what_they_were(database: str) -> None
     assert await tables_in(database, "last_spring") == then
     assert await tables_in(database, "public") == now
     assert await schemas(database) == {"last_spring"}
-    for taken in ("last_spring", "public", "information_schema"):
-        with pytest.raises(SchemaThere):
-            await build_into(Postgres(database), GROUPS, taken, half)
+    with pytest.raises(LookedBackThere, match='or DROP SCHEMA "last_spring" CASCADE'):
+        await build_into(Postgres(database), GROUPS, "last_spring", half)
+    await ask(database, "CREATE SCHEMA accounting")
+    for another in ("public", "information_schema", "accounting"):
+        with pytest.raises(SchemaThere) as refused:
+            await build_into(Postgres(database), GROUPS, another, half)
+        assert "DROP" not in str(refused.value)
     assert await tables_in(database, "last_spring") == then
     await ask(database, "DROP SCHEMA last_spring CASCADE")
     assert await tables_in(database, "public") == now

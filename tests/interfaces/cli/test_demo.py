@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 import argon2
+import orjson
 import pytest
 
 from application.access import Caller
@@ -73,9 +74,9 @@ def test_a_person_does_not_depend_on_how_many_there_are() -> None:
 
 async def test_a_second_filling_adds_nothing_and_a_larger_one_the_rest(club: Club) -> None:
     first = await fill(club, 20, 1)
-    # Two of twenty walk in, each on a membership of their own at the terms of another.
+    # Two of twenty walk in, each on a membership of their own at the terms of what is on offer.
     assert (first["user"], first["client"], first["walk-in"]) == (21, 18, 2)
-    assert first["membership"] == 20
+    assert first["membership"] == 18 + 1, "both walk in at the same terms"
     before, head = await facts(club), await club.ledger.head()
     assert not await fill(club, 20, 1)
     assert await club.ledger.head() == head
@@ -119,6 +120,7 @@ async def test_a_filling_that_was_broken_off_is_completed(
     assert await club.postgres.rows("SELECT count(*) FROM clients") == [(10,)]
 
 
+@pytest.mark.usefixtures("costly_hashes")
 async def test_nobody_signs_in_as_one_of_them(club: Club) -> None:
     await fill(club, 8, 1)
     rows = await club.postgres.rows("SELECT username, password_hash FROM users")
@@ -151,6 +153,15 @@ async def test_there_is_something_in_every_list_of_the_day(club: Club) -> None:
         "SELECT client_id FROM client_admissions WHERE kept_seconds > 0"
     )
     assert paused
+
+
+async def test_each_thing_is_on_offer_once_however_many_walk_in(club: Club) -> None:
+    added = await fill(club, 80, 1)
+    await club.read_side.reached(await club.ledger.head())
+    page = await club.reads.page(View.OFFERS, PageRequest(limit=500))
+    terms = [(offer["access_level"], offer["price"]) for offer in orjson.loads(page.body)]
+    assert added["walk-in"] > len(terms)
+    assert len(terms) == len(set(terms))
 
 
 async def test_the_staff_does_its_own_work(club: Club) -> None:

@@ -46,7 +46,13 @@ def test_what_is_there_is_sealed_now(command: Command, ledger: Sealed) -> None:
     first, again = command("audit", "seal"), command("audit", "seal")
     assert first.exit_code == again.exit_code == 0, first.output
     *_, head = ledger.outside.all()
-    assert first.stdout == again.stdout == f"Sealed up to position 40: {head.root.hex()}\n"
+    sealed, said = first.stdout.splitlines()
+    assert first.stdout == again.stdout
+    assert sealed == f"Sealed up to position 40: {head.root.hex()}"
+    assert "`club audit verify` looks at every event" in said
+    ledger.attack("UPDATE ledger_events SET actor = 'user-2' WHERE notification_id = 17")
+    assert command("audit", "seal").stdout == first.stdout, "sealing looks at the end alone"
+    assert command("audit", "verify").exit_code == 1
     assert [h.size for h in ledger.outside.all()] == [30, 40]
 
 

@@ -90,6 +90,10 @@ async def test_a_message_that_is_not_parked_is_a_sentence(
     for action in ("show", "replay", "drop"):
         answer = await club_queue(command_line, post, action, "nothing")
         assert answer == (1, "", "There is no parked message nothing.\n")
+        answer = await club_queue(command_line, post, action, "--reason=odd")
+        if action != "show":
+            said = "There is no parked message of the reason odd; there are: none.\n"
+            assert answer == (1, "", said)
     assert await club_queue(command_line, post, "parked") == (0, "", "")
 
 

@@ -49,6 +49,12 @@ OWN_OR_TRAINER = "401 200 404  200 404 404 404 404 200"
 OWN_OR_STAFFER = "401 200 404  404 200 404 404 404 200"
 OWN_OR_TRAINER_OR_STAFFER = "401 200 404  200 200 404 404 404 200"
 OWN_OR_CASHIER = "401 200 404  404 200 404 200 404 200"
+# Of what a client or a payment has, a role that is shown the thing is told that it may not.
+OWN_OF_A_CLIENT = "401 200 404  403 403 404 404 404 200"
+OWN_OF_A_PAYMENT = "401 200 404  404 403 404 403 404 200"
+OWN_OR_TRAINER_OF_A_CLIENT = "401 200 404  200 403 404 404 404 200"
+OWN_OR_STAFFER_OF_A_CLIENT = "401 200 404  403 200 404 404 404 200"
+OWN_OR_CASHIER_OF_A_CLIENT = "401 200 404  403 200 404 200 404 200"
 STAFFER = "401 403 403  403 200 403 403 403 200"
 STAFFER_OR_SYSTEM = "401 403 403  403 200 403 200 403 200"
 TRAINER_OR_STAFFER = "401 403 403  200 200 403 403 403 200"
@@ -81,7 +87,7 @@ TABLE: dict[str, str] = {
     "GET /users/for-report/": ANALYST,
     "GET /users/{user_id}/": OWN,
     "GET /users/{user_id}/sessions/": OWN,
-    "GET /users/{user_id}/training-plans/": OWN,
+    "GET /users/{user_id}/training-plans/": OWN_OR_TRAINER,
     "POST /users/": EVERYBODY,
     "PUT /users/{user_id}/": OWN,
     "PATCH /users/{user_id}/": OWN,
@@ -104,11 +110,11 @@ TABLE: dict[str, str] = {
     "PATCH /clients/{client_id}/": OWN_OR_STAFFER,
     "DELETE /clients/{client_id}/": OWN_OR_STAFFER,
     "GET /clients/{client_id}/admission/": OWN_OR_TRAINER_OR_STAFFER,
-    "GET /clients/{client_id}/history/": OWN,
+    "GET /clients/{client_id}/history/": OWN_OF_A_CLIENT,
     "GET /clients/{client_id}/membership/": OWN_OR_TRAINER_OR_STAFFER,
-    "GET /clients/{client_id}/user/": OWN_OR_STAFFER,
-    "GET /clients/{client_id}/trainings/": OWN_OR_TRAINER,
-    "GET /clients/{client_id}/payments/": OWN_OR_STAFFER,
+    "GET /clients/{client_id}/user/": OWN_OR_STAFFER_OF_A_CLIENT,
+    "GET /clients/{client_id}/trainings/": OWN_OR_TRAINER_OF_A_CLIENT,
+    "GET /clients/{client_id}/payments/": OWN_OR_CASHIER_OF_A_CLIENT,
     "GET /clients/{client_id}/grants/": STAFFER,
     "POST /clients/{client_id}/grants/": STAFFER,
     "GET /clients/{client_id}/training-plans/": OWN_OR_TRAINER_OR_STAFFER,
@@ -156,7 +162,7 @@ TABLE: dict[str, str] = {
     "GET /payments/": STAFFER_OR_SYSTEM,
     "GET /payments/second-collections/": STAFFER,
     "GET /payments/{payment_id}/": OWN_OR_CASHIER,
-    "GET /payments/{payment_id}/history/": OWN,
+    "GET /payments/{payment_id}/history/": OWN_OF_A_PAYMENT,
     "POST /payments/": FOR_ONESELF_OR_CASHIER,
     "PUT /payments/{payment_id}/": OWN_OR_CASHIER,
     "DELETE /payments/{payment_id}/": OWN_OR_CASHIER,

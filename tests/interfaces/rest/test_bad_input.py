@@ -452,6 +452,39 @@ async def test_what_a_list_does_not_take_is_named(rest: Rest, scene: Scene) -> N
         assert pointers(answer) == [f"#/query/{name}"], query[:40]
 
 
+WRITTEN_OTHERWISE: list[tuple[str, dict[str, str], str]] = [
+    ("/clients/", {"phone_number": "abc"}, "a phone number: digits"),
+    ("/clients/", {"date_of_birth": "1800-01-01"}, "between 1900 and 2199"),
+    ("/clients/", {"date_of_birth": "1.4.1990"}, "written as 1990-04-01"),
+    ("/users/", {"username": "m i a"}, "without blanks"),
+]
+
+
+async def test_nobody_is_shown_a_regular_expression(rest: Rest, scene: Scene) -> None:
+    for path, wrong, said in WRITTEN_OTHERWISE:
+        answer = await rest.http.post(path, json=bodies(scene)[path] | wrong, headers=scene.admin)
+        assert said in problem(answer)["detail"]
+        assert "pattern" not in answer.text
+    sorted_by = await rest.http.get("/memberships/?sort=name", headers=scene.admin)
+    columns = "one of id, access_level, price, the greatest first after a -"
+    assert columns in problem(sorted_by)["detail"]
+    hidden = await rest.http.get("/exercises/?title=%00", headers=scene.admin)
+    assert "the form that is documented" in problem(hidden)["detail"]
+
+
+async def test_what_a_list_takes_is_said_where_it_is_asked_for_something_else(
+    rest: Rest, scene: Scene
+) -> None:
+    answer = await rest.http.get("/memberships/offers/?offer=3")
+    assert problem(answer)["detail"].endswith("there are limit, after, total, sort, access_level")
+    misspelt = await rest.http.get("/reports/moneys/", headers=scene.admin)
+    assert "one of clients, cohorts, money, trainings" in problem(misspelt)["detail"]
+    plus = await rest.http.get(
+        f"/clients/{scene.client}/?as_of=2026-01-01T06:22:45+01:00", headers=scene.admin
+    )
+    assert "+ of its offset written %2B" in problem(plus)["detail"]
+
+
 async def test_what_a_route_does_not_take_is_named(rest: Rest, scene: Scene) -> None:
     for method, path in [
         ("GET", f"/clients/{scene.client}/"),

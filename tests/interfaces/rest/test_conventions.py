@@ -273,6 +273,8 @@ async def test_a_change_happens_only_at_a_version_that_is_named(rest: Rest, meth
         answer = await rest.http.request(method, path, json=sent, headers=headers)
         assert answer.status_code == 412, given
         assert answer.json()["type"] == "/problems/precondition-failed"
+        if given == "2":
+            assert 'as its ETag, quotes and all: "2"' in answer.json()["detail"]
     assert await rest.club.ledger.head() == head
 
 
@@ -487,7 +489,16 @@ async def test_the_type_of_a_problem_leads_to_what_it_means(rest: Rest) -> None:
         "advice": "Sign in (POST /jwt-auth/login/), or exchange the refresh token for another "
         "access token, and send it as `Authorization: Bearer …`.",
     }
-    assert (await rest.http.get("/problems/username-taken")).json()["status"] == 409
+    for code, way_out in [
+        ("username-taken", "Choose another username"),
+        ("email-taken", "signs in instead"),
+        ("has-registered", "POST /clients/"),
+        ("membership-held", "club rules --shared-memberships"),
+        ("user-has-client", "/users/me/"),
+    ]:
+        taken = (await rest.http.get(f"/problems/{code}")).json()
+        assert taken["status"] == 409
+        assert way_out in taken["advice"]
     assert (await rest.http.get("/problems/none-of-these")).status_code == 404
 
 

@@ -19,10 +19,20 @@ from application.history import CHUNK, LAST
 from application.memberships import ChangeMembership
 from application.payments import ChangePayment, PaymentBody
 from application.users import ChangeUser, UserChanges
+from application.walk_ins import RegisterWalkIn, WalkInBody
 from domain.clients import Client
 from domain.values import PaymentStatus, Role
 from tests.conftest import Rest
-from tests.interfaces.rest.scenes import Headers, Scene, furnished, new_client, new_session
+from tests.interfaces.rest.scenes import (
+    Headers,
+    Scene,
+    client_body,
+    furnished,
+    new_client,
+    new_membership,
+    new_session,
+    walk_in_body,
+)
 
 Entries = list[dict[str, Any]]
 
@@ -387,6 +397,32 @@ async def test_members_read_their_own_history_without_other_peoples_names(
         "changes"
     ]
     assert await noted(rest) == [], "one's own is one's own"
+
+
+async def test_members_are_told_how_they_became_clients(rest: Rest) -> None:
+    """Whoever made them one: what begins with being theirs was theirs in each of its events."""
+    offer = await new_membership(rest)
+    _, owner = member = await rest.user()
+    joined = await rest.http.post("/clients/", json=client_body(member[0], offer), headers=owner)
+    number = joined.json()["id"]
+    shown = await history(rest, f"/clients/{number}/history/", owner)
+    assert [(e["version"], e["type"], e["actor"]) for e in shown] == [
+        (1, "client.registered", "you"),
+        (2, "client.admitted-provisionally", "you"),
+    ]
+    (until,) = [c for c in shown[1]["changes"] if c["field"] == "until"]
+    assert until["after"] is not None
+    then = {"as_of": shown[0]["position"]}
+    was = await rest.http.get(f"/clients/{number}/", params=then, headers=owner)
+    assert (was.status_code, was.json()["id"]) == (200, number)
+    body = RegisterWalkIn(WalkInBody.model_validate(walk_in_body(offer, paid=True)))
+    taken_in = (await rest.do(body)).body
+    assert taken_in is not None
+    theirs = rest.token(taken_in["user"]["id"])
+    shown = await history(rest, f"/clients/{taken_in['client']['id']}/history/", theirs)
+    assert [e["version"] for e in shown] == [1, 2, 3]
+    (until,) = [c for c in shown[2]["changes"] if c["field"] == "until"]
+    assert until["before"] is not None, "until when the club had patience"
 
 
 async def test_what_was_another_persons_before_is_no_history_of_ones_own(

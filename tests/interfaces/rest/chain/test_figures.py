@@ -384,7 +384,7 @@ async def test_the_page_names_each_club_and_keeps_those_that_were_chosen(
         ("club=Nrth", "There is no club 'Nrth' in this chain."),
         ("club=North&club=", "at least 1 character"),
         ("club=north", "There is no club 'north' in this chain."),
-        ("club=%00", "pattern"),
+        ("club=%00", "the form that is documented"),
         ("clubs=North", "There is no such one"),
         ("by=day&by=week", "This is to come once"),
         ("&".join(["club=North"] * 501), "at most 500"),
