@@ -9,6 +9,7 @@ beside it.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -32,6 +33,8 @@ LONGEST_PAUSE = 15.0
 """Seconds between attempts in the end, after one fault after the other."""
 
 logger = structlog.get_logger(__name__)
+
+_QUOTED = re.compile(r'".*"', re.DOTALL)
 
 
 class StandsAside(Exception):
@@ -160,11 +163,10 @@ def standstill_of(fault: Exception) -> Standstill:
 def database_said(fault: psycopg.Error) -> str:
     """The first line of what the database said, without any value of a row.
 
-    Of most faults these are in the detail; of a value that it cannot take, in the line itself.
+    Of most faults these are in the detail; of a value that it cannot take, quoted in the line.
     """
-    if isinstance(fault, psycopg.DataError):
-        return f"a value is none that its column takes ({type(fault).__name__})"
-    return fault.diag.message_primary or str(fault).strip().partition("\n")[0]
+    said = fault.diag.message_primary or str(fault).strip().partition("\n")[0]
+    return _QUOTED.sub('"…"', said) if isinstance(fault, psycopg.DataError) else said
 
 
 async def listen(postgres: Postgres, wake: Callable[[int], None]) -> None:
