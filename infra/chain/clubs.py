@@ -67,6 +67,11 @@ class NameTaken(Fault):
 class LedgerTaken(Fault):
     """This ledger is in the chain already, as {name}."""
 
+    def __init__(self, name: str) -> None:
+        """Where one asks what it is called there."""
+        super().__init__(name=name)
+        self.name = name
+
 
 class NotInChain(Fault):
     """There is no club {name} in the chain."""

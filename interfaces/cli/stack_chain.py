@@ -72,7 +72,7 @@ def open_beside(
         servers.append(PrivateServer("kafka", kafka.is_up, partial(_start_again, kafka, give_up)))
         of_chain |= {"CLUB_KAFKA_URL": kafka.url, "CLUB_KAFKA_IDEMPOTENCE": "false"}
     first = environment.get("CLUB_DATABASE_URL", found.database_url or "")
-    asyncio.run(_join(of_chain["CLUB_CHAIN_DATABASE_URL"], {FIRST: first, SECOND: url}))
+    asyncio.run(join(of_chain["CLUB_CHAIN_DATABASE_URL"], {FIRST: first, SECOND: url}))
     port = free_port()
     of_second = {
         **of_chain,
@@ -113,14 +113,14 @@ def _chain_database(found: Settings, second: str) -> str:
     return make_conninfo(second, dbname=DATABASE)
 
 
-async def _join(chain: str, urls: Mapping[str, str]) -> None:
-    """Have these clubs in the chain, at these addresses."""
+async def join(chain: str, urls: Mapping[str, str]) -> None:
+    """Have these clubs in the chain, at these addresses, whatever it calls them."""
     async with open_chain(chain, building=True) as store:
         for name, url in urls.items():
             try:
                 await clubs.add(store, name, url)
-            except clubs.NameTaken:
-                await clubs.move(store, name, url)
+            except clubs.LedgerTaken as there:
+                await clubs.move(store, there.name, url)
 
 
 def _start_again(kafka: LocalKafka, give_up: GiveUp) -> None:
