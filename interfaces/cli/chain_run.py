@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 import uvloop
 
 from infra.chain.reading import open_reading
 from infra.parts import API, Plain
 from infra.settings import Settings
-from interfaces.cli.opening import end_this_on_signal, in_plain_words, on_signal
+from interfaces.cli.chain_opening import chain_settings
+from interfaces.cli.opening import end_this_on_signal, on_signal
 from interfaces.cli.serving import LAST_REQUESTS, Server, listen, spare_the_collector
-from interfaces.cli.stack_chain import chain_beside
 
 
-def run_chain(found: Settings) -> None:
-    """Serve the chain, until Ctrl-C; without one in the settings, that of a stack in this home."""
-    with in_plain_words(), ExitStack() as opened, suppress(asyncio.CancelledError):
-        uvloop.run(_run(chain_beside(found, opened)))
+def run_chain() -> None:
+    """Serve the chain, until Ctrl-C."""
+    with chain_settings() as found, suppress(asyncio.CancelledError):
+        uvloop.run(_run(found))
 
 
 async def _run(found: Settings) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager as Opening
-from contextlib import ExitStack
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, TypeVar
@@ -20,8 +19,8 @@ from domain.values import Role
 from infra.chain.people import People
 from infra.chain.reading import Chain, open_people, open_reading
 from infra.settings import Settings
-from interfaces.cli.opening import complain, in_plain_words, settings
-from interfaces.cli.stack_chain import chain_beside
+from interfaces.cli.chain_opening import chain_settings
+from interfaces.cli.opening import complain
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -138,6 +137,5 @@ def _done(opening: Callable[[Settings], Opening[C]], work: Callable[[C], Awaitab
         # Out here, as the chain's task group would wrap it.
         raise fault
 
-    found = settings()
-    with in_plain_words(), ExitStack() as beside:
-        return uvloop.run(opened(chain_beside(found, beside)))
+    with chain_settings() as found:
+        return uvloop.run(opened(found))

@@ -56,7 +56,7 @@ def run(
     """Run the whole service in one process: the API, and all of its parts but those left out."""
     found = settings()
     if chain:
-        run_chain(found)
+        run_chain()
         return
     parts = Parts(bot, projector, amqp, timers)
     with in_plain_words(), suppress(asyncio.CancelledError):

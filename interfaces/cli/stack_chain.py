@@ -18,7 +18,6 @@ from infra.chain.installed import look_for_chain
 from infra.chain.store import open_chain
 from infra.servers.embedded_postgres import (
     embedded_postgres,
-    has_database,
     is_up,
     kept_for_others,
     start_again,
@@ -27,14 +26,12 @@ from infra.servers.local_kafka import LocalKafka
 from infra.servers.local_servers import free_port
 from infra.servers.processes import GiveUp
 from infra.settings import Settings
+from interfaces.cli.chain_opening import DATABASE, SECOND
 from interfaces.cli.minded import Minded, PrivateServer
 from interfaces.cli.opening import tell
 
-FIRST, SECOND = "first", "second"
-"""What the clubs are called in the chain; the second is in a folder of this name."""
-
-DATABASE = "chain"
-"""The chain's own database, in the second club's Postgres."""
+FIRST = "first"
+"""What the club that stands beside the second is called in the chain."""
 
 Environment = Mapping[str, str]
 
@@ -81,15 +78,6 @@ def open_beside(
         "CLUB_HTTP_PORT": str(port),
     }
     return Beside([*_commands(of_chain, of_second)], servers, [held], port)
-
-
-def chain_beside(found: Settings, opened: ExitStack) -> Settings:
-    """The settings; without a chain in them, that of a stack in the same home."""
-    home = found.home.resolve() / SECOND
-    if found.chain_database_url is not None or not has_database(home):
-        return found
-    url = make_conninfo(opened.enter_context(embedded_postgres(home)), dbname=DATABASE)
-    return found.model_copy(update={"chain_database_url": url})
 
 
 def _commands(
