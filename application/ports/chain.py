@@ -46,7 +46,7 @@ class BeingBuilt(Busy):
 
 
 class NameTaken(Conflict):
-    """There is somebody called {name} who reads this chain."""
+    """There is somebody called {name} who reads this chain: `set-role` gives them another role."""
 
 
 class Reader(NamedTuple):

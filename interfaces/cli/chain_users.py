@@ -12,7 +12,7 @@ import typer
 import uvloop
 from pydantic import ValidationError
 
-from application.fields import Body, Line200
+from application.fields import Body, Username
 from application.page_links import PARAMETER
 from domain.text import composed
 from domain.values import Role
@@ -40,10 +40,11 @@ class Reads(StrEnum):
 class Named(Body):
     """What somebody is called in a chain."""
 
-    name: Line200
+    name: Username
 
 
-Name = Annotated[str, typer.Argument(help="who reads")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="who reads")]
+AN_ADMIN = "an ADMIN is also told what goes wrong"
 
 
 @app.callback()
@@ -54,9 +55,7 @@ def users() -> None:
 @app.command("add")
 def add(
     name: Name,
-    role: Annotated[
-        Reads, typer.Option(case_sensitive=False, help="an ADMIN is also told what goes wrong")
-    ] = Reads.ANALYST,
+    role: Annotated[Reads, typer.Option(case_sensitive=False, help=AN_ADMIN)] = Reads.ANALYST,
 ) -> None:
     """Let somebody read the chain; `token` and `link` are what they read it with."""
     try:
@@ -73,6 +72,16 @@ def everybody() -> None:
     """Say who reads the chain."""
     for reader in with_people(lambda people: people.all()):
         print(f"{reader.name}: {reader.role.value}")
+
+
+@app.command("set-role")
+def set_role(
+    name: Name,
+    role: Annotated[Reads, typer.Argument(metavar="ROLE", case_sensitive=False, help=AN_ADMIN)],
+) -> None:
+    """Let somebody read as ADMIN or ANALYST from now on."""
+    with_people(lambda people: people.set_role(composed(name), Role(role.value)))
+    print(f"{name} reads the chain as {role.value}.")
 
 
 @app.command("remove")
