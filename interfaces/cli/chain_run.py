@@ -44,7 +44,7 @@ def _banner(found: Settings, port: int) -> None:
     print(
         f"\n  The chain can be read: {url}  (documentation: {url}/docs)\n\n"
         f"  Days of     {found.timezone} (CLUB_TIMEZONE)\n"
-        f"  Computed    {found.chain_groups} (CLUB_CHAIN_GROUPS)\n"
+        f"  Computed    {found.chain_groups} (CLUB_CHAIN_GROUPS){_no_figures(found)}\n"
         f"  Keys        {found.home / 'keys'}\n\n"
         f"  First reader: .venv/bin/club chain users add NAME --role ADMIN\n"
         f"  A token:      .venv/bin/club chain users token NAME\n"
@@ -52,3 +52,10 @@ def _banner(found: Settings, port: int) -> None:
         file=sys.stderr,
         flush=True,
     )
+
+
+def _no_figures(found: Settings) -> str:
+    """What is said where reports would have nothing to report."""
+    if "figures" in found.chain_groups.split(","):
+        return ""
+    return ": no figures, and so every report is refused"

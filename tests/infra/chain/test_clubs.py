@@ -43,6 +43,9 @@ def test_clubs_join_move_and_leave(
     refused(clubs("add", "north", database), "There is a club north")
     refused(clubs("add", "again", north.url), "already, as north")
     refused(clubs("add", "again", "postgresql://a:secret-word@[bad/x"), "not the address")
+    for nowhere in ("", " ", "postgresql://"):
+        refused(clubs("add", "again", nowhere), "not the address")
+        refused(clubs("move", "north", nowhere), "not the address")
     refused(clubs("add", "again", "postgresql://a:secret-word@127.0.0.1:1/x"), "cannot be reached")
     refused(clubs("add", "again", f"host={'x' * 70}.example password=secret-word"), "be reached")
     refused(clubs("add", "chain", chain.url), "a chain of clubs")

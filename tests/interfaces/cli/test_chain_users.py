@@ -129,6 +129,17 @@ def test_whoever_has_a_token_or_a_link_reads_what_is_served_until_they_are_remov
     assert service.end() == 0
 
 
+def test_a_chain_that_computes_no_figures_says_so_at_its_start(
+    chain: str, settings: Settings
+) -> None:
+    without = Service(settings.home, CLUB_CHAIN_DATABASE_URL=chain, CLUB_CHAIN_GROUPS="documented")
+    try:
+        without.start((*without.command, "run", "--chain"))
+        assert "documented (CLUB_CHAIN_GROUPS): no figures, and so" in without.said.read_text()
+    finally:
+        without.close()
+
+
 def is_told_less_as_an_analyst(service: Service, http: httpx.Client) -> None:
     assert service.club("chain", "users", "set-role", "Ada", "ANALYST").returncode == 0
     until(lambda: "late" not in http.get("/health/").json(), "Ada is told less", patience=5)
