@@ -392,6 +392,12 @@ def chained(services: Services) -> Service:
     return services()
 
 
+def embedded(home: Path) -> str:
+    """The address of a club with an embedded Postgres, as docs/operations.md gives it."""
+    password = (home / "postgres.password").read_text()
+    return f"postgresql://club:{password}@/club?host={home}/postgres"
+
+
 def test_a_chain_of_two_clubs_runs_beside_the_stack_and_goes_with_it(chained: Service) -> None:
     chained.start((*STACK, "--chain"))
     try:
@@ -424,5 +430,7 @@ def test_started_again_the_chain_goes_on_where_it_was_and_is_read_there(chained:
         headers = {"Authorization": f"Bearer {token}"}
         answer = httpx.get(f"{told['The chain']}/chain/clubs/", headers=headers)
         assert [club["name"] for club in answer.json()] == ["first", "second"]
+        moved = chained.club("chain", "clubs", "move", "second", embedded(chained.home / "second"))
+        assert moved.returncode == 0, moved.stderr
     finally:
         assert chained.ctrl_c() == 0
