@@ -106,7 +106,7 @@ class Figures:
     span: Span
     position: int
     """Of the last event that is in them."""
-    as_of: str
+    as_of: str | None
     """Nothing is missing that was recorded by then; of a quiet club that is now."""
     sections: Sequence[Section]
     empty: bool
@@ -168,9 +168,10 @@ class Overview:
         return min(report.position for report in self.reports)
 
     @property
-    def as_of(self) -> str:
+    def as_of(self) -> str | None:
         """Up to this moment nothing that was recorded is missing in any of them."""
-        return min(report.as_of for report in self.reports)
+        moments = [report.as_of for report in self.reports if report.as_of is not None]
+        return min(moments) if len(moments) == len(self.reports) else None
 
     @property
     def clubs(self) -> Section | None:

@@ -29,6 +29,9 @@ OVERVIEW = "overview"
 PATH = "/reports/overview/"
 """Where it is."""
 
+CHAIN_PATH = "/chain/reports/overview/"
+"""Where that of a chain of clubs is."""
+
 PARAMETER = "link"
 """What of a query the token is."""
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +52,7 @@ from infra.parts import BOT, SEALS_OUT, Parts
 from infra.proofs.verifying import Keys as PublicKeys
 from infra.rabbitmq import RabbitMQ, open_rabbitmq
 from infra.secrets.callers import Callers
+from infra.secrets.clocks import SystemClock
 from infra.secrets.codes import open_codes
 from infra.secrets.keys import Keys
 from infra.secrets.passwords import Argon2Hasher
@@ -75,7 +76,6 @@ __all__ = [
     "MAKING_TABLES",
     "Club",
     "HomeMissing",
-    "SystemClock",
     "TablesUnfinished",
     "Tell",
     "import_club",
@@ -93,14 +93,6 @@ class TablesUnfinished(Fault):
 
     `club run` of a release that can goes on there.
     """
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """This moment, in UTC."""
-        return datetime.now(UTC)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from infra.following.watch import Watch
 from infra.ledger.postgres import Postgres
 from infra.ledger.schema import HEAD
 from infra.metrics import Metrics
+from infra.once import Once
 from infra.parts import Part, Parts
 from infra.rabbitmq import UNREACHABLE, RabbitMQ
 from infra.short_lived import InProcessStore, Store
@@ -101,21 +102,15 @@ class Lookout:
         self._store = store
         self._asked_for = asked_for
         self._rabbitmq = rabbitmq
-        self._looking: asyncio.Task[Health] | None = None
-        self._next: asyncio.Task[Health] | None = None
+        self._once = Once(self._look_and_log)
         self._asking: asyncio.Task[Shown | str] | None = None
         self._said: Mapping[str, str] = {}
 
     async def health(self) -> Health:
         """How every part of the club is doing."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._look_after(self._looking))
-        return await asyncio.shield(self._next)
+        return await self._once.look()
 
-    async def _look_after(self, before: asyncio.Task[Health] | None) -> Health:
-        if before is not None:
-            await asyncio.wait({before})
-        self._looking, self._next = self._next, None
+    async def _look_and_log(self) -> Health:
         health = await self._look()
         self._log(health.report["components"])
         return health

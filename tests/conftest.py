@@ -45,6 +45,9 @@ __all__ = ["amqp_url", "channel", "rabbitmq"]
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 """Which of the processes that share the tests this is."""
 
+IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where the data of the tests' Postgres are: the disk would be most of the time of many tests."""
+
 TEMPLATE = f"club_template_{WORKER}"
 _numbers = count(1)
 
@@ -58,7 +61,7 @@ def server() -> Iterator[str]:
         return
     # Not below pytest's own folder: each pytest that starts closes that to other accounts, and
     # as root, Postgres runs under another account.
-    home = Path(tempfile.mkdtemp(prefix="club-tests-"))
+    home = Path(tempfile.mkdtemp(prefix="club-tests-", dir=IN_MEMORY))
     with embedded_postgres(home) as url:
         yield url
     shutil.rmtree(home)

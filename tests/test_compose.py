@@ -92,19 +92,27 @@ def test_a_chain_is_a_profile_of_its_own_with_an_image_that_has_what_it_needs(
     services: dict[str, Any],
 ) -> None:
     of_chain = {name: s for name, s in services.items() if s.get("profiles") == ["chain"]}
-    assert of_chain.keys() == {"publisher", "stream", "kafka", "chain-postgres"}
+    assert of_chain.keys() == {"publisher", "stream", "chain", "kafka", "chain-postgres"}
     assert of_chain["kafka"]["image"].startswith("apache/kafka:4.")
     assert of_chain["kafka"]["volumes"] == ["kafka:/var/lib/kafka/data"]
-    for name, command in (("publisher", "publish"), ("stream", "stream")):
+    commands = {"publisher": ["publish"], "stream": ["stream"], "chain": ["run", "--chain"]}
+    for name, command in commands.items():
         part = of_chain[name]
-        assert part["command"] == ["club", command]
+        assert part["command"] == ["club", *command]
         assert part["image"] == "club-chain"
         assert part["build"]["args"] == {"REQUIREMENTS": "requirements-chain.lock"}
         assert part["environment"]["CLUB_KAFKA_URL"].endswith(":-kafka://kafka:9092}")
         own = {"CLUB_KAFKA_URL", "CLUB_CHAIN_DATABASE_URL"}
+        own |= {"CLUB_PUBLIC_URL"} if name == "chain" else set()
         for variable, value in services["club"]["environment"].items():
             assert variable in own or part["environment"][variable] == value
-        assert {"kafka", "chain-postgres"} < part["depends_on"].keys()
+        waits = {"chain-postgres"} if name == "chain" else {"postgres", "kafka", "chain-postgres"}
+        assert part["depends_on"].keys() == waits
+    # Whoever reads need not wait for those who compute, nor share a port with the club.
+    serving = of_chain["chain"]
+    assert serving["ports"] == ["127.0.0.1:${CLUB_CHAIN_HTTP_PORT:-8100}:8000"]
+    assert serving["healthcheck"] == services["club"]["healthcheck"]
+    assert serving["environment"]["CLUB_PUBLIC_URL"].startswith("${CLUB_CHAIN_PUBLIC_URL:-")
     assert of_chain["stream"]["scale"] == 2
 
 

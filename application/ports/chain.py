@@ -39,10 +39,11 @@ class OtherGeneration(Busy):
 
 
 class BeingBuilt(Busy):
-    """The figures are being built anew, as generation {wanted}: {done} of {clubs} clubs are done.
+    """Figures are being built: {done} of {clubs} clubs done, {events} of {all_events} events."""
 
-    That is {events} of {all_events} events so far.
-    """
+
+class HeldUp(Busy):
+    """There are no figures yet of {names}, which cannot go on: ask for other clubs (`?club=`)."""
 
 
 class NameTaken(Conflict):

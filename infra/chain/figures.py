@@ -7,6 +7,7 @@ from typing import Any
 
 from application.ports.chain import (
     BeingBuilt,
+    HeldUp,
     NoClubs,
     NoFigures,
     NothingComputed,
@@ -16,15 +17,13 @@ from application.ports.chain import (
 from application.ports.figures import FiguresOfClub
 from application.ports.services import Clock, Zone
 from application.reporting.reports import Reports
+from domain.refusals import Busy
 from infra.chain.standing import standing
 from infra.ledger.desk import TablesOfAnotherRelease
 from projections.catalogue import FIGURES
 from projections.engine.reads import Rows
 from projections.figures.of_chain import shadows
 from projections.figures.reading import Look
-
-NOBODY = "1970-01-01T00:00:00.000000Z"
-"""Up to when figures hold of clubs of which nothing is known."""
 
 # The clubs that are asked about, and what is counted of them: one statement, so of one moment.
 _LOOK = f"""
@@ -89,13 +88,13 @@ class _Tables:
         if not clubs:
             raise NoClubs
         if not all(club["built"] for club in clubs):
-            raise _being_built(clubs)
-        held = [club["as_of"] for club in clubs if club["as_of"] is not None]
+            raise _why_not_built(clubs)
+        held = [club["as_of"] for club in clubs]
         return {
             **found,
             "clubs": [{**club, "club": club["name"]} for club in clubs],
             "position": sum(club["position"] for club in clubs),
-            "as_of": min(held, default=NOBODY),
+            "as_of": None if None in held else min(held),
         }
 
     async def _say_why_not(self) -> None:
@@ -116,9 +115,17 @@ class _Tables:
         raise OtherGeneration(found=generations[0], wanted=FIGURES.generation, what_then=what_then)
 
 
-def _being_built(clubs: Sequence[Mapping[str, Any]]) -> BeingBuilt:
+NAMED = 5
+"""How many clubs that stand still are named, at most."""
+
+
+def _why_not_built(clubs: Sequence[Mapping[str, Any]]) -> Busy:
+    """That the figures are being built, or which clubs nobody need wait for."""
+    held_up = [c["name"] for c in clubs if c["state"] == "standing" and not c["built"]]
+    if held_up:
+        names = ", ".join(held_up[:NAMED]) + (", …" if len(held_up) > NAMED else "")
+        return HeldUp(names=names)
     return BeingBuilt(
-        wanted=FIGURES.generation,
         events=sum(club["position"] for club in clubs),
         all_events=sum(max(club["due"] or 0, club["position"]) for club in clubs),
         done=sum(club["built"] for club in clubs),

@@ -7,12 +7,14 @@ at again. A ledger that does not answer holds up nobody, and is known as it was 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import structlog
 
 from application.ports.ledger import LedgerUnavailable
 from infra.chain.ledgers import LedgerFault, reading
+from projections.engine.model import Group
 from projections.engine.reads import Rows
 
 EVERY = 10.0
@@ -23,18 +25,22 @@ AT_ONCE = 8
 
 logger = structlog.get_logger(__name__)
 
-# Each club, and how far it is in the tables that are furthest behind, of those that are filled.
+# Each club, and how far it is in those of these tables that are furthest behind; what stands still
+# does so whatever waits, and hides nothing of the others.
 _DUE = """
 SELECT number, url, ledger, coalesce((
-    SELECT min(p.position) FROM chain_positions AS p WHERE p.club = number AND NOT EXISTS (
-        SELECT FROM chain_groups AS newer
-        WHERE newer.name = p.group_name AND newer.generation > p.generation)), 0)
+    SELECT coalesce(min(p.position) FILTER (WHERE p.reason IS NULL), min(p.position))
+    FROM chain_positions AS p
+    JOIN unnest(%s::text[], %s::integer[]) AS mine (name, generation)
+        ON (mine.name, mine.generation) = (p.group_name, p.generation)
+    WHERE p.club = number), 0)
 FROM chain_clubs
 WHERE coalesce(seen_at, '-infinity') < clock_timestamp() - make_interval(secs => %s)
 ORDER BY number
 """
 _SEEN = """
-UPDATE chain_clubs SET seen_at = clock_timestamp(), head = %s, published = %s, waiting_since = %s
+UPDATE chain_clubs SET seen_at = clock_timestamp(), head = %s, published = %s, waiting_since = %s,
+    waiting_after = %s
 WHERE number = %s
 """
 
@@ -51,9 +57,10 @@ class Due(NamedTuple):
 class Heads:
     """Looks at the ledgers of a chain's clubs, and writes down how far they are."""
 
-    def __init__(self, rows: Rows) -> None:
-        """`rows` runs one query in the chain's database."""
+    def __init__(self, rows: Rows, groups: Sequence[Group]) -> None:
+        """`rows` runs one query in the chain's database; `groups` is what the chain computes."""
         self._rows = rows
+        self._tables = [group.name for group in groups], [group.generation for group in groups]
         self._few = asyncio.Semaphore(AT_ONCE)
 
     async def run(self) -> None:
@@ -67,7 +74,7 @@ class Heads:
 
     async def look(self, seconds: float = 0) -> None:
         """Look at each ledger that nobody has seen for so long."""
-        due = [Due(*row) for row in await self._rows(_DUE, [seconds])]
+        due = [Due(*row) for row in await self._rows(_DUE, [*self._tables, seconds])]
         await asyncio.gather(*(self._look_at(one) for one in due))
 
     async def _look_at(self, due: Due) -> None:

@@ -10,14 +10,13 @@ from prometheus_client import Gauge
 
 from application.ports.ledger import LedgerUnavailable
 from infra import parts as known
-from infra.chain.standing import standing
+from infra.chain.standing import WORST_LAST, standing
 from infra.health import Shown, named, shown_of, without_details
 from infra.metrics import WORKING, Requests
+from infra.once import Once
 from infra.parts import API, STREAM, Parts
 from projections.engine.model import Group
 from projections.engine.reads import Rows
-
-STATES = ("running", "behind", "standing", "absent")
 
 
 class Metrics(Requests):
@@ -44,6 +43,12 @@ class Metrics(Requests):
             of_club,
             registry=self.registry,
         )
+        self.unseen = Gauge(
+            "chain_unseen_seconds",
+            "Seconds since the ledger of this club was seen, or since it joined",
+            ["club"],
+            registry=self.registry,
+        )
         self.stands = Gauge(
             "chain_stands_still",
             "Whether this club stands still in the chain: 1 or 0",
@@ -53,15 +58,17 @@ class Metrics(Requests):
 
     def tell(self, components: Shown, clubs: Sequence[Shown]) -> None:
         """What a look at the chain has found."""
-        for gauge in (self.part_works, self.behind, self.oldest, self.stands):
+        for gauge in (self.part_works, self.behind, self.oldest, self.unseen, self.stands):
             gauge.clear()
         for name, shown in components.items():
             self.part_works.labels(name).set(shown["status"] in WORKING)
         for club in clubs:
             labels = club["name"], club["group_name"]
             self.stands.labels(*labels).set(club["state"] == "standing")
+            self.unseen.labels(club["name"]).set(club["unseen"])
             if club["lag"] is not None:
                 self.behind.labels(*labels).set(club["lag"])
+            if club["lag"] == 0 or club["age"] is not None:
                 self.oldest.labels(*labels).set(club["age"] or 0)
 
 
@@ -86,10 +93,11 @@ class Health:
 
 
 class Lookout:
-    """Looks how the chain is doing."""
+    """Looks how the chain is doing, once for all who ask meanwhile."""
 
     def __init__(self, rows: Rows, parts: Parts, metrics: Metrics, groups: Sequence[Group]) -> None:
         self._rows = rows
+        self._once = Once(self._look)
         self._parts = parts
         self._metrics = metrics
         every = " UNION ALL ".join(standing(group) for group in groups)
@@ -101,11 +109,15 @@ class Lookout:
 
     async def health(self) -> Health:
         """How every part of the chain is doing."""
+        return await self._once.look()
+
+    async def _look(self) -> Health:
         try:
             ((text,),) = await self._rows(self._sql, ())
         except LedgerUnavailable as away:
             postgres = {"status": "unavailable", "detail": str(away)}
             report = {"status": "unavailable", "components": {"postgres": postgres}, "clubs": {}}
+            self._metrics.tell({"postgres": postgres}, ())
             return Health(able=False, report=report)
         found = orjson.loads(text)
         parts, clubs = self._parts.all(found["parts"]), found["clubs"]
@@ -115,7 +127,7 @@ class Lookout:
             "workers": shown_of(named(parts, STREAM), "computes what is read here"),
         }
         self._metrics.tell(components, clubs)
-        counted = {state: sum(club["state"] == state for club in clubs) for state in STATES}
+        counted = {state: sum(club["state"] == state for club in clubs) for state in WORST_LAST}
         well = counted["running"] == len(clubs) and all(
             shown["status"] == "running" for shown in components.values()
         )

@@ -46,7 +46,7 @@ class Arrived(NamedTuple):
     def of(
         cls,
         key: bytes | None,
-        headers: Iterable[tuple[str, bytes]],
+        headers: Iterable[tuple[str, bytes | None]],
         body: bytes | None,
         partition: int,
         offset: int,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -15,8 +16,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     KafkaError,
+    MessageSizeTooLargeError,
     NoError,
     OffsetOutOfRangeError,
+    RecordListTooLargeError,
     RequestTimedOutError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -24,6 +27,7 @@ from aiokafka.errors import (
 )
 from aiokafka.helpers import create_ssl_context
 
+import infra.chain.fetched  # noqa: F401 - it takes apart what is read here
 from infra.chain.records import LONGEST, TOPIC, Record
 from infra.faults import Fault
 from infra.settings import Settings
@@ -56,8 +60,12 @@ class KafkaAway(Fault):
     """Kafka does not answer as it should: {why}."""
 
 
-Batches = asyncio.Queue[Sequence[Record]]
-"""Records to be sent, as they are read; one without any is the end."""
+class RecordTooLarge(Exception):
+    """A record that has more bytes than Kafka takes."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"{len(record.body)} bytes")
+        self.record = record
 
 
 class Place(NamedTuple):
@@ -130,18 +138,20 @@ class Topic:
             await self._make()
             return place is not None and not await self._holds(place, key, last)
 
-    async def send(self, batches: Batches) -> Place:
-        """Have all of these confirmed, in their order; where the last one is."""
-        async with _answered(None):
+    async def send(self, record: Record, place: asyncio.Future[Place]) -> None:
+        """Have a record sent, as soon as there is room; `place` will be where it is.
+
+        What refuses it, KafkaAway or RecordTooLarge, is told there, too.
+        """
+        try:
             producer = await self._sending()
-            sent = []
-            while records := await batches.get():
-                sent += [
-                    await producer.send(TOPIC, value=one.body, key=one.key, headers=one.headers)
-                    for one in records
-                ]
-            *_, last = await asyncio.gather(*sent)
-            return Place(last.partition, last.offset)
+            sent = await producer.send(
+                TOPIC, value=record.body, key=record.key, headers=record.headers
+            )
+        except KafkaError as fault:
+            _refuse(place, record, fault)
+        else:
+            sent.add_done_callback(partial(_settle, place, record))
 
     async def close(self) -> None:
         """Let go of Kafka; what is not confirmed by then may be there, or not."""
@@ -206,6 +216,25 @@ class Topic:
         return self._producer
 
 
+def _settle(place: asyncio.Future[Place], record: Record, sent: asyncio.Future[Any]) -> None:
+    """Tell what became of a record, where somebody still waits for it."""
+    if sent.cancelled():
+        _refuse(place, record, RequestTimedOutError())
+    elif (fault := sent.exception()) is not None:
+        _refuse(place, record, fault)
+    elif not place.done():
+        place.set_result(Place(sent.result().partition, sent.result().offset))
+
+
+def _refuse(place: asyncio.Future[Place], record: Record, fault: BaseException) -> None:
+    if place.done():
+        return
+    if isinstance(fault, MessageSizeTooLargeError | RecordListTooLargeError):
+        place.set_exception(RecordTooLarge(record))
+    else:
+        place.set_exception(KafkaAway(why=type(fault).__name__))
+
+
 _WELL = {
     NoError,
     TopicAlreadyExistsError,
@@ -233,7 +262,7 @@ async def _end(producer: AIOKafkaProducer) -> None:
 
 
 @asynccontextmanager
-async def _answered(within: float | None) -> AsyncIterator[None]:
+async def _answered(within: float) -> AsyncIterator[None]:
     """What is asked of Kafka, within so many seconds; raises KafkaAway."""
     try:
         async with asyncio.timeout(within):

@@ -74,7 +74,7 @@ WHERE (group_name, generation, club) = (%s, %s, %s)
 """  # noqa: S608 - made of a constant
 _SEEN = """
 UPDATE chain_clubs SET looked_at = clock_timestamp(), seen_at = clock_timestamp(), head = %s,
-    published = %s, waiting_since = %s
+    published = %s, waiting_since = %s, waiting_after = %s
 WHERE number = %s
 """
 # All is taken in, whatever was in its way.

@@ -6,7 +6,7 @@ A ledger that does not answer is given up soon, as others wait behind it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import NamedTuple
@@ -22,10 +22,18 @@ from infra.ledger.schema import HEAD
 LONGEST_READ = 10.0
 """Seconds for which a ledger may be silent."""
 
-_READING = {"default_transaction_read_only": "on", "statement_timeout": "10s"}
+MOST_READ = 2 * 1024 * 1024
+"""Bytes of events that are read at once, about: what a worker holds does not grow with events."""
+
+AT_ONCE = 20
+"""Events that come at once: each time, the ledger was heard of."""
+
+_READING = {"default_transaction_read_only": "on"}
+# A moment that nobody here can say was put there by somebody else, past the club.
 _LOOK = f"""
 SELECT id::text, ({HEAD}), (SELECT position FROM ledger_publishing WHERE topic = '{TOPIC}'),
-       (SELECT recorded_at FROM ledger_events WHERE notification_id = %s)
+       (SELECT recorded_at FROM ledger_events WHERE notification_id = %s
+        AND recorded_at BETWEEN '0001-01-02Z' AND '9999-12-30Z')
 FROM ledger_identity
 """  # noqa: S608 - made of constants
 
@@ -41,6 +49,8 @@ class Seen(NamedTuple):
     published: int
     waiting_since: datetime | None
     """When the first event was recorded that is not taken in yet."""
+    waiting_after: int
+    """After which position that is."""
 
 
 class ClubLedger:
@@ -56,7 +66,7 @@ class ClubLedger:
             row = await cursor.fetchone()
         if row is None or row[0] != identity:
             raise LedgerFault("its database holds another ledger")
-        return Seen(row[1], row[2] or 0, row[3])
+        return Seen(row[1], row[2] or 0, row[3], position)
 
     async def agrees(self, position: int, known: bytes) -> None:
         """See to it that it has the event that was taken in last; raises LedgerFault."""
@@ -103,9 +113,14 @@ class ClubLedger:
         return stretch
 
     async def _rows(self, first: int, last: int) -> list[Stored]:
-        async with _briefly(self._connection):
-            cursor = await self._connection.execute(EVENTS, [first, last], binary=True)
-            body = b"".join([row for (row,) in await cursor.fetchall()])
+        span = {"first": first, "last": last, "most": MOST_READ}
+        rows: list[bytes] = []
+        async with _briefly(self._connection) as heard, self._connection.cursor() as cursor:
+            asked = cursor.stream(EVENTS, span, binary=True, size=AT_ONCE)
+            async for (row,) in asked:
+                heard()
+                rows.append(row)
+        body = b"".join(rows)
         try:
             return stored(body)
         except KeptOut as wrong:
@@ -127,11 +142,18 @@ async def reading(url: str) -> AsyncIterator[ClubLedger]:
 
 
 @asynccontextmanager
-async def _briefly(connection: Connection) -> AsyncIterator[None]:
-    """Ask, and give up where no answer comes; raises LedgerFault."""
-    timer = asyncio.get_running_loop().call_later(LONGEST_READ, connection.hang_up)
+async def _briefly(connection: Connection) -> AsyncIterator[Callable[[], None]]:
+    """Ask, and give up where nothing is heard for too long; raises LedgerFault."""
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(LONGEST_READ, connection.hang_up)
+
+    def heard() -> None:
+        nonlocal timer
+        timer.cancel()
+        timer = loop.call_later(LONGEST_READ, connection.hang_up)
+
     try:
-        yield
+        yield heard
     except (psycopg.OperationalError, psycopg.InterfaceError) as away:
         raise LedgerFault("its ledger does not answer") from away
     except psycopg.Error as fault:

@@ -11,6 +11,9 @@ import psycopg
 from infra.chain.store import ChainStore, InChain
 from infra.ledger.postgres import Connection
 
+_LOST = (psycopg.InterfaceError, psycopg.InternalError)
+"""A connection that is closed, or whose transaction was ended for us."""
+
 
 class Lines:
     """A few connections to the tables of one group, or to those of no group, in autocommit."""
@@ -26,7 +29,8 @@ class Lines:
     async def one(self) -> AsyncIterator[Connection]:
         """A connection, as soon as one is free.
 
-        Raises psycopg.OperationalError for every fault of the chain's own database.
+        Raises psycopg.OperationalError where the chain's own database is away, or lost us; what
+        it cannot understand stays what it is, as no new attempt would help.
         """
         connection = await self._free.get()
         try:
@@ -37,7 +41,7 @@ class Lines:
             if connection is not None:
                 await connection.close()
                 connection = None
-            if isinstance(fault, psycopg.Error) and not isinstance(fault, psycopg.OperationalError):
+            if isinstance(fault, _LOST):
                 raise psycopg.OperationalError(str(fault)) from fault
             raise
         finally:
@@ -49,7 +53,7 @@ class Lines:
     async def _anew(self, lost: Connection | None) -> Connection:
         if lost is not None:
             await lost.close()
-        return await self._store.connect(self._group, autocommit=self._group is None)
+        return await self._store.line(self._group, autocommit=self._group is None)
 
     async def close(self) -> None:
         """Close those that are not in use."""

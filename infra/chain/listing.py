@@ -9,15 +9,17 @@ from projections.engine.lists import Listing
 from projections.engine.model import Group
 from projections.engine.table import utc
 
+_WHY = ", 'stands_at', g.stands_at, 'topic', g.topic, 'reason', g.reason"
 
-def clubs_of(groups: Sequence[Group]) -> Listing:
-    """Each club, beside the tables that the chain computes."""
+
+def clubs_of(groups: Sequence[Group], *, why: bool) -> Listing:
+    """Each club, beside the tables that the chain computes; `why` one stands still, too."""
     every = " UNION ALL ".join(standing(group) for group in groups)
     in_groups = f"""
     (SELECT json_agg(json_build_object(
         'name', g.group_name, 'generation', g.generation, 'state', g.state,
         'position', g.position, 'as_of', g.as_of, 'lag', g.lag, 'age', g.age,
-        'stands_at', g.stands_at, 'topic', g.topic, 'reason', g.reason, 'since', g.since
+        'since', g.since{_WHY if why else ""}
     ) ORDER BY g.group_name) FROM ({every}) AS g WHERE g.number = c.number) AS groups
     """  # noqa: S608 - made of constants
     return Listing(

@@ -8,50 +8,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import NamedTuple
-
-import psycopg
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 from application.access import Caller
-from application.page_links import OVERVIEW
+from application.page_links import GOOD_FOR, OVERVIEW
 from application.ports.chain import Link, NameTaken, Reader
-from application.ports.queries import Page, PageRequest, UnreadableCursor
+from application.ports.queries import Page, PageRequest
 from application.ports.services import Clock
 from application.ports.signing_in import PageClaims, RevokedLink, RevokedToken
 from domain.aggregate import time_text
 from domain.refusals import NotFound
 from domain.values import Role
+from infra.secrets.callers import FRESH
 from infra.secrets.tokens import SignedTokens
 from projections.engine.batching import Batcher
-from projections.engine.lists import Listing, page, total, write_cursor
-from projections.engine.reads import Rows
+from projections.engine.lists import Listing, Statement, page, total
+from projections.engine.reads import Rows, page_of
 from projections.engine.table import utc
 
-FRESH = 2.0
-"""Seconds for which a reader is believed to be one still, in the same role."""
-
-GOOD_FOR = timedelta(hours=24)
-"""How long a link is good."""
+MOST_LINKS = 30
+"""How many links of one reader are good at once: with the next, the oldest is not any more."""
 
 _ADD = """
-INSERT INTO chain_users (name, role) VALUES (%s, %s)
-ON CONFLICT (name) DO NOTHING RETURNING number
+INSERT INTO chain_users AS there (name, role, added_by) VALUES (%s, %s, %s)
+ON CONFLICT (name) DO UPDATE SET name = excluded.name WHERE there.added_by = excluded.added_by
+RETURNING number
 """
 _ALL = "SELECT number, name, role FROM chain_users ORDER BY name"
 _SET_ROLE = "UPDATE chain_users SET role = %s WHERE name = %s RETURNING number"
-_REMOVE = "DELETE FROM chain_users WHERE name = %s RETURNING number"
+_REMOVE = "DELETE FROM chain_users WHERE number = %s"
 _NAMED = "SELECT number, name, role FROM chain_users WHERE name = %s"
 _STANDING = "SELECT number, role FROM chain_users WHERE number = ANY(%s)"
 
-# What nobody opens any more goes with the next that is made.
-_MAKE = """
-WITH over AS (DELETE FROM chain_links WHERE expires_at < now())
-INSERT INTO chain_links (reader, page, expires_at) VALUES (%s, %s, %s) RETURNING number
-"""
-_REVOKE = """
-DELETE FROM chain_links WHERE number = %s AND reader = coalesce(%s, reader) RETURNING number
-"""
+# What nobody opens any more goes with the next that is made, and the reader's oldest of too many.
+_MAKE = f"""
+WITH asked AS (SELECT %s::integer AS reader, %s AS page, %s::timestamptz AS expires_at),
+over AS (DELETE FROM chain_links WHERE expires_at < now() OR number IN (
+    SELECT number FROM chain_links JOIN asked USING (reader)
+    ORDER BY number DESC OFFSET {MOST_LINKS - 1}))
+INSERT INTO chain_links (reader, page, expires_at) SELECT * FROM asked RETURNING number
+"""  # noqa: S608 - made of a constant
+_THERE = "SELECT 1 FROM chain_links WHERE number = %s AND reader = coalesce(%s, reader)"
+_REVOKE = "DELETE FROM chain_links WHERE number = %s"
 _LINK = "SELECT 1 FROM chain_links WHERE number = %s AND reader = %s AND page = %s"
 
 
@@ -63,7 +62,7 @@ class People:
 
     async def add(self, name: str, role: Role) -> Reader:
         """Somebody more; raises NameTaken."""
-        found = await self._rows(_ADD, [name, role.value])
+        found = await self._rows(_ADD, [name, role.value, uuid4()])
         if not found:
             raise NameTaken(name=name)
         return Reader(found[0][0], name, role)
@@ -85,8 +84,9 @@ class People:
 
     async def remove(self, name: str) -> None:
         """Let somebody read nothing any more, whatever tokens and links they have."""
-        if not await self._rows(_REMOVE, [name]):
-            raise NotFound(what="reader", id=name)
+        reader = await self.named(name)
+        # Not by what it finds: where the connection is lost, it is run again.
+        await self._rows(_REMOVE, [reader.number])
 
 
 def _reader(number: int, name: str, role: str) -> Reader:
@@ -162,20 +162,14 @@ class Pages:
 
     async def page(self, wanted: PageRequest) -> Page:
         """A page; raises UnreadableCursor."""
-        asked = page(self._listing, wanted)
-        try:
-            rows = await self._rows(asked.sql, asked.params)
-        except psycopg.DataError as unreadable:
-            raise UnreadableCursor from unreadable
-        more = len(rows) > wanted.limit
-        rows = rows[: wanted.limit]
-        body = b"[" + b",".join([row[2] for row in rows]) + b"]"
-        return Page(body, write_cursor(rows[-1][0], rows[-1][1]) if more else None)
+        return await page_of(self._found, page(self._listing, wanted), wanted.limit)
 
     async def total(self, wanted: PageRequest) -> int:
         """How many rows all pages have."""
-        asked = total(self._listing, wanted)
-        return int((await self._rows(asked.sql, asked.params))[0][0])
+        return int((await self._found(total(self._listing, wanted)))[0][0])
+
+    async def _found(self, asked: Statement) -> list[tuple[Any, ...]]:
+        return await self._rows(asked.sql, asked.params)
 
 
 class Links(Pages):
@@ -195,5 +189,6 @@ class Links(Pages):
 
     async def revoke(self, number: int, reader: int | None) -> None:
         """Let a link open nothing any more; raises NotFound where it is another's."""
-        if not await self._rows(_REVOKE, [number, reader]):
+        if not await self._rows(_THERE, [number, reader]):
             raise NotFound(what="page link", id=number)
+        await self._rows(_REVOKE, [number])

@@ -16,7 +16,7 @@ import structlog
 
 from infra.chain.store import InChain
 from infra.chain.stretches import Fit, Stretch
-from infra.following.follower import standstill_of
+from infra.following.follower import database_said, standstill_of
 from infra.ledger import feed
 from infra.ledger.pipelines import sent
 from infra.ledger.postgres import Connection
@@ -27,6 +27,22 @@ from projections.engine.writing import load_of_club, write
 
 LONGEST_PAUSE = 60
 """Seconds between attempts in the end, where a club stands still."""
+
+LONGEST_REASON = 300
+"""Letters of a reason that are written down."""
+
+MUCH_LESS = 12
+"""Of events that took too long, a part as large as this is tried next: few attempts, not many."""
+
+_OF_TIME = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.DeadlockDetected,
+)
+"""Somebody holds rows of this club, or there is too much to do at once."""
+
+_OF_ROWS = (*_OF_TIME, psycopg.errors.ProgramLimitExceeded)
+"""Faults of what was to be written, though they are called those of the server."""
 
 logger = structlog.get_logger(__name__)
 
@@ -50,8 +66,10 @@ UPDATE chain_positions SET
     since = CASE WHEN reason = %(reason)s THEN since ELSE clock_timestamp() END,
     reason = %(reason)s, stands_at = %(stands_at)s, topic = %(topic)s, tries = tries + 1,
     again_at = clock_timestamp() + make_interval(secs => least(2.0 ^ least(tries, 10), %(longest)s))
-WHERE (group_name, generation, club) = (%(name)s, %(generation)s, %(club)s)
-  AND position = %(position)s
+WHERE (group_name, generation, club) IN (
+    SELECT group_name, generation, club FROM chain_positions
+    WHERE (group_name, generation, club) = (%(name)s, %(generation)s, %(club)s)
+      AND position = %(position)s FOR UPDATE SKIP LOCKED)
 RETURNING tries
 """
 
@@ -94,9 +112,16 @@ class Projection:
     async def advance(self, stretch: Stretch) -> Outcome:
         """Take in what of these events was not, as far as they can be taken.
 
-        Raises psycopg.Error where the chain's own database is away.
+        Raises psycopg.OperationalError where the chain's own database is away.
         """
-        limit = len(stretch.events)
+        try:
+            return await self._advance(stretch)
+        except _OF_TIME:
+            await self._connection.rollback()
+            return Outcome.BUSY
+
+    async def _advance(self, stretch: Stretch) -> Outcome:
+        limit = most = len(stretch.events)
         while True:
             held = await self._hold()
             outcome = self._otherwise(held, stretch)
@@ -113,13 +138,15 @@ class Projection:
             except Exception as fault:  # noqa: BLE001 - the one event is found, and it is told
                 await self._refused(fault)
                 limit = len(rows) // 2
+                if isinstance(fault, _OF_TIME):
+                    limit = most = len(rows) // MUCH_LESS
                 if not limit:
                     await self.stands(_before(rows[0], fault), held.position)
                     return Outcome.STANDS
                 continue
             if reached == stretch.last:
                 return Outcome.TAKEN
-            limit = len(stretch.events)
+            limit = most
 
     def _otherwise(self, held: _Held | None, stretch: Stretch) -> Outcome | None:
         """What becomes of the events where they are not taken now."""
@@ -163,7 +190,8 @@ class Projection:
 
     async def _refused(self, fault: Exception) -> None:
         """Raises the fault where it is the database's own, and not of what was to be written."""
-        if self._connection.closed or isinstance(fault, psycopg.OperationalError):
+        away = isinstance(fault, psycopg.OperationalError) and not isinstance(fault, _OF_ROWS)
+        if self._connection.closed or away:
             raise fault
         await self._connection.rollback()
 
@@ -174,9 +202,9 @@ class Projection:
             "generation": self._group.generation,
             "club": self._club,
             "position": position,
-            "reason": why.reason,
+            "reason": _plain(why.reason),
             "stands_at": why.position,
-            "topic": why.topic,
+            "topic": None if why.topic is None else _plain(why.topic),
             "longest": LONGEST_PAUSE,
         }
         cursor = await self._connection.execute(_STANDS, case)
@@ -194,6 +222,17 @@ class Projection:
 
 
 def _before(row: feed.Row, fault: Exception) -> Standstill:
-    """Why an event is not taken, of whoever refused it."""
-    said = standstill_of(fault)
-    return Standstill(said.reason, position=row[0], topic=row[3])
+    """Why an event is not taken, of whoever refused it; with nothing that is in the event."""
+    if isinstance(fault, _OF_TIME):
+        return Standstill("its rows in the chain are held by somebody else, or take too long")
+    said = (
+        database_said(fault)
+        if isinstance(fault, psycopg.Error)
+        else f"it failed with {type(fault).__name__}"
+    )
+    return Standstill(said, position=row[0], topic=row[3])
+
+
+def _plain(text: str) -> str:
+    """What others said, as every table takes it: a club's database may say anything."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST_REASON])

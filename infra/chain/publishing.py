@@ -1,8 +1,8 @@
 """What is still to go to Kafka: the ledger from where its records are confirmed.
 
 Of several publishers one has a turn at a time: it holds the ledger's row in `ledger_publishing`,
-which ends with the transaction. A turn is short, as a relay's is. What is not confirmed within it
-stays published, and is written down in a later turn.
+which ends with the transaction. A turn is short, as a relay's is: it writes down what is confirmed
+by then, and sends as much more. Where Kafka does not keep up, less is on its way at once.
 
 A topic that has lost what was confirmed gets the whole ledger again. What time took from it
 (retention) is not lost: who has not read it by then reads the ledger.
@@ -10,20 +10,24 @@ A topic that has lost what was confirmed gets the whole ledger again. What time 
 
 from __future__ import annotations
 
-import asyncio
 import time
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import psycopg
 import structlog
 
-from infra.chain.kafka import PATIENCE, SILENT, Batches, KafkaAway, Place, Topic
+from infra.chain.kafka import (
+    AROUND,
+    PATIENCE,
+    SILENT,
+    KafkaAway,
+    Place,
+    RecordTooLarge,
+    Topic,
+)
 from infra.chain.records import (
     EVENTS,
+    LONGEST,
     MOST_BYTES,
     MOST_EVENTS,
     NOTHING,
@@ -32,18 +36,28 @@ from infra.chain.records import (
     digest,
     position_of,
 )
+from infra.chain.sending import Confirmed, Sending, packed
 from infra.faults import Fault
-from infra.following.follower import Follower
+from infra.following.follower import Follower, Stuck
 from infra.following.relaying import LONGEST_TURN, UNCONFIRMED
 from infra.ledger.postgres import Postgres
 from infra.parts import PUBLISHER
 from infra.standstill import Standstill
 
-BATCH = 20 * MOST_EVENTS
+MOST_AT_ONCE = 20 * MOST_EVENTS
 """Events that are read at once, while those before them are on their way."""
 
-AT_ONCE = 8
-"""Batches that are published before their confirmation is waited for."""
+MOST_READ = 1024 * 1024
+"""Bytes of them."""
+
+MOST_SENT = 8 * 1024 * 1024
+"""Bytes that are on their way at once, where Kafka keeps up."""
+
+LEAST_SENT = 16 * 1024
+"""The same in the end, after one fault after the other."""
+
+SLOW = 1.0
+"""Seconds after which Kafka does not keep up with half of what is on its way."""
 
 LOOK = 15.0
 """Seconds between looks whether Kafka still has what it confirmed."""
@@ -53,12 +67,14 @@ logger = structlog.get_logger(__name__)
 
 # Whoever has the row has the turn.
 _TURN = """
-SELECT (SELECT id::text FROM ledger_identity), secret, position, digest, partition, "offset"
+SELECT (SELECT id::text FROM ledger_identity), secret, position, digest, partition, "offset",
+       seen_position, seen_partition, seen_offset
 FROM ledger_publishing
 WHERE topic = %s FOR UPDATE SKIP LOCKED
 """
 _ADVANCE = """
-UPDATE ledger_publishing SET position = %s, digest = %s, partition = %s, "offset" = %s
+UPDATE ledger_publishing SET position = %s, digest = %s, partition = %s, "offset" = %s,
+    seen_position = %s, seen_partition = %s, seen_offset = %s
 WHERE topic = %s
 """
 
@@ -70,28 +86,26 @@ class WentAnotherWay(Fault):
     """
 
 
-class Confirmed(NamedTuple):
-    """How far Kafka has a ledger."""
-
-    position: int
-    digest: bytes
-    place: Place | None
+_NOTHING = Confirmed(0, NOTHING, None)
+_NOWHERE = (None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """Records on their way: what came after one position, and what is so once they are there."""
+class _Turn(NamedTuple):
+    """Whose ledger it is, how far Kafka has it, and what it had when it was looked last."""
 
-    after: int
-    upto: int
-    digest: bytes
-    place: asyncio.Future[Place]
+    ledger: str
+    secret: bytes
+    confirmed: Confirmed
+    seen: Confirmed
 
-    @property
-    def failed(self) -> bool:
-        """Whether they will never be confirmed."""
-        place = self.place
-        return place.done() and (place.cancelled() or place.exception() is not None)
+    @classmethod
+    def of(cls, row: tuple[Any, ...]) -> _Turn:
+        ledger, secret, position, last, partition, offset, *seen = row
+        confirmed = Confirmed(position, last, _place(partition, offset))
+        witness = Confirmed(seen[0] or 0, NOTHING, _place(*seen[1:]))
+        # What was confirmed since may have gone into a topic that had lost all before it.
+        usable = witness.place is not None and witness.position <= position
+        return cls(ledger, secret, confirmed, witness if usable else confirmed)
 
 
 class Publisher:
@@ -100,9 +114,10 @@ class Publisher:
     def __init__(self, postgres: Postgres, topic: Topic) -> None:
         self.follower = Follower(PUBLISHER, postgres, self.step)
         self._topic = topic
-        self._sent: _Sent | None = None
+        self._sending: Sending | None = None
+        self._room = MOST_SENT
+        """Bytes that may be on their way."""
         self._looked_at: float | None = None
-        self._witness: Confirmed | None = None
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -116,10 +131,13 @@ class Publisher:
         """Publish what is next; whether there was anything. Another may have its turn."""
         try:
             return await self._turn(connection)
-        except KafkaAway:
-            self._looked_at = None
+        except (KafkaAway, RecordTooLarge) as fault:
             await self._forget()
             await self._topic.close()
+            self._looked_at = None
+            alone, self._room = self._room <= LEAST_SENT, max(LEAST_SENT, self._room // 8)
+            if isinstance(fault, RecordTooLarge) and alone:
+                raise _too_large(fault.record) from fault
             raise
 
     async def _turn(self, connection: Connection) -> bool:
@@ -127,118 +145,103 @@ class Publisher:
         if row is None:
             await connection.rollback()
             return False
-        ledger, secret, position, last, partition, offset = row
-        place = None if offset is None else Place(partition, offset)
-        confirmed = Confirmed(position, last, place)
-        if await self._is_lost(ledger, confirmed):
-            logger.warning("publisher.topic-lost", position=position)
-            await self._forget()
-            await self._confirm(connection, Confirmed(0, NOTHING, None))
-            return True
-        sent = await self._send(connection, ledger, secret, confirmed)
-        if sent is None:
+        turn = _Turn.of(row)
+        sending = await self._going_on(turn.confirmed)
+        if self._is_due() and not sending.bytes:
+            if await self._is_lost(turn):
+                logger.warning("publisher.topic-lost", position=turn.confirmed.position)
+                await _write(connection, _NOTHING, _NOTHING)
+                return True
+            turn = turn._replace(seen=turn.confirmed)
+        await self._fill(connection, turn, sending)
+        if not sending.bytes:
             await connection.commit()
             return False
-        if not (await asyncio.wait({sent.place}, timeout=LONGEST_TURN))[0]:
+        begun = time.monotonic()
+        is_full = sending.bytes > self._room // 2
+        await sending.reaches(0.5, LONGEST_TURN)
+        confirmed = sending.take()
+        if confirmed is None:
             await connection.rollback()
             self.follower.stands(Standstill(UNCONFIRMED))
-            if not (await asyncio.wait({sent.place}, timeout=PATIENCE))[0]:
+            if not await sending.reaches(0.0, PATIENCE):
                 raise KafkaAway(why=SILENT)
             return True
-        confirmed = Confirmed(sent.upto, sent.digest, sent.place.result())
-        self._sent = None
-        await self._confirm(connection, confirmed)
+        if is_full and time.monotonic() - begun < SLOW:
+            self._room = min(MOST_SENT, self._room * 2)
+        await _write(connection, confirmed, turn.seen)
         return True
 
-    async def _confirm(self, connection: Connection, confirmed: Confirmed) -> None:
-        """Write down how far Kafka has it, and end the turn."""
-        partition, offset = confirmed.place or (None, None)
-        values = [confirmed.position, confirmed.digest, partition, offset, TOPIC]
-        await connection.execute(_ADVANCE, values)
-        await connection.commit()
+    async def _going_on(self, confirmed: Confirmed) -> Sending:
+        """What is on its way from there."""
+        if self._sending is None or self._sending.after[:2] != confirmed[:2]:
+            await self._forget()
+            self._sending = Sending(self._topic, confirmed)
+        return self._sending
 
-    async def _is_lost(self, ledger: str, confirmed: Confirmed) -> bool:
-        """Whether Kafka lost what it had confirmed; it is looked now and then.
+    def _is_due(self) -> bool:
+        """Whether it is time to look if Kafka has what it confirmed."""
+        return self._looked_at is None or time.monotonic() - self._looked_at > LOOK
 
-        What is looked for is what was there at the last look: what was confirmed since may have
-        gone into a topic that had lost all that came before.
-        """
-        now = time.monotonic()
-        due = self._looked_at is None or now - self._looked_at > LOOK
-        if not due or self._sent is not None:
-            return False
-        witness = self._witness
-        if witness is None or witness.position > confirmed.position:
-            witness = confirmed
-        lost = await self._topic.lost(witness.place, ledger.encode(), witness.position)
-        self._looked_at, self._witness = (None, None) if lost else (now, confirmed)
+    async def _is_lost(self, turn: _Turn) -> bool:
+        """Whether Kafka lost what it had at the last look, whoever looked."""
+        seen = turn.seen
+        lost = await self._topic.lost(seen.place, turn.ledger.encode(), seen.position)
+        self._looked_at = None if lost else time.monotonic()
         return lost
 
-    async def _send(
-        self, connection: Connection, ledger: str, secret: bytes, confirmed: Confirmed
-    ) -> _Sent | None:
-        """What is on its way from there; None where there is nothing to send."""
-        sent = self._sent
-        if sent is not None and sent.after == confirmed.position and not sent.failed:
-            return sent
-        await self._forget()
-        upto = confirmed
-        batches: Batches = asyncio.Queue()
-        try:
-            for _ in range(AT_ONCE):
-                rows = await _rows(connection, upto)
-                if rows:
-                    records = packed(ledger, secret, upto.position, upto.digest, rows)
-                    upto = Confirmed(records[-1].last, digest(rows[-1]), None)
-                    batches.put_nowait(records)
-                    self._sent = self._on_its_way(confirmed, upto, batches)
-                if len(rows) < BATCH:
-                    break
-        finally:
-            # What was read by then is sent, whatever came in the way.
-            batches.put_nowait(())
-        return self._sent
-
-    def _on_its_way(self, after: Confirmed, upto: Confirmed, batches: Batches) -> _Sent:
-        """What was read so far, which is being sent while more is read."""
-        sent = self._sent
-        place = asyncio.ensure_future(self._topic.send(batches)) if sent is None else sent.place
-        return _Sent(after.position, upto.position, upto.digest, place)
+    async def _fill(self, connection: Connection, turn: _Turn, sending: Sending) -> None:
+        """Send what comes next, as far as there is room; before a look, nothing more."""
+        while sending.bytes < self._room and not self._is_due():
+            most = min(MOST_READ, self._room - sending.bytes)
+            prev, before, _ = sending.end
+            rows = await _rows(connection, sending.end, most)
+            records = packed(turn.ledger, turn.secret, prev, before, rows, min(most, MOST_BYTES))
+            ends = [*(record.before for record in records[1:]), *map(digest, rows[-1:])]
+            for record, end in zip(records, ends, strict=True):
+                sending.put(record, end)
+            if sum(map(len, rows)) < most // 2:
+                return
 
     async def _forget(self) -> None:
         """Wait no more for what is on its way."""
-        sent, self._sent = self._sent, None
-        if sent is not None:
-            sent.place.cancel()
-            await asyncio.gather(sent.place, return_exceptions=True)
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            await sending.close()
 
 
-def packed(ledger: str, secret: bytes, prev: int, before: bytes, rows: list[bytes]) -> list[Record]:
-    """The records of these rows, which come after the event of `prev`."""
-    records = []
-    while rows:
-        taken = rows[: _fitting(rows[:MOST_EVENTS])]
-        record = Record.pack(ledger, secret, prev, before, taken)
-        records.append(record)
-        prev, before, rows = record.last, digest(taken[-1]), rows[len(taken) :]
-    return records
+async def _write(connection: Connection, confirmed: Confirmed, seen: Confirmed) -> None:
+    """Write down how far Kafka has it, and what it had at the last look; the turn is over."""
+    seen = confirmed if seen.place is None else seen
+    position, last, place = confirmed
+    values = [position, last, *(place or _NOWHERE), seen.position, *(seen.place or _NOWHERE)]
+    await connection.execute(_ADVANCE, [*values, TOPIC])
+    await connection.commit()
 
 
-def _fitting(rows: Sequence[bytes]) -> int:
-    """How many of these are in one record: at least one."""
-    sizes = list(map(len, rows))
-    if sum(sizes) <= MOST_BYTES:
-        return len(rows)
-    return max(1, bisect_right(list(accumulate(sizes)), MOST_BYTES))
+def _place(partition: int | None, offset: int | None) -> Place | None:
+    return None if partition is None or offset is None else Place(partition, offset)
 
 
-async def _rows(connection: Connection, confirmed: Confirmed) -> list[bytes]:
-    """What comes after what is confirmed, as it is stored; raises WentAnotherWay."""
-    span = [confirmed.position, confirmed.position + BATCH]
+def _too_large(record: Record) -> Stuck:
+    """What a person can do about a record that Kafka takes in no company."""
+    ((position, _, _, topic, *_), *_) = (row for _, row in record.stored())
+    return Stuck(
+        position,
+        topic,
+        f"its record of {len(record.body)} bytes is more than Kafka takes: raise "
+        f"max.message.bytes of the topic {TOPIC}, up to {LONGEST + AROUND}",
+    )
+
+
+async def _rows(connection: Connection, end: Confirmed, most: int) -> list[bytes]:
+    """What comes after what is sent, as it is stored; raises WentAnotherWay."""
+    first = max(end.position, 1)
+    span = {"first": first, "last": first + MOST_AT_ONCE, "most": most}
     cursor = await connection.execute(EVENTS, span, binary=True)
     rows: list[bytes] = [row for (row,) in await cursor.fetchall()]
-    if confirmed.position == 0:
+    if end.position == 0:
         return rows
-    if not rows or (position_of(rows[0]), digest(rows[0])) != confirmed[:2]:
-        raise WentAnotherWay(position=confirmed.position)
+    if not rows or (position_of(rows[0]), digest(rows[0])) != end[:2]:
+        raise WentAnotherWay(position=end.position)
     return rows[1:]

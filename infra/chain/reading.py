@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from application.ports.chain import ChainUnavailable
@@ -18,14 +17,19 @@ from infra.chain.listing import clubs_of
 from infra.chain.people import Callers, Links, Pages, People
 from infra.chain.store import open_chain
 from infra.faults import Fault
-from infra.ledger.desk import TablesOfAnotherRelease
+from infra.ledger.desk import Desk, TablesOfAnotherRelease
 from infra.ledger.postgres import Desks, Postgres
 from infra.parts import Parts
+from infra.secrets.clocks import SystemClock
 from infra.secrets.keys import Keys, has_keys
-from infra.secrets.tokens import OF_CHAIN, SignedTokens
+from infra.secrets.tokens import SignedTokens, of_chain
 from infra.settings import Settings
 from projections.catalogue import GROUPS
 from projections.engine.reads import Rows
+
+_IDENTITY = "SELECT id::text FROM chain_identity"
+_SERVED_AT = "SELECT served_at FROM chain_identity"
+_SERVE_AT = "UPDATE chain_identity SET served_at = %s"
 
 
 class NoChainDatabase(Fault):
@@ -39,12 +43,8 @@ class KeysMissing(Fault):
     """
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """This moment, in UTC."""
-        return datetime.now(UTC)
+class NeverServed(Fault):
+    """Nobody has served this chain yet, so a link leads nowhere: `club run --chain` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,23 @@ class Chain:
     keys: Keys
     figures: FiguresOfChain
     clubs: Pages
+    clubs_and_why: Pages
     links: Links
     parts: Parts
     lookout: Lookout
     heads: Heads
     metrics: Metrics = field(default_factory=Metrics)
+
+    async def address(self) -> str:
+        """Where its API is reached, as whoever served it last has said; raises NeverServed."""
+        ((address,),) = await self.postgres.rows(_SERVED_AT)
+        if address is None:
+            raise NeverServed
+        return str(address)
+
+    async def served_at(self, address: str) -> None:
+        """Let others know where its API is reached."""
+        await self.postgres.rows(_SERVE_AT, [address])
 
     async def health(self) -> Health:
         """How every part of the chain is doing."""
@@ -83,7 +95,8 @@ async def open_reading(
     async with _opened(settings) as postgres:
         if signing and not has_keys(settings.home):
             raise KeysMissing(home=settings.home)
-        chain = _wire(settings, postgres)
+        ((identity,),) = await postgres.rows(_IDENTITY)
+        chain = _wire(settings, postgres, identity)
         async with asyncio.TaskGroup() as tasks:
             running = [postgres.keep_watch()]
             if serving:
@@ -100,23 +113,28 @@ async def open_reading(
 async def open_people(settings: Settings) -> AsyncIterator[People]:
     """The people of the chain of these settings, without what is signed for them; raises alike."""
     async with _opened(settings) as postgres:
-        yield People(_rows_of(postgres))
+        yield People(_rows_of(postgres.deciding))
 
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Postgres]:
     if settings.chain_database_url is None:
         raise NoChainDatabase
-    desks = Desks(deciding=settings.listing_connections, deciding_seconds=settings.showing_seconds)
+    desks = Desks(
+        deciding=settings.deciding_connections,
+        listing=settings.listing_connections,
+        showing_seconds=settings.showing_seconds,
+        follows=False,
+    )
     async with open_chain(settings.chain_database_url, desks=desks) as store:
         yield store.postgres
 
 
-def _rows_of(postgres: Postgres) -> Rows:
+def _rows_of(desk: Desk) -> Rows:
     async def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of one query of the chain's database."""
         try:
-            return await postgres.rows(sql, params)
+            return await desk.rows(sql, params)
         except (TookTooLong, TablesOfAnotherRelease):
             raise
         except LedgerUnavailable as away:
@@ -125,10 +143,11 @@ def _rows_of(postgres: Postgres) -> Rows:
     return rows
 
 
-def _wire(settings: Settings, postgres: Postgres) -> Chain:
-    rows = _rows_of(postgres)
+def _wire(settings: Settings, postgres: Postgres, identity: str) -> Chain:
+    rows, lists = _rows_of(postgres.deciding), _rows_of(postgres.listing)
     keys, clock = Keys(settings.home), SystemClock()
-    tokens = SignedTokens(keys, settings.issuer, OF_CHAIN)
+    # Not by where it is reached: whoever prints a token need not know that.
+    tokens = SignedTokens(keys, f"urn:uuid:{identity}", of_chain(identity))
     groups = [group for group in GROUPS if group.name in settings.chain_groups.split(",")]
     computed = "figures" in settings.chain_groups.split(",")
     parts, metrics = Parts(postgres), Metrics()
@@ -139,11 +158,12 @@ def _wire(settings: Settings, postgres: Postgres) -> Chain:
         callers=Callers(tokens, rows),
         tokens=tokens,
         keys=keys,
-        figures=FiguresOfChain(rows, settings.timezone, clock, computed=computed),
-        clubs=Pages(rows, clubs_of(groups)),
+        figures=FiguresOfChain(lists, settings.timezone, clock, computed=computed),
+        clubs=Pages(lists, clubs_of(groups, why=False)),
+        clubs_and_why=Pages(lists, clubs_of(groups, why=True)),
         links=Links(rows, tokens, clock),
         parts=parts,
-        lookout=Lookout(postgres.watching.rows, parts, metrics, groups),
-        heads=Heads(rows),
+        lookout=Lookout(postgres.waiting.rows, parts, metrics, groups),
+        heads=Heads(rows, groups),
         metrics=metrics,
     )

@@ -32,6 +32,9 @@ MOST_BYTES = 512 * 1024
 LONGEST = 8 * 1024 * 1024
 """Bytes of a record that is read at all."""
 
+AROUND_A_STATE = 350
+"""Bytes of an event beside its state, about."""
+
 COLUMNS = (
     "notification_id, originator_id, originator_version, topic, state, "
     "recorded_at, actor, command, command_id, correlation_id, causation_id"
@@ -40,11 +43,19 @@ COLUMNS = (
 
 EVENTS = f"""
 SELECT record_send(event) FROM (
-    SELECT {COLUMNS} FROM ledger_events WHERE notification_id >= %s AND notification_id <= %s
+    SELECT {COLUMNS} FROM (
+        SELECT {COLUMNS}, sum(octet_length(state) + {AROUND_A_STATE}) OVER (
+            ORDER BY notification_id ROWS UNBOUNDED PRECEDING) AS bytes
+        FROM ledger_events WHERE notification_id >= %(first)s AND notification_id <= %(last)s
+    ) AS counted
+    WHERE bytes <= %(most)s OR notification_id <= %(first)s + 1
     ORDER BY notification_id
 ) AS event
 """  # noqa: S608 - made of constants
-"""SQL for the rows of a ledger from a position to another one, each as it is sent."""
+"""SQL for the rows of a ledger from a position to another one, each as it is sent.
+
+Of so many bytes, about; but of the first two, the rows are there in any case.
+"""
 
 NOTHING = b""
 """What comes before the first event of a ledger."""
@@ -127,14 +138,15 @@ class Record:
 
     @classmethod
     def of(
-        cls, key: bytes | None, headers: Iterable[tuple[str, bytes]], body: bytes | None
+        cls, key: bytes | None, headers: Iterable[tuple[str, bytes | None]], body: bytes | None
     ) -> Self:
         """The record in a message; raises KeptOut. It may still be somebody else's: see `rows`."""
         if body is None or len(body) > LONGEST:
             raise KeptOut("it has no body" if body is None else "it is too long")
-        said = dict(headers)
-        if said.get("format") != FORMAT:
+        told = dict(headers)
+        if told.get("format") != FORMAT:
             raise KeptOut("it is not of this form")
+        said = {name: value for name, value in told.items() if value is not None}
         try:
             record = cls(
                 ledger=said["ledger"].decode(),

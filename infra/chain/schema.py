@@ -9,6 +9,14 @@ from __future__ import annotations
 from infra.ledger.schema import PARTS, Step
 
 _FIRST = """
+CREATE TABLE chain_identity (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    served_at text,
+    only_one boolean PRIMARY KEY DEFAULT TRUE CHECK (only_one)
+);
+COMMENT ON COLUMN chain_identity.served_at IS 'where its API was reached last';
+INSERT INTO chain_identity DEFAULT VALUES;
+
 CREATE TABLE chain_clubs (
     number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE,
@@ -20,13 +28,15 @@ CREATE TABLE chain_clubs (
     seen_at timestamptz,
     head bigint NOT NULL DEFAULT 0,
     published bigint NOT NULL DEFAULT 0,
-    waiting_since timestamptz
+    waiting_since timestamptz,
+    waiting_after bigint
 );
 COMMENT ON COLUMN chain_clubs.looked_at IS 'when somebody last began to look at its ledger';
 COMMENT ON COLUMN chain_clubs.seen_at IS 'when the ledger last answered';
 COMMENT ON COLUMN chain_clubs.head IS 'where it ended then';
 COMMENT ON COLUMN chain_clubs.published IS 'how far it was in Kafka then';
 COMMENT ON COLUMN chain_clubs.waiting_since IS 'when the first was recorded not taken in by then';
+COMMENT ON COLUMN chain_clubs.waiting_after IS 'the position before that one';
 
 CREATE TABLE chain_groups (
     name text NOT NULL,
@@ -73,8 +83,10 @@ CREATE TABLE chain_users (
     number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE,
     role text NOT NULL CHECK (role IN ('ADMIN', 'ANALYST')),
-    added_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    added_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    added_by uuid NOT NULL
 );
+COMMENT ON COLUMN chain_users.added_by IS 'which request: one that is made again adds nobody twice';
 
 CREATE TABLE chain_links (
     number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

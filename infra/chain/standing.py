@@ -6,20 +6,34 @@ from infra.health import LATE
 from projections.engine.model import Group
 from projections.engine.table import utc
 
+UNSEEN = 180.0
+"""Seconds after which it is not known any more how far a ledger is that was not seen."""
+
+ON_ITS_WAY = 30.0
+"""Seconds before a look at a ledger within which something may have been recorded unseen."""
+
+WORST_LAST = ("running", "behind", "unseen", "absent", "standing")
+"""What a club may be in a chain."""
+
 
 def standing(group: Group) -> str:
     """SQL for a row of each club, beside this release's tables of the group.
 
-    `state` is `running`, `behind`, `standing`, or `absent` where there is nothing of the club in
-    these tables yet. `built` is whether they were ever as far as the tables that they replace;
-    `due` is how far those are.
+    `state` is `running`, `behind`, `unseen` where its ledger was not looked at for minutes, or
+    never, `standing`, or `absent` where there is nothing of the club in these tables yet. `as_of`
+    is up to when they hold: of a club that is fully in, that is when that was seen. `built` is
+    whether they were ever as far as the tables that they replace; `due` is how far those are.
     """
     return f"""
     SELECT club.number, club.name, '{group.name}' AS group_name,
-        {group.generation} AS generation, far.position, {utc("p.recorded_at", "as_of")},
-        far.lag, far.age,
+        {group.generation} AS generation, far.position,
+        {utc("far.as_of")}, far.lag, far.age,
+        round(extract(epoch FROM clock_timestamp() - coalesce(club.seen_at, club.joined_at)), 1)
+            AS unseen,
         CASE WHEN p.club IS NULL THEN 'absent' WHEN p.reason IS NOT NULL THEN 'standing'
-            WHEN far.age > {LATE} THEN 'behind' ELSE 'running' END AS state,
+            WHEN far.age > {LATE} THEN 'behind'
+            WHEN club.seen_at > clock_timestamp() - interval '{UNSEEN} s' THEN 'running'
+            ELSE 'unseen' END AS state,
         p.reason, p.stands_at, p.topic, {utc("p.since", "since")},
         before.position AS due,
         before.position IS NULL OR far.position >= before.position
@@ -34,7 +48,12 @@ def standing(group: Group) -> str:
             CASE WHEN club.seen_at IS NOT NULL
                 THEN greatest(0, club.head - coalesce(p.position, 0)) END AS lag,
             CASE WHEN club.head > coalesce(p.position, 0)
-                THEN round(extract(epoch FROM clock_timestamp() - club.waiting_since), 1) END AS age
+                    AND coalesce(p.position, 0) <= club.waiting_after
+                THEN round(extract(epoch FROM clock_timestamp() - club.waiting_since), 1)
+                END AS age,
+            CASE WHEN p.club IS NULL THEN NULL WHEN p.position >= club.head
+                THEN greatest(p.recorded_at, club.seen_at - interval '{ON_ITS_WAY} s')
+                ELSE p.recorded_at END AS as_of
     ) AS far
     CROSS JOIN LATERAL (
         SELECT max(position) AS position FROM chain_positions AS older

@@ -20,6 +20,8 @@ from projections.engine.schema import add_constraints, create_tables, create_typ
 FROZEN = "3s"
 """How long a worker that is frozen keeps what it holds."""
 
+_SHORT = {"lock_timeout": "2s", "statement_timeout": "5s"}
+
 _OPEN = "SELECT max(number) FROM chain_schema"
 _FIND = "SELECT definition FROM chain_groups WHERE (name, generation) = (%s, %s)"
 _REGISTER = "INSERT INTO chain_groups (name, generation, definition) VALUES (%s, %s, %s)"
@@ -87,13 +89,15 @@ class ChainStore:
     async def connect(
         self, group: InChain | None = None, *, autocommit: bool = False
     ) -> Connection:
-        """A connection of one's own, to the tables of the chain and of one group.
+        """A connection of one's own, to the tables of the chain and of one group."""
+        return await self.postgres.connect(_settings(group), autocommit=autocommit)
+
+    async def line(self, group: InChain | None = None, *, autocommit: bool = False) -> Connection:
+        """The same, for what is computed: many clubs wait behind each statement.
 
         What it commits need not be on disk: what a crash takes away is projected again.
         """
-        settings = {"idle_in_transaction_session_timeout": FROZEN}
-        if group is not None:
-            settings["search_path"] = f"{group.schema},public"
+        settings = {**_settings(group), **_SHORT}
         connection = await self.postgres.connect(settings, autocommit=True)
         try:
             await connection.execute("SET synchronous_commit = off")
@@ -115,6 +119,13 @@ class ChainStore:
                 found = await connection.execute(_FIND, [group.name, group.generation])
                 if await found.fetchone() is None:
                     await _make(connection, group)
+
+
+def _settings(group: InChain | None) -> dict[str, str]:
+    settings = {"idle_in_transaction_session_timeout": FROZEN}
+    if group is not None:
+        settings["search_path"] = f"{group.schema},public"
+    return settings
 
 
 async def _make(connection: Connection, group: InChain) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from infra import parts as known
-from infra.chain.standing import standing
+from infra.chain.standing import WORST_LAST, standing
 from infra.chain.store import ChainStore
 from infra.health import named
 from infra.parts import STREAM, Part, Parts
@@ -40,7 +40,7 @@ class ChainState:
             return "unavailable"
         if workers != {"running"}:
             return "degraded"
-        return next((c["state"] for c in self.clubs if c["state"] != "running"), "running")
+        return max((club["state"] for club in self.clubs), key=WORST_LAST.index, default="running")
 
 
 async def look(store: ChainStore) -> ChainState:

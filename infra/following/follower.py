@@ -158,7 +158,12 @@ def standstill_of(fault: Exception) -> Standstill:
 
 
 def database_said(fault: psycopg.Error) -> str:
-    """The first line of what the database said, without the rows that it names in detail."""
+    """The first line of what the database said, without any value of a row.
+
+    Of most faults these are in the detail; of a value that it cannot take, in the line itself.
+    """
+    if isinstance(fault, psycopg.DataError):
+        return f"a value is none that its column takes ({type(fault).__name__})"
     return fault.diag.message_primary or str(fault).strip().partition("\n")[0]
 
 

@@ -80,7 +80,9 @@ def to_event(originator_id: str, version: int, topic: str, state: bytes) -> Even
 
 def _upcast(kind: type[Event], facts: dict[str, Any], stored: object, newest: int) -> None:
     """The facts of an older version as those of the newest; a newer one is named, never guessed."""
-    if type(stored) is not int or stored > newest:
+    if type(stored) is not int:
+        raise UnreadableEvent("the version that it is stored in is no number")
+    if stored > newest:
         raise UnreadableEvent(
             f"it is stored in version {stored}; this release knows up to {newest}"
         )

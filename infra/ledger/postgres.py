@@ -79,6 +79,8 @@ class Desks:
     listing: int = 4
     deciding_seconds: float = 15.0
     showing_seconds: float = 10.0
+    follows: bool = True
+    """Whether what is shown follows a ledger in the same database, and may be behind it."""
 
 
 class JsonAsBytes(Loader):
@@ -107,6 +109,7 @@ class Postgres:
         """Health and heartbeats, which are answered whatever happens at the other desks."""
         self.waiting = self._desk(self._for_desk, 2, SHORT)
         """Who asks about a moment waits here for what is being recorded, which may take long."""
+        self._follows = sizes.follows
         self._server: str | None = None
         self._is_primary = True
         self._shown_in = 0
@@ -172,7 +175,7 @@ class Postgres:
         to come as far as the ledger is.
         """
         connection = await self._for_desk(statement_timeout)
-        if self._shown_in != connection.era:
+        if self._follows and self._shown_in != connection.era:
             head = await _number(connection, HEAD)
             give_up = time.monotonic() + CATCHING_UP
             # Nobody tells us: these are not the connections of whoever projects.

@@ -215,7 +215,8 @@ CREATE OR REPLACE TRIGGER ledger_is_immutable
 """
 
 # What goes to Kafka, for a chain of clubs: how far that is confirmed, where the last of it is
-# there, and the secret by which the chain knows that it is this ledger's own.
+# there, what of it was still there when it was looked last, and the secret by which the chain knows
+# that it is this ledger's own.
 _PUBLISHING = """
 CREATE TABLE ledger_publishing (
     topic text PRIMARY KEY,
@@ -223,6 +224,9 @@ CREATE TABLE ledger_publishing (
     digest bytea NOT NULL DEFAULT '',
     partition integer,
     "offset" bigint,
+    seen_position bigint,
+    seen_partition integer,
+    seen_offset bigint,
     secret bytea NOT NULL DEFAULT decode(
         replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
 );

@@ -58,19 +58,22 @@ OF_CLUB = Kinds(
     Kind(TOKEN_TYPE, AUDIENCE), Kind(REFRESH_TYPE, REFRESH_AUDIENCE), Kind(PAGE_TYPE, PAGE_AUDIENCE)
 )
 
-OF_CHAIN = Kinds(
-    Kind("chain-at+jwt", "training-api/chain"),
-    Kind("chain-rt+jwt", "training-api/chain/jwt-auth"),
-    Kind("chain-pt+jwt", "training-api/chain/pages"),
-)
-"""Good for a chain alone, also where the same keys sign those of a club."""
-
 LONGEST_TOKEN = 4096
 """Characters; a longer one is not ours."""
 REMEMBERED = 10_000
 """Checked tokens that need not be checked again."""
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+
+
+def of_chain(identity: str) -> Kinds:
+    """Good for one chain alone, also where the same keys sign those of a club or another chain."""
+    audience = f"training-api/chain/{identity}"
+    return Kinds(
+        Kind("chain-at+jwt", audience),
+        Kind("chain-rt+jwt", f"{audience}/jwt-auth"),
+        Kind("chain-pt+jwt", f"{audience}/pages"),
+    )
 
 
 class Claims(NamedTuple):

@@ -31,10 +31,12 @@ async def _run(found: Settings) -> None:
     end_this_on_signal()
     spare_the_collector()
     async with open_reading(found, serving=True) as chain:
+        port = listening.getsockname()[1]
+        await chain.served_at(found.public_url or f"http://{found.http_host}:{port}")
         app = create_chain_app(chain, Outside(found.public_url, found.cors_origins))
         server = Server(as_served(app, LAST_REQUESTS, found.trusted_proxies))
         on_signal(server.stop)
-        _banner(found, listening.getsockname()[1])
+        _banner(found, port)
         async with chain.parts.reporting(Plain(API)):
             await server.serve(sockets=[listening])
 

@@ -13,7 +13,7 @@ import uvloop
 from pydantic import ValidationError
 
 from application.fields import Body, Username
-from application.page_links import PARAMETER
+from application.page_links import CHAIN_PATH, PARAMETER
 from domain.text import composed
 from domain.values import Role
 from infra.chain.people import People
@@ -21,13 +21,12 @@ from infra.chain.reading import Chain, open_people, open_reading
 from infra.settings import Settings
 from interfaces.cli.chain_opening import chain_settings
 from interfaces.cli.opening import complain
+from interfaces.cli.tokens import Minutes, seconds
 
 C = TypeVar("C")
 T = TypeVar("T")
 
 app = typer.Typer(help="Who reads what there is of a chain.", no_args_is_help=True)
-MINUTE = 60
-OVERVIEW = "/chain/reports/overview/"
 
 
 class Reads(StrEnum):
@@ -94,22 +93,13 @@ def remove(name: Name) -> None:
 @app.command("token")
 def token(
     name: Name,
-    minutes: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1440,
-            help="how long it is good for",
-            show_default="CLUB_ACCESS_TOKEN_MINUTES",
-        ),
-    ] = None,
+    minutes: Minutes = None,
 ) -> None:
     """Print an access token of a reader, and nothing else."""
 
     async def issued(chain: Chain) -> str:
         reader = await chain.people.named(composed(name))
-        lifetime = minutes or chain.settings.access_token_minutes
-        return chain.tokens.access_token(reader.number, None, lifetime * MINUTE)
+        return chain.tokens.access_token(reader.number, None, seconds(minutes, chain.settings))
 
     print(with_readers(issued))
 
@@ -120,8 +110,9 @@ def link(name: Name) -> None:
 
     async def made(chain: Chain) -> str:
         reader = await chain.people.named(composed(name))
+        address = (await chain.address()).rstrip("/")
         token = (await chain.links.make(reader.number)).token
-        return f"{chain.settings.address}{OVERVIEW}?{PARAMETER}={token}"
+        return f"{address}{CHAIN_PATH}?{PARAMETER}={token}"
 
     print(with_readers(made))
 

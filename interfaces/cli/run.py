@@ -38,7 +38,12 @@ class Parts:
     timers: bool
 
 
+OF_A_CLUB = ("bot", "projector", "amqp", "timers")
+"""Options that are about parts of a club."""
+
+
 def run(
+    context: typer.Context,
     bot: Annotated[
         bool, typer.Option(help="run the Telegram bot too, where there is a token for it")
     ] = True,
@@ -56,11 +61,21 @@ def run(
     """Run the whole service in one process: the API, and all of its parts but those left out."""
     found = settings()
     if chain:
+        _refuse_what_is_of_a_club(context)
         run_chain()
         return
     parts = Parts(bot, projector, amqp, timers)
     with in_plain_words(), suppress(asyncio.CancelledError):
         uvloop.run(_run(found, parts))
+
+
+def _refuse_what_is_of_a_club(context: typer.Context) -> None:
+    """A chain has no such parts, whether they are asked for or left out."""
+    for name in OF_A_CLUB:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            complain(f"--chain serves no club: --{name} and --no-{name} mean nothing with it.")
+            raise typer.Exit(2)
 
 
 async def _run(found: Settings, parts: Parts) -> None:

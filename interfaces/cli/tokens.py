@@ -7,10 +7,26 @@ from typing import Annotated
 import typer
 
 from infra.bootstrap import Club
+from infra.settings import Settings
 from interfaces.cli.opening import named, with_club
 
 app = typer.Typer(help="Access tokens.", no_args_is_help=True)
 MINUTE = 60
+
+Minutes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1440,
+        help="how long it is good for",
+        show_default="CLUB_ACCESS_TOKEN_MINUTES",
+    ),
+]
+
+
+def seconds(minutes: int | None, found: Settings) -> int:
+    """For how long a token is good, as it was asked for or is set."""
+    return (minutes or found.access_token_minutes) * MINUTE
 
 
 @app.callback()
@@ -21,21 +37,12 @@ def tokens() -> None:
 @app.command("issue")
 def issue(
     username: Annotated[str, typer.Argument(help="whose token")],
-    minutes: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1440,
-            help="how long it is good for",
-            show_default="CLUB_ACCESS_TOKEN_MINUTES",
-        ),
-    ] = None,
+    minutes: Minutes = None,
 ) -> None:
     """Print an access token of a user, and nothing else."""
 
     async def issued(club: Club) -> str:
         user_id = await named(club, username)
-        lifetime = minutes or club.settings.access_token_minutes
-        return club.tokens.access_token(user_id, None, lifetime * MINUTE)
+        return club.tokens.access_token(user_id, None, seconds(minutes, club.settings))
 
     print(with_club(issued, signing=True))

@@ -80,7 +80,7 @@ def page_of(overview: Overview, kept: Sequence[tuple[str, str]] = ()) -> str:
         since=_since(first.span),
         periods=list(By),
         position=overview.position,
-        as_of=moment(overview.as_of, first.span.timezone),
+        as_of=overview.as_of and moment(overview.as_of, first.span.timezone),
         empty=overview.empty,
         unfinished=first.unfinished,
         headlines=overview.headlines,
@@ -106,6 +106,7 @@ def _told(clubs: Section | None, timezone: str) -> Section | None:
 
 SAID_OF = {
     "behind": "{} is behind: {} events are not in these figures yet.",
+    "unseen": "{} was not seen lately: what happened there since may be missing in these figures.",
     "standing": "{} stands still: what happened there since is not in these figures.",
     "absent": "{} is not in these figures yet.",
 }

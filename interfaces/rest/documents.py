@@ -1,4 +1,4 @@
-"""Documents for other programs: the public keys, the messages, and what a problem means."""
+"""Documents for other programs: the public keys, the routes, and what a problem means."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _KEPT = {"Cache-Control": {"description": "`max-age`", "schema": {"type": "strin
 
 @routes.get("/.well-known/jwks.json", responses={200: {"model": KeySet, "headers": _KEPT}})
 async def jwks(request: Request) -> Response:
-    """Return the public keys that the club's tokens are checked with (RFC 7517)."""
+    """Return the public keys that tokens are checked with (RFC 7517)."""
     keys = _json(request.app.state.service.keys.jwks())
     keys.headers["Cache-Control"] = f"max-age={KEYS_KEPT}"
     return keys
@@ -81,15 +81,6 @@ async def redoc(request: Request) -> Response:
         redoc_favicon_url=f".{ASSETS}/favicon.png",
         with_google_fonts=False,
     )
-
-
-@routes.get("/asyncapi.json", include_in_schema=False)
-async def asyncapi(request: Request) -> Response:
-    """What the club takes from RabbitMQ and publishes to it, as an AsyncAPI document."""
-    document = request.app.state.asyncapi
-    if document is None:
-        raise HTTPException(404, "No AsyncAPI document is served here.")
-    return _json(document())
 
 
 @routes.get("/problems/{code}", include_in_schema=False)

@@ -102,6 +102,9 @@ EXAMPLES: Mapping[str, Any] = {
 """Of each member, wherever it is."""
 
 OWN: Mapping[str, Mapping[str, Any]] = {
+    "ChainPageLinkMade": {
+        "url": "https://chain.example/chain/reports/overview/?link=eyJ0eXAiOiJjaGFpbi1w…"
+    },
     "Exercise": {"title": "Squat"},
     "Membership": {"description": "The pool and the sauna, at any time."},
     "FirstPassword": {"code": "K7QD-3M9P-XT4W-0ZRA"},

@@ -82,12 +82,12 @@ class HealthShown(BaseModel):
 async def health(request: Request) -> Response:
     """Return the running status of the service: an ADMIN is also told why something does not."""
     service = request.app.state.service
-    found, is_admin = await asyncio.gather(service.health(), _is_admin(request))
-    body = {"name": NAME, "version": VERSION} | (found.report if is_admin else found.public)
+    found, in_full = await asyncio.gather(service.health(), is_admin(request))
+    body = {"name": NAME, "version": VERSION} | (found.report if in_full else found.public)
     return Response(orjson.dumps(body), 200 if found.able else 503, media_type=JSON)
 
 
-async def _is_admin(request: Request) -> bool:
+async def is_admin(request: Request) -> bool:
     """Whoever cannot be told from others just now is not an ADMIN."""
     if "authorization" not in request.headers:
         return False

@@ -13,9 +13,10 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from infra.chain.beginning import groups_of, last_taken, sharing
+from infra.chain.fetched import Refused
 from infra.chain.intake import Arrived, Intake
 from infra.chain.kafka import Address, Topic
-from infra.chain.records import TOPIC
+from infra.chain.records import TOPIC, KeptOut
 from infra.chain.store import open_chain
 from infra.following.follower import RETRY, database_said
 from infra.parts import STREAM, Parts
@@ -99,14 +100,14 @@ class Streaming:
             batch = [await messages.get()]
             while len(batch) < MOST_TAKEN and not messages.empty():
                 batch.append(messages.get_nowait())
-            await self._take([_arrived(message) for message in batch])
+            await self._take([arrived(message) for message in batch])
 
-    async def _take(self, arrived: Sequence[Arrived]) -> None:
+    async def _take(self, batch: Sequence[Arrived]) -> None:
         """Take these, however often that needs to be tried: nothing behind them is passed."""
         while True:
             self._taking_since = time.monotonic()
             try:
-                await self._intake.take(arrived)
+                await self._intake.take(batch)
             except psycopg.OperationalError as away:
                 self._stands(f"the chain's database does not answer: {database_said(away)}")
                 await asyncio.sleep(RETRY)
@@ -166,5 +167,9 @@ def _kafka(settings: Settings, group: str) -> Kafka:
     )
 
 
-def _arrived(message: Message) -> Arrived:
-    return Arrived.of(message.key, message.headers, message.body, message.partition, message.offset)
+def arrived(message: Message) -> Arrived:
+    """The message, as it is taken in."""
+    at = (message.partition, message.offset)
+    if isinstance(message.body, Refused):
+        return Arrived(KeptOut(message.body.decode()), *at)
+    return Arrived.of(message.key, message.headers, message.body, *at)

@@ -55,8 +55,9 @@ class Message(NamedTuple):
     partition: int
     offset: int
     key: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: list[tuple[str, bytes | None]]
     body: bytes | None
+    """Or why there is none, see `infra.chain.fetched`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,9 @@ class _App(faust.App):
         self.begun = begun
         self.topic_read = topic_read
         super().__init__(name, **options)
+
+    async def on_first_start(self) -> None:
+        """Make no folder: all that Faust would keep in one is in memory."""
 
     async def _on_agent_error(self, _: Any, fault: BaseException) -> None:
         """What leaves an agent takes with it what was on its way: it is not to go on."""

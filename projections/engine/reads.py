@@ -80,15 +80,8 @@ class Reads:
 
     async def page(self, view: View, wanted: PageRequest) -> Page:
         """A page of a view; raises UnreadableCursor."""
-        try:
-            rows = await self._statements.get(page(self._listings[view], wanted))
-        except psycopg.DataError as unreadable:
-            # The filters were checked; what does not fit its column is in the cursor.
-            raise UnreadableCursor from unreadable
-        more = len(rows) > wanted.limit
-        rows = rows[: wanted.limit]
-        body = b"[" + b",".join([row[2] for row in rows]) + b"]"
-        return Page(body, write_cursor(rows[-1][0], rows[-1][1]) if more else None)
+        asked = page(self._listings[view], wanted)
+        return await page_of(self._statements.get, asked, wanted.limit)
 
     async def total(self, view: View, wanted: PageRequest) -> int:
         """How many rows all pages have.
@@ -116,3 +109,18 @@ class Reads:
     ) -> Mapping[Statement, list[tuple[Any, ...]]]:
         answers = await asyncio.gather(*(self._lists(s.sql, s.params) for s in statements))
         return dict(zip(statements, answers, strict=True))
+
+
+async def page_of(
+    ask: Callable[[Statement], Awaitable[list[tuple[Any, ...]]]], asked: Statement, limit: int
+) -> Page:
+    """The page that this statement finds; raises UnreadableCursor."""
+    try:
+        rows = await ask(asked)
+    except psycopg.DataError as unreadable:
+        # The filters were checked; what does not fit its column is in the cursor.
+        raise UnreadableCursor from unreadable
+    more = len(rows) > limit
+    rows = rows[:limit]
+    body = b"[" + b",".join([row[2] for row in rows]) + b"]"
+    return Page(body, write_cursor(rows[-1][0], rows[-1][1]) if more else None)

@@ -200,13 +200,16 @@ def planned(cut: Cut) -> Question:
 
 
 def used(cut: Cut) -> Question:
-    """The exercises that are in most trainings of all periods together."""
+    """The exercises that are in most trainings of all periods together.
+
+    Of as many, those come first that do by their names, which a chain of clubs knows them by.
+    """
     sql = f"""
     SELECT title, muscle_group, trainings FROM (
         SELECT exercise_id, sum(trainings)::bigint AS trainings FROM {USES.name}
         WHERE {WITHIN_DAYS} GROUP BY 1 HAVING sum(trainings) > 0
-        ORDER BY 2 DESC, 1 LIMIT {MOST_USED}
-    ) AS most JOIN {EXERCISES.name} USING (exercise_id) ORDER BY trainings DESC, exercise_id
+    ) AS used JOIN {EXERCISES.name} USING (exercise_id)
+    ORDER BY trainings DESC, title, muscle_group, exercise_id LIMIT {MOST_USED}
     """
     return Question(("title", "muscle_group", "trainings"), sql, within_days(cut)[1:])
 

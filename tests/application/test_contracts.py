@@ -54,9 +54,10 @@ from domain.clients import MembershipChanged
 from domain.memberships import Added, Membership, Repriced
 from domain.users import User
 from domain.values import PaymentStatus, Role
-from infra.bootstrap import Club, SystemClock, open_club
+from infra.bootstrap import Club, open_club
 from infra.following import read_side
 from infra.secrets import callers
+from infra.secrets.clocks import SystemClock
 from infra.secrets.passwords import Argon2Hasher
 from infra.settings import Settings
 from projections.references import REFERENCES

@@ -27,6 +27,7 @@ from tests.benchmarks import (
     projections,
     proof,
     reports,
+    scale,
     tokens,
 )
 from tests.benchmarks.load import Loader
@@ -106,6 +107,10 @@ def run_chain(bench: Bench) -> Iterator[Shown]:
     yield from chain.measure(bench.url, bench.home, bench.quick)
 
 
+def run_scale(bench: Bench) -> Iterator[Shown]:
+    yield from scale.measure(bench.url, bench.home, bench.quick)
+
+
 def run_memory(bench: Bench) -> Iterator[Shown]:
     many = memory.clients_needed(bench.quick)
     with (
@@ -128,6 +133,7 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Shown]]] = {
     "audit": run_audit,
     "proof": run_proof,
     "chain": run_chain,
+    "scale": run_scale,
     "memory": run_memory,
 }
 """Every part by its name, in the order in which they are measured."""

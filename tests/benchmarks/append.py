@@ -5,9 +5,9 @@ One command is one new aggregate with one 250-byte event, answered when its comm
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from statistics import median
 from uuid import uuid4
@@ -41,35 +41,42 @@ async def run_ours(url: str, in_flight: int, commands: int) -> float:
 
     Each rests on its stream being new, as a command that registers somebody does.
     """
+    async with writing(url) as writer:
+
+        async def serve(many: int) -> None:
+            for _ in range(many):
+                await writer.append(entry())
+
+        await serve(WARM_UP)
+        started = time.perf_counter()
+        await asyncio.gather(*(serve(commands // in_flight) for _ in range(in_flight)))
+        return time.perf_counter() - started
+
+
+@asynccontextmanager
+async def writing(url: str) -> AsyncIterator[Writer]:
+    """The club's writer on a ledger that is made if it is not there."""
     postgres = Postgres(url)
     connection = await postgres.connect(autocommit=True)
     async with connection:
         await advance_ledger(connection)
     writer = Writer(postgres.connect, on_batch=lambda _head, _commands: None)
-    writing = asyncio.create_task(writer.run())
-
-    async def serve(many: int) -> None:
-        for _ in range(many):
-            await writer.append(_entry())
-
-    await serve(WARM_UP)
-    started = time.perf_counter()
-    await asyncio.gather(*(serve(commands // in_flight) for _ in range(in_flight)))
-    seconds = time.perf_counter() - started
+    running = asyncio.create_task(writer.run())
+    yield writer
     writer.close()
-    await writing
-    return seconds
+    await running
 
 
-def _entry() -> Entry:
+def entry(events: int = 1) -> Entry:
+    """A command whose aggregate is new, with so many events."""
     stream = f"client-{uuid4().hex}"
     return Entry(
         command_id=uuid4().hex,
         actor="user-1",
         correlation_id=uuid4().hex,
-        events=[StoredEvent(stream, 1, "client.registered", EVENT)],
-        commands=["register-client"],
-        causations=[stream],
+        events=[StoredEvent(stream, n + 1, "client.registered", EVENT) for n in range(events)],
+        commands=["register-client"] * events,
+        causations=[stream] * events,
         expected={stream: 0},
     )
 

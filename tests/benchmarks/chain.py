@@ -20,8 +20,9 @@ from aiokafka import AIOKafkaProducer
 from infra.chain.intake import Arrived
 from infra.chain.kafka import Topic
 from infra.chain.ledgers import reading
-from infra.chain.publishing import Publisher, packed
+from infra.chain.publishing import Publisher
 from infra.chain.records import NOTHING, TOPIC, Record
+from infra.chain.sending import packed
 from infra.ledger.postgres import Connection, Postgres
 from infra.ledger.schema import HEAD, number_in
 from infra.settings import Settings
@@ -79,13 +80,13 @@ def measure(url: str, home: Path, quick: bool) -> Iterator[Figure]:
 
 
 def _publishing(ledger: str, home: Path, rounds: int) -> Figure:
-    records = asyncio.run(_records(ledger))
+    records = asyncio.run(records_of(ledger))
     pickled = pickle.dumps(records)
     ours: list[float] = []
     theirs: list[float] = []
     for turn in range(rounds):
         for rates, work in (
-            (ours, partial(_publish, ledger)),
+            (ours, partial(publish, ledger)),
             (theirs, partial(_produce, pickled)),
         )[:: 1 - turn % 2 * 2]:
             with broker(home) as settings:
@@ -102,20 +103,21 @@ def _publishing(ledger: str, home: Path, rounds: int) -> Figure:
     )
 
 
-async def _records(ledger: str) -> list[Record]:
+async def records_of(ledger: str) -> list[Record]:
     """What a publisher makes of the whole ledger."""
     async with reading(ledger) as club:
         head = (await club.look(await _identity(ledger))).head
         rows = [raw async for s in club.after(0, NOTHING, head) for raw, _ in s.events]
-    ledger_id, secret = await _who(ledger)
+    ledger_id, secret = await whose(ledger)
     return packed(ledger_id, secret, 0, NOTHING, rows)
 
 
 async def _identity(ledger: str) -> str:
-    return (await _who(ledger))[0]
+    return (await whose(ledger))[0]
 
 
-async def _who(ledger: str) -> tuple[str, bytes]:
+async def whose(ledger: str) -> tuple[str, bytes]:
+    """The identity of a ledger, and the secret of its publisher."""
     async with await psycopg.AsyncConnection.connect(ledger) as connection:
         cursor = await connection.execute(
             "SELECT id::text, secret FROM ledger_identity, ledger_publishing"
@@ -125,7 +127,7 @@ async def _who(ledger: str) -> tuple[str, bytes]:
     return row[0], row[1]
 
 
-async def _publish(ledger: str, settings: Settings) -> float:
+async def publish(ledger: str, settings: Settings) -> float:
     """The seconds in which all of the ledger is confirmed, from the beginning."""
     postgres, topic = Postgres(ledger), Topic(settings)
     publisher = Publisher(postgres, topic)
@@ -135,7 +137,7 @@ async def _publish(ledger: str, settings: Settings) -> float:
         head = await number_in(connection, HEAD)
         await connection.rollback()
         await publisher.step(connection)  # connects, and makes the topic
-        begun, first = time.perf_counter(), await _confirmed(connection)
+        begun, first = time.perf_counter(), await confirmed(connection)
         while await publisher.step(connection):
             pass
         seconds = time.perf_counter() - begun
@@ -143,7 +145,8 @@ async def _publish(ledger: str, settings: Settings) -> float:
         return seconds * head / (head - first)
 
 
-async def _confirmed(connection: Connection) -> int:
+async def confirmed(connection: Connection) -> int:
+    """How far Kafka has the ledger."""
     found = await number_in(connection, "SELECT position FROM ledger_publishing")
     await connection.rollback()
     return found
@@ -183,7 +186,7 @@ def _taking(url: str, home: Path, log: Log, group: Group, rounds: int) -> Figure
             with ExitStack() as opened:
                 settings = opened.enter_context(broker(home))
                 chain = made(url, f"chain_{group.name}_{turn}", [log.url])
-                in_process(partial(_publish, log.url), settings)
+                in_process(partial(publish, log.url), settings)
                 checkpoint(url)
                 pid = opened.enter_context(worker(home, settings, chain, group.name))
                 ours.append(_rate(chain, log.events, pid))
@@ -234,7 +237,7 @@ def _cost(url: str, home: Path, name: str, ledgers: Sequence[str], workers: int)
         have_partitions(chain, workers)
         before = sum(map(_cpu, running))
         for ledger in ledgers:
-            in_process(partial(_publish, ledger), settings)
+            in_process(partial(publish, ledger), settings)
         events = sum(map(_head, ledgers))
         come_to(chain, events, running[0].pid)
         return (sum(map(_cpu, running)) - before) / events * 1e6
@@ -257,7 +260,7 @@ def _head(ledger: str) -> int:
 
 def _beside(url: str, ledger: str, others: int, rounds: int) -> Figure:
     """The seconds for one club's events, where many other clubs are, and where none is."""
-    records = asyncio.run(_records(ledger))
+    records = asyncio.run(records_of(ledger))
     pickled = pickle.dumps(records)
     ours: list[float] = []
     theirs: list[float] = []

@@ -15,10 +15,13 @@ import uvloop
 
 from infra.chain import clubs
 from infra.chain.intake import Intake
+from infra.chain.kafka import Place, Topic
+from infra.chain.records import Record
 from infra.chain.store import ChainStore, open_chain
 from infra.servers.local_kafka import LocalKafka
 from infra.settings import Settings
 from projections.catalogue import FIGURES
+from projections.engine.model import Group
 from tests.benchmarks.postgres import create_database
 from tests.benchmarks.servers import CLUB, Broken, process
 
@@ -59,14 +62,25 @@ async def _joined(chain: str, ledgers: Sequence[str]) -> None:
 
 
 @asynccontextmanager
-async def taking_part(chain: str) -> AsyncIterator[tuple[ChainStore, Intake]]:
+async def taking_part(
+    chain: str, group: Group = FIGURES
+) -> AsyncIterator[tuple[ChainStore, Intake]]:
     """Somebody who takes what he is given, and asks no ledger."""
-    async with open_chain(chain, [FIGURES], building=True) as store:
+    async with open_chain(chain, [group], building=True) as store:
         intake = Intake(store)
         try:
             yield store, intake
         finally:
             await intake.close()
+
+
+async def sent(topic: Topic, records: Sequence[Record]) -> Place:
+    """Have records confirmed, in their order; where the last one is."""
+    places: list[asyncio.Future[Place]] = []
+    for record in records:
+        places.append(asyncio.get_running_loop().create_future())
+        await topic.send(record, places[-1])
+    return (await asyncio.gather(*places))[-1]
 
 
 @contextmanager
@@ -97,7 +111,7 @@ def _run(work: Callable[[Settings], Awaitable[float]], settings: Settings) -> fl
     return uvloop.run(worked())
 
 
-def come_to(chain: str, goal: int, pid: int) -> int:
+def come_to(chain: str, goal: int, pid: int, every: float = 0.005) -> int:
     """Return as soon as so many events are taken in; how many are."""
     give_up = time.monotonic() + PATIENCE
     with psycopg.connect(chain, autocommit=True) as connection:
@@ -108,7 +122,7 @@ def come_to(chain: str, goal: int, pid: int) -> int:
                 return found
             if time.monotonic() > give_up or not psutil.pid_exists(pid):
                 raise Broken(["club stream"], f"came to {found} of {goal} only")
-            time.sleep(0.005)
+            time.sleep(every)
 
 
 def have_partitions(chain: str, workers: int) -> None:

@@ -113,19 +113,20 @@ EVENTS_A_MEMBER = 18
 """What `member` below makes."""
 
 
-async def fill(url: str, events: int, years: int = 0, first: int = 1) -> int:
+async def fill(url: str, events: int, years: int = 0, first: int = 1, exercises: int = 50) -> int:
     """Append about so many events of a club's life of so many years; returns how many there are.
 
     The members are numbered from `first` on.
     """
     at = datetime.now(UTC) - timedelta(days=365 * years)
     async with open_ledger(url) as ledger:
-        exercises = [
-            Exercise.add(await ledger.next_id("exercise"), _exercise(n), at) for n in range(50)
+        added = [
+            Exercise.add(await ledger.next_id("exercise"), _exercise(n), at)
+            for n in range(exercises)
         ]
-        done = await append(ledger, iter(exercises))
+        done = await append(ledger, iter(added))
         members = range(first, first + (events - done) // EVENTS_A_MEMBER)
-        known = [exercise.number for exercise in exercises]
+        known = [exercise.number for exercise in added]
         step = timedelta(days=365 * years) / max(1, len(members))
         return done + await append(
             ledger,
@@ -189,8 +190,8 @@ def member(number: int, exercises: Sequence[int], at: datetime) -> Iterator[Aggr
     client.change_status(ClientStatus.ACTIVE, at)
     yield client
     training = training_of(number, number, at)
-    for exercise_id in (exercises[number % 50], exercises[(number + 7) % 50]):
-        training.add_exercise(exercise_id, DOING, at)
+    for exercise in (number, number + 7):
+        training.add_exercise(exercises[exercise % len(exercises)], DOING, at)
     training.change({"intensity": "HIGH"}, at)
     training.change_exercise(training.exercise_ids[0], {"reps": 12}, at)
     training.remove_exercise(training.exercise_ids[1], at)

@@ -501,7 +501,7 @@ def check_trainings(figures: Figures, told: ByHand) -> None:
     assert by_weekday == [sum(day.weekday() == number for day in within) for number in range(7)]
 
     used = told.used(figures.span.whole)
-    most = sorted(used.items(), key=lambda item: (-item[1], item[0]))[:20]
+    most = sorted(used.items(), key=lambda item: (-item[1], *told.exercises[item[0]], item[0]))[:20]
     assert [
         (row["title"], row["muscle_group"], row["trainings"])
         for row in rows_of(figures, "exercises")

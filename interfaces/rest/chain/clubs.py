@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
+from application.access import RULES, Permission
 from application.fields import Id, Moment
 from application.ports.queries import PageRequest
 from interfaces.rest.asking import Asking
@@ -17,10 +18,11 @@ from interfaces.rest.lists import ListQuery, words
 
 routes = group("/chain/clubs", "Clubs")
 
-State = Literal["running", "behind", "standing", "absent"]
+State = Literal["running", "behind", "unseen", "standing", "absent"]
 STATE = (
-    "`behind`: an event has waited for more than 30 seconds; `standing`: it cannot go on, see"
-    " `reason`; `absent`: nothing of the club is in these tables yet"
+    "`behind`: an event has waited for more than 30 seconds; `unseen`: its ledger was not"
+    " seen for minutes, or never; `standing`: it cannot go on;"
+    " `absent`: nothing of the club is in these tables yet"
 )
 
 
@@ -31,13 +33,17 @@ class InGroup(BaseModel):
     generation: int = Field(description="that this release reads")
     state: State = Field(description=STATE)
     position: int = Field(description="of the last event of the club that was taken in")
-    as_of: Moment | None = Field(description="when that was recorded at the club")
+    as_of: Moment | None = Field(description="up to when these tables hold of the club")
     lag: int | None = Field(description="events still to take in, where the club was seen")
     age: float | None = Field(description="seconds for which the first of these has waited")
-    stands_at: int | None = Field(description="the event that it stands still before")
-    topic: str | None = Field(description="what kind of event that is")
-    reason: str | None = Field(description="why it stands still")
-    since: Moment | None = Field(description="since when it does")
+    since: Moment | None = Field(description="since when it stands still")
+    stands_at: int | None = Field(
+        default=None, description="the event that it stands still before; for ADMINs only"
+    )
+    topic: str | None = Field(
+        default=None, description="what kind of event that is; for ADMINs only"
+    )
+    reason: str | None = Field(default=None, description="why it stands still; for ADMINs only")
 
 
 class ClubShown(BaseModel):
@@ -68,7 +74,9 @@ class ClubsQuery(ListQuery):
 async def list_chain_clubs(
     asking: Annotated[Asking, reads("list-chain-clubs")], query: Annotated[ClubsQuery, Query()]
 ) -> Response:
-    """Retrieve the clubs of the chain: how far each is, and why one does not go on."""
+    """Retrieve the clubs of the chain and how far each is; ADMINs are told why one stands still."""
     wanted = PageRequest(query.filters(), query.order(), query.after, query.limit)
-    clubs = chain_of(asking.request).clubs
+    chain = chain_of(asking.request)
+    is_admin = asking.caller.role in RULES[Permission.HEALTH_DETAILS].roles
+    clubs = chain.clubs_and_why if is_admin else chain.clubs
     return await asking.page_of(clubs.page, clubs.total, wanted, counted=query.total)

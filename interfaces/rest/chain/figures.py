@@ -8,10 +8,10 @@ from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
 from application.fields import Moment
-from application.page_links import OVERVIEW
+from application.page_links import CHAIN_PATH, OVERVIEW
 from interfaces.rest.asking import Asking
 from interfaces.rest.chain.clubs import STATE, State
-from interfaces.rest.chain.service import PATH, chain_of, of_chain, opens, reads
+from interfaces.rest.chain.service import chain_of, of_chain, opens, reads
 from interfaces.rest.documented import fails, figures, group, opens_page
 from interfaces.rest.showing import (
     FiguresQuery,
@@ -51,13 +51,19 @@ class HeldShown(BaseModel):
     club: str
     state: State = Field(description=STATE)
     position: int = Field(description="of the last event of the club that is in them")
-    as_of: Moment | None = Field(description="when that was recorded at the club")
+    as_of: Moment | None = Field(description="up to when figures hold of the club")
     lag: int | None = Field(description="events that are not in them, where the club was seen")
+
+
+NO_SINCE = "null: it is whoever serves the chain who says which zone is its"
+AS_OF = "of every club: nothing that was recorded by then is missing; null where one is not in yet"
 
 
 class ChainFiguresShown(Sections):
     """A report: sections of figures, each by its name, and up to where each club is in them."""
 
+    as_of: Moment | None = Field(description=AS_OF)  # type: ignore[assignment]  # one club has one
+    timezone_since: None = Field(description=NO_SINCE)
     events: int = Field(description="of all clubs, that are in them")
     clubs: list[HeldShown]
 
@@ -65,6 +71,8 @@ class ChainFiguresShown(Sections):
 class ChainOverviewShown(Headlines):
     """The figures that matter first, and the reports that they are from, each by its name."""
 
+    as_of: Moment | None = Field(description=AS_OF)  # type: ignore[assignment]  # one club has one
+    timezone_since: None = Field(description=NO_SINCE)
     events: int = Field(description="of all clubs, that are in them")
     clubs: list[HeldShown]
     clients: ChainFiguresShown
@@ -119,7 +127,7 @@ async def read_chain_plans_report(
 
 
 @routes.get(
-    PATH.removeprefix(routes.prefix),
+    CHAIN_PATH.removeprefix(routes.prefix),
     responses=of_chain(opens_page(ChainOverviewShown) | fails(404)),
 )
 async def read_chain_overview(
@@ -129,7 +137,7 @@ async def read_chain_overview(
     """Retrieve all reports, what matters first: as JSON, or as a page to read and to print."""
     chain, wanted = chain_of(asking.request), query.wanted()
     return await answer_with_overview(
-        asking, query, PATH, lambda: chain.figures.of(query.club).overview(wanted)
+        asking, query, CHAIN_PATH, lambda: chain.figures.of(query.club).overview(wanted)
     )
 
 

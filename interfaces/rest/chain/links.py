@@ -6,19 +6,28 @@ from typing import Annotated
 
 import orjson
 from fastapi import Query, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from application.access import Permission, reaches_all
-from application.page_links import PARAMETER, PageLinkBody
+from application.fields import Id, Moment
+from application.page_links import CHAIN_PATH, PARAMETER, PageLinkBody
 from application.ports.queries import PageRequest
 from interfaces.rest.asking import Asking
-from interfaces.rest.chain.service import PATH, chain_of, of_chain, reads
+from interfaces.rest.chain.service import chain_of, of_chain, reads
 from interfaces.rest.documented import creates, deletes, group, lists
 from interfaces.rest.lists import ListQuery, PathNumber
-from interfaces.rest.page_links import PageLinkMade, PageLinkShown
+from interfaces.rest.page_links import PageLinkShown
 from interfaces.rest.problems import JSON
 
-routes = group(f"{PATH}links", "Reports")
+routes = group(f"{CHAIN_PATH}links", "Reports")
+
+
+class ChainPageLinkMade(BaseModel):
+    """A link, which is told once."""
+
+    id: Id
+    url: str = Field(description="what to open in the browser")
+    expires_at: Moment
 
 
 class LinksQuery(ListQuery):
@@ -43,7 +52,7 @@ async def list_chain_page_links(
     return await asking.page_of(links.page, links.total, wanted, counted=query.total)
 
 
-@routes.post("/", status_code=201, responses=of_chain(creates(PageLinkMade, secret=True)))
+@routes.post("/", status_code=201, responses=of_chain(creates(ChainPageLinkMade, secret=True)))
 async def make_chain_page_link(
     asking: Annotated[Asking, reads("make-chain-page-link")],
     _: PageLinkBody | None = None,
@@ -51,10 +60,10 @@ async def make_chain_page_link(
     """Make a link with which the caller opens the overview in a browser, for a day."""
     assert asking.caller.user_id is not None  # noqa: S101 - the door lets nobody else in
     made = await chain_of(asking.request).links.make(asking.caller.user_id)
-    url = asking.public(f"{PATH}?{PARAMETER}={made.token}")
+    url = asking.public(f"{CHAIN_PATH}?{PARAMETER}={made.token}")
     shown = {"id": made.number, "url": url, "expires_at": made.expires_at}
     headers = {
-        "Location": asking.public(f"{PATH}links/{made.number}/"),
+        "Location": asking.public(f"{CHAIN_PATH}links/{made.number}/"),
         "Cache-Control": "no-store",
     }
     return Response(orjson.dumps(shown), 201, headers, JSON)

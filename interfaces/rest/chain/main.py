@@ -20,7 +20,7 @@ all clubs or those that are named (`?club=`).
 
 **A token** is for a person of the chain, and good here alone: whoever runs the chain prints one
 with `club chain users token NAME`. It goes into *Authorize* above, or into
-`Authorization: Bearer …`.
+`Authorization: Bearer …`. An ADMIN of the chain may do all that an ANALYST may.
 """
 
 ADVICE = {

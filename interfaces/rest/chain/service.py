@@ -12,9 +12,6 @@ from application.ports.chain import FiguresOfChain, PageLinks, Rows
 from interfaces.rest.documented import Responses
 from interfaces.rest.door import Asks, Opens
 
-PATH = "/chain/reports/overview/"
-"""Where the page is that a browser opens with a link."""
-
 
 class Service(Protocol):
     """A chain that is open to be read."""
@@ -23,6 +20,8 @@ class Service(Protocol):
     def figures(self) -> FiguresOfChain: ...
     @property
     def clubs(self) -> Rows: ...
+    @property
+    def clubs_and_why(self) -> Rows: ...
     @property
     def links(self) -> PageLinks: ...
     @property

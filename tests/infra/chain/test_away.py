@@ -7,8 +7,11 @@ import time
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from infra.chain import ledgers
+from infra.chain.ledgers import reading
+from infra.chain.records import NOTHING
 from tests.infra.chain.scenes import Chain, admin, arrived, ask
 
 HUNG = 12
@@ -76,3 +79,37 @@ async def test_ledgers_that_say_nothing_delay_no_other(chain: Chain) -> None:
     for writer in held:
         writer.close()
     listening.close()
+
+
+async def test_a_ledger_over_a_slow_link_is_read_as_long_as_something_comes(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts of so many bytes, and for longer than a ledger may be silent."""
+    north, _ = chain.clubs
+    known = conninfo_to_dict(north.url)
+    there = f"{known['host']}/.s.PGSQL.{known.get('port', 5432)}"
+    monkeypatch.setattr(ledgers, "LONGEST_READ", 0.5)
+    monkeypatch.setattr(ledgers, "MOST_READ", 60_000)
+
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            await asyncio.sleep(len(data) / 50_000)
+            writer.write(data)
+        writer.close()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_unix_connection(there)
+        await asyncio.gather(slowly(reader, forth), slowly(back, writer))
+
+    link = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    port = str(link.sockets[0].getsockname()[1])
+    async with reading(make_conninfo(north.url, host="127.0.0.1", port=port)) as ledger:
+        head = await north.head()
+        begun = time.monotonic()
+        stretches = [stretch async for stretch in ledger.after(0, NOTHING, head)]
+        assert time.monotonic() - begun > 2 * ledgers.LONGEST_READ
+    assert stretches[-1].last == head
+    assert len(stretches) > 1
+    for stretch in stretches:
+        assert sum(len(raw) for raw, _ in stretch.events) < 2 * ledgers.MOST_READ
+    link.close()

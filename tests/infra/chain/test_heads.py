@@ -34,7 +34,7 @@ def heads(chain: psycopg.AsyncConnection[Any]) -> Heads:
         cursor = await chain.execute(sql.encode(), params)
         return await cursor.fetchall() if cursor.description else []
 
-    return Heads(rows)
+    return Heads(rows, (FIGURES,))
 
 
 async def join(
@@ -97,6 +97,35 @@ async def test_a_ledger_is_seen_and_one_that_is_away_or_another_holds_up_nobody(
     assert (await seen(chain))["here"][-1] == recorded_at, "it was seen a moment ago"
     await heads(chain).look()
     assert (await seen(chain))["here"][-1] is None
+
+
+async def test_what_waits_is_that_of_the_tables_that_the_chain_computes_and_that_go_on(
+    chain: psycopg.AsyncConnection[Any], database: str
+) -> None:
+    await record(database, EVENTS)
+    club = await join(chain, "here", database, at=5)
+    for group, generation in (("documented", 1), ("figures", FIGURES.generation + 1)):
+        await chain.execute("INSERT INTO chain_groups VALUES (%s, %s, '')", [group, generation])
+        await chain.execute(
+            "INSERT INTO chain_positions VALUES (%s, %s, %s, 0)", [group, generation, club]
+        )
+    await heads(chain).look()
+    after = "SELECT waiting_after FROM chain_clubs"
+    assert await (await chain.execute(after)).fetchone() == (5,)
+
+
+async def test_a_moment_that_cannot_be_keeps_no_ledger_from_being_seen(
+    chain: psycopg.AsyncConnection[Any], database: str
+) -> None:
+    await record(database, EVENTS)
+    await join(chain, "here", database, at=5)
+    for moment in ("infinity", "-infinity", "10000-01-01Z", "0001-01-01 BC"):
+        with psycopg.connect(database) as owner:
+            owner.execute("SET session_replication_role = replica")  # no trigger
+            owner.execute("UPDATE ledger_events SET recorded_at = %s", [moment])
+        await chain.execute("UPDATE chain_clubs SET seen_at = NULL")
+        await heads(chain).look()
+        assert await seen(chain) == {"here": (True, len(EVENTS), 0, None)}, moment
 
 
 async def test_the_role_of_the_page_is_all_that_a_chain_needs_in_a_ledger_and_no_more(

@@ -15,8 +15,6 @@ from infra.ledger import feed
 from projections.catalogue import FIGURES
 from tests.infra.chain.scenes import Chain, arrived, ask
 
-NO_HEADERS: list[tuple[str, bytes]] = []
-
 
 async def test_records_of_two_clubs_become_the_rows_that_each_club_has(chain: Chain) -> None:
     """In turns, with repeats, and some that overlap."""
@@ -90,21 +88,21 @@ async def test_what_does_not_belong_in_the_topic_is_kept_out_and_holds_up_nobody
     torn = Record.pack(north.ledger, north.secret, 0, b"", [*rows[:3], rows[3][:-4]])
     elsewhere = replace(theirs, ledger=north.ledger)
     strange = arrived(stranger, forged, lying, behind, torn, elsewhere)
-    headers, body = theirs.headers, theirs.body
-    strange += [
-        Arrived.of(key, said, content, 3, 99)
-        for key, said, content in (
-            (None, NO_HEADERS, b"hello"),
-            (theirs.key, NO_HEADERS, body),
-            (theirs.key, headers, None),
-            (theirs.key, headers, bytes(LONGEST + 1)),
-            (b"other", headers, body),
-            (theirs.key, [*headers, ("first", b"-1")], body),
-            (theirs.key, [*headers, ("last", b"9" * 40)], body),
-            (theirs.key, [*headers, ("mac", b"\xff")], body),
-            (theirs.key, [("format", b"2")], body),
-        )
+    body = theirs.body
+    headers: list[tuple[str, bytes | None]] = [*theirs.headers]
+    forms: list[tuple[bytes | None, list[tuple[str, bytes | None]], bytes | None]] = [
+        (None, [], b"hello"),
+        (theirs.key, [], body),
+        (theirs.key, headers, None),
+        (theirs.key, headers, bytes(LONGEST + 1)),
+        (b"other", headers, body),
+        (theirs.key, [*headers, ("first", b"-1")], body),
+        (theirs.key, [*headers, ("last", b"9" * 40)], body),
+        (theirs.key, [*headers, ("mac", b"\xff")], body),
+        (theirs.key, [("format", b"2")], body),
+        *((theirs.key, [*headers, (name, None)], body) for name, _ in headers),
     ]
+    strange += [Arrived.of(*form, 3, 99) for form in forms]
     async with chain.intake() as intake:
         await intake.take([*strange, *arrived(*records), *strange])
     assert await chain.positions(north) == {"documented": head, "figures": head}

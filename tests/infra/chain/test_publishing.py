@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import aiokafka.client
+import aiokafka.conn
 import psycopg
 import pytest
 
@@ -200,6 +202,111 @@ async def test_a_ledger_that_was_shortened_is_not_published_until_a_person_looke
 
             await until(says_so, "it stands still", PATIENCE)
         assert await one(database, "SELECT position FROM ledger_publishing") == (500,)
+
+
+@asynccontextmanager
+async def slow_link(
+    kafka: KafkaServer, rate: int, patch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """What is sent to Kafka gets there at so many bytes a second."""
+    there = int(kafka.brokers.partition(":")[2])
+    connect = aiokafka.conn.create_conn
+
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait: int) -> None:
+        while data := await reader.read(8192):
+            await asyncio.sleep(len(data) / rate * wait)
+            writer.write(data)
+            with suppress(ConnectionError):
+                await writer.drain()
+        writer.close()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection("127.0.0.1", there)
+        await asyncio.gather(slowly(reader, forth, 1), slowly(back, writer, 0))
+
+    async def through(host: str, port: int, **given: Any) -> Any:
+        return await connect(host, by if port == there else port, **given)
+
+    link = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    by = link.sockets[0].getsockname()[1]
+    patch.setattr(aiokafka.client, "create_conn", through)
+    yield
+    patch.setattr(aiokafka.client, "create_conn", connect)
+    link.close()
+
+
+async def test_over_a_slow_link_what_arrived_is_written_down_and_not_sent_for_ever(
+    chained: Settings, kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less than a request in the time in which Kafka has to answer."""
+    database = chained.database_url or ""
+    monkeypatch.setattr("infra.chain.kafka.PATIENCE", 2.0)
+    monkeypatch.setattr(publishing, "PATIENCE", 2.0)
+    monkeypatch.setattr(publishing, "LONGEST_TURN", 1.0)
+    monkeypatch.setattr(publishing, "SLOW", 0.2)
+    await record(database, rich(4000).events[:4000])
+    due = await stored(database)
+    reached: list[int] = []
+
+    async def all_out() -> bool:
+        reached.append((await one(database, "SELECT position FROM ledger_publishing"))[0])
+        return await is_out(database)
+
+    async with slow_link(kafka, 200_000, monkeypatch), publishing_to(chained):
+        await until(all_out, "all is out", PATIENCE)
+    assert len(set(reached)) > 5
+    assert reached == sorted(reached)
+    assert await taken(kafka, database) == due
+    sent = sum(len(message.value) for message in await in_topic(kafka))
+    assert sent < 4 * sum(map(len, due)), "twice too much was tried, and no more"
+
+
+async def test_an_event_that_is_too_large_for_the_topic_is_named_with_what_to_set(
+    chained: Settings,
+) -> None:
+    database = chained.database_url or ""
+    await record(database, rich(50).events[:50])
+    large = """INSERT INTO ledger_events (originator_id, originator_version, topic, state,
+        notification_id, actor, command, command_id, correlation_id, causation_id)
+        VALUES ('client-999', 1, 'client.noted', convert_to(repeat('x', 9000000), 'UTF8'), 51,
+        '', '', '', '', '')"""
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        await connection.execute(large.encode())
+    async with publishing_to(chained) as publisher:
+
+        async def says_so() -> bool:
+            why = publisher.follower.standstill
+            return why is not None and why.position == 51
+
+        await until(says_so, "it stands still there", PATIENCE)
+        why = publisher.follower.standstill
+        assert why is not None
+        assert why.topic == "client.noted"
+        assert "max.message.bytes" in why.reason
+    assert await one(database, "SELECT position FROM ledger_publishing") == (50,)
+
+
+async def test_a_topic_that_was_lost_is_filled_again_by_whoever_takes_over(
+    chained: Settings, kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = chained.database_url or ""
+    events = rich(900).events
+    await record(database, events[:600])
+    async with publishing_to(chained):
+        await until(lambda: is_out(database), "all is out", PATIENCE)
+        kafka.stop()
+        kafka.start()
+        # It sends what is new before it looks; then another takes over.
+        monkeypatch.setattr(publishing.Publisher, "_is_due", lambda _: False)
+        await record(database, events[600:900], head=600)
+        await until(lambda: is_out(database), "all is out", PATIENCE)
+    monkeypatch.undo()
+    async with publishing_to(chained):
+
+        async def is_refilled() -> bool:
+            return await is_out(database) and await taken(kafka, database) == await stored(database)
+
+        await until(is_refilled, "all is in the topic", PATIENCE)
 
 
 def test_an_address_says_who_we_are_and_how_it_is_said() -> None:

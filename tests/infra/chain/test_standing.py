@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from dataclasses import replace
 
+import psycopg
 from psycopg.conninfo import make_conninfo
 
+from infra.chain.projecting import Projection
 from infra.chain.store import InChain
+from infra.following.follower import standstill_of
+from infra.ledger.postgres import Postgres
+from infra.standstill import Standstill
 from projections.catalogue import DOCUMENTED, FIGURES
 from tests.conftest import WORKER
 from tests.infra.chain.scenes import Chain, Member, admin, arrived, ask, copy
@@ -180,3 +187,65 @@ async def test_a_fault_of_the_tables_ends_no_take(chain: Chain) -> None:
     for club in chain.clubs:
         assert "does not exist" in (await chain.standing(club))["documented"][0]
         assert (await chain.positions(club))["figures"] == await club.head()
+
+
+async def test_what_is_in_an_event_gets_into_no_reason_and_into_nobodys_way(chain: Chain) -> None:
+    north, south = chain.clubs
+    head = await north.head()
+    moment = {"_type_": "datetime_iso", "_data_": "2026-01-01T00:00:00+00:00"}
+    state = json.dumps({"class_version": "\0 Ms Miller", "timestamp": moment}).encode()
+    topic = "client.registered"
+    await ask(north.url, POISON.replace("'{}'", "%s"), "client-999", topic, state)
+    async with chain.intake() as intake:
+        await intake.take(arrived(*await north.records(), *await south.records()))
+        why = "the version that it is stored in is no number"
+        expected = (why, head + 1, topic)
+        assert await chain.standing(north) == {"documented": expected, "figures": expected}
+        await chain.is_as_its_club(south)
+    said = psycopg.DataError('invalid input syntax: "Ms Miller"')
+    assert "Miller" not in standstill_of(said).reason
+    # Whatever a club's own database says of itself.
+    async with await Postgres(chain.url).connect() as connection:
+        projection = Projection(connection, InChain.of(FIGURES), north.number)
+        await projection.stands(Standstill("\0" + "x" * 10_000, topic="\0"), head)
+    assert (await chain.standing(north))["figures"] == ("?" + "x" * 299, None, "?")
+
+
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF NEW.club = {} AND NEW.title = 'Exercise 3' THEN
+        RAISE 'index row size 2712 exceeds maximum 2704' USING ERRCODE = '54000';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON documented_3.exercises FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
+async def test_faults_of_one_clubs_rows_are_not_those_of_the_database(chain: Chain) -> None:
+    """Rows that are too long for an index, and rows that somebody holds for hours."""
+    north, south = chain.clubs
+    await ask(chain.url, REFUSE.format(north.number))
+    async with (
+        chain.intake() as intake,
+        await psycopg.AsyncConnection.connect(chain.url) as holder,
+    ):
+        await intake.take(arrived(*await north.records(size=200)))
+        reason, at, topic = (await chain.standing(north))["documented"]
+        assert ("exceeds maximum" in reason, topic) == (True, "exercise.added")
+        assert (await chain.positions(north))["documented"] == (at or 0) - 1
+        await ask(chain.url, "DROP FUNCTION refuse CASCADE")
+        await retry_at_once(chain)
+        await holder.execute("LOCK TABLE documented_3.exercises IN SHARE MODE")
+        begun = time.monotonic()
+        await intake.take(arrived(*await north.records(), *await south.records()))
+        assert time.monotonic() - begun < 25
+        for club in chain.clubs:
+            assert "held by somebody else" in (await chain.standing(club))["documented"][0]
+            assert (await chain.positions(club))["figures"] == await club.head()
+        await holder.rollback()
+        await retry_at_once(chain)
+        await intake.take(arrived(*await north.records(), *await south.records()))
+    for club in chain.clubs:
+        assert await chain.standing(club) == {}
+        await chain.is_as_its_club(club)

@@ -18,7 +18,7 @@ from application.memberships import AddMembership, MembershipBody
 from domain.aggregate import Event
 from domain.memberships import Membership
 from infra.bootstrap import Club
-from infra.following.follower import connected
+from infra.following.follower import connected, database_said
 from infra.following.projecting import Projecting, Projector
 from infra.following.rebuilding import rebuild
 from infra.following.watch import Watch
@@ -341,3 +341,25 @@ async def test_a_database_that_is_not_there_yet_is_waited_for(
         away = await ask(server, "SELECT 1 FROM pg_database WHERE datname = %s", f"{name}_away")
         if away:
             await ask(server, f"ALTER DATABASE {name}_away RENAME TO {name}")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 'Ada Lovelace'::date",
+        "SELECT 'Ada Lovelace'::integer",
+        "SELECT 'Ada Lovelace'::json",
+        "INSERT INTO numbers SELECT 'Ada Lovelace', 1",
+    ],
+)
+async def test_why_a_database_refuses_something_is_said_without_what_was_in_it(
+    database: str, sql: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        await connection.execute(
+            "CREATE TEMPORARY TABLE numbers (who text, number integer CHECK (number > 1))"
+        )
+        with pytest.raises(psycopg.Error) as refused:
+            await connection.execute(sql.encode())
+    assert "Ada" not in database_said(refused.value)
+    assert "Ada" in str(refused.value)

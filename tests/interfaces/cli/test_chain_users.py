@@ -11,6 +11,7 @@ import httpx
 import pytest
 from typer.testing import Result
 
+from infra.secrets.keys import Keys
 from infra.settings import Settings
 from tests.acceptance.service import Service, until
 from tests.interfaces.rest.chain.scenes import join, make_chain, take_in
@@ -83,6 +84,25 @@ def test_a_name_is_something_that_people_can_read(
     assert command("chain", "users", "list").stdout == ""
 
 
+def test_a_link_into_a_chain_that_nobody_ever_served_is_not_printed(
+    chain: str, command: Callable[..., Result], settings: Settings
+) -> None:
+    Keys(settings.home)
+    assert command("chain", "users", "add", "Ada").exit_code == 0
+    refused = command("chain", "users", "link", "Ada")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("Nobody has served this chain yet")
+
+
+def test_what_means_nothing_for_a_chain_is_refused(
+    chain: str, command: Callable[..., Result]
+) -> None:
+    for option in ("--no-bot", "--bot", "--no-projector", "--no-amqp", "--no-timers"):
+        refused = command("run", "--chain", option)
+        assert (refused.exit_code, refused.stdout) == (2, ""), option
+        assert refused.stderr.startswith("--chain serves no club: --")
+
+
 def test_without_the_keys_of_the_chain_nothing_is_signed_and_none_are_made(
     chain: str,
     command: Callable[..., Result],
@@ -100,7 +120,7 @@ def test_without_the_keys_of_the_chain_nothing_is_signed_and_none_are_made(
 
 
 def test_whoever_has_a_token_or_a_link_reads_what_is_served_until_they_are_removed(
-    service: Service,
+    service: Service, command: Callable[..., Result]
 ) -> None:
     assert service.club("chain", "users", "add", "Ada", "--role", "ADMIN").returncode == 0
     printed = service.club("chain", "users", "token", "Ada", "--minutes", "5")
@@ -115,7 +135,8 @@ def test_whoever_has_a_token_or_a_link_reads_what_is_served_until_they_are_remov
         assert (shown["components"]["api"]["status"], "late" in shown) == ("running", True)
         assert http.get("/users/").status_code == 404
         is_told_less_as_an_analyst(service, http)
-        link = service.club("chain", "users", "link", "Ada").stdout.strip()
+        # Printed where nothing says at which port the chain is served.
+        link = command("chain", "users", "link", "Ada").stdout.strip()
         there = urlsplit(link)
         assert f"{there.scheme}://{there.netloc}" == service.url
         with httpx.Client(base_url=service.url, follow_redirects=True) as browser:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +18,9 @@ from infra.chain.kafka import Topic
 from infra.chain.records import TOPIC
 from infra.settings import Settings
 from interfaces.stream.main import spans
-from interfaces.stream.worker import MARGIN, Kafka, Worker, WorkerDied
+from interfaces.stream.worker import MARGIN, WorkerDied
+from tests.interfaces.stream.working import GROUP, working
 from tests.kafka import KafkaServer, private_kafka, put_in_topic
-from tests.waiting import until
-
-GROUP = "a-chain"
 
 
 @pytest.fixture
@@ -31,28 +29,12 @@ def kafka() -> Iterator[KafkaServer]:
         yield server
 
 
-@asynccontextmanager
-async def working(
-    kafka: KafkaServer, taken: Mapping[str, datetime]
-) -> AsyncIterator[tuple[Worker, asyncio.Task[None]]]:
-    """A worker that has partitions."""
-
-    async def begin() -> Mapping[str, datetime]:
-        return taken
-
-    worker = Worker(Kafka(kafka.brokers, TOPIC, GROUP), begin)
-    task = asyncio.create_task(worker.run())
-
-    async def has_partitions() -> bool:
-        return bool(worker.partitions) or task.done()
-
-    await until(has_partitions, "it has partitions")
-    try:
-        yield worker, task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, WorkerDied):
-            await task
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The folder that a worker is started in, in which it makes nothing."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_it_begins_where_postgres_says_and_stores_nothing_in_kafka(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -24,12 +23,9 @@ from tests.projections.histories import as_recorded
 
 Headers = dict[str, str]
 
-SEEN = datetime(2026, 5, 1, 8, tzinfo=UTC)
-"""When each ledger was last looked at."""
-
 _JOIN = """
 INSERT INTO chain_clubs (name, ledger, url, secret, seen_at, head, published)
-VALUES (%s, %s, 'postgresql://club:secret@north.example/club', 'secret', %s, %s, %s)
+VALUES (%s, %s, 'postgresql://club:secret@north.example/club', 'secret', now(), %s, %s)
 RETURNING number
 """
 _ADVANCE = """
@@ -51,7 +47,7 @@ async def join(url: str, name: str, events: Sequence[Event] = ()) -> int:
     async with await psycopg.AsyncConnection.connect(url) as connection:
         ledger = str(UUID(int=abs(hash(name))))
         head = len(events)
-        found = await connection.execute(_JOIN, [name, ledger, SEEN, head, head])
+        found = await connection.execute(_JOIN, [name, ledger, head, head])
         row = await found.fetchone()
         assert row is not None
         return int(row[0])

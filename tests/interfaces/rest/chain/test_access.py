@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from http.cookies import SimpleCookie
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -12,17 +14,22 @@ import pytest
 from fastapi.routing import APIRoute
 from structlog.testing import capture_logs
 
+from application.ports.chain import NameTaken
 from application.ports.signing_in import PageClaims, RefreshClaims
+from domain.refusals import NotFound
 from domain.values import Role
+from infra.chain.people import MOST_LINKS, Links, People
 from infra.chain.reading import Chain, open_reading
+from infra.secrets.clocks import SystemClock
 from infra.secrets.keys import Keys
-from infra.secrets.tokens import OF_CHAIN, SignedTokens
+from infra.secrets.tokens import SignedTokens, of_chain
 from infra.settings import Settings
 from interfaces.rest.assembly import Outside
 from interfaces.rest.chain.main import GROUPS, create_chain_app
 from interfaces.rest.door import COOKIE
 from tests.conftest import Rest
 from tests.interfaces.rest.chain.scenes import Headers, Reading, join, say, take_in
+from tests.interfaces.rest.chain.test_clubs import asking
 from tests.projections.histories import rich
 from tests.waiting import until
 
@@ -37,7 +44,6 @@ TABLE = {
     "GET /openapi.json": EVERYBODY,
     "GET /docs": EVERYBODY,
     "GET /redoc": EVERYBODY,
-    "GET /asyncapi.json": dict.fromkeys(EVERYBODY, 404),
     "GET /problems/{code}": EVERYBODY,
     "GET /chain/clubs/": READERS,
     "GET /chain/reports/clients/": READERS,
@@ -143,11 +149,13 @@ async def test_a_token_of_the_chain_is_none_of_a_club(reading: Reading, rest: Re
 async def test_a_token_that_others_signed_or_that_is_over_is_refused(reading: Reading) -> None:
     number, _ = await reading.person(Role.ADMIN)
     settings = reading.chain.settings
-    stranger = SignedTokens(Keys(settings.home / "stranger"), settings.issuer, OF_CHAIN)
+    ((identity,),) = await reading.chain.postgres.rows("SELECT id::text FROM chain_identity")
+    issuer, kinds = f"urn:uuid:{identity}", of_chain(identity)
+    stranger = SignedTokens(Keys(settings.home / "stranger"), issuer, kinds)
     tokens = {
         "of another chain": stranger.access_token(number, None, 600),
         "of another issuer": SignedTokens(
-            reading.chain.keys, "https://other.example", OF_CHAIN
+            reading.chain.keys, "https://other.example", kinds
         ).access_token(number, None, 600),
         "over": reading.chain.tokens.access_token(number, None, -60),
         "of nobody": reading.chain.tokens.access_token(number + 1, None, 600),
@@ -157,6 +165,33 @@ async def test_a_token_that_others_signed_or_that_is_over_is_refused(reading: Re
         headers = {"Authorization": f"Bearer {token}"}
         refused = await reading.http.get("/chain/clubs/", headers=headers)
         assert refused.status_code == 401, name
+
+
+async def test_a_token_or_link_of_another_chain_of_the_same_home_is_refused(
+    reading: Reading, chain_settings: Settings, url: str
+) -> None:
+    """One key, and in both there are a reader and a link of these numbers."""
+    _, of_one = await reading.person()
+    _, link = await made(reading, of_one)
+    await say(url, "UPDATE chain_identity SET id = gen_random_uuid()")
+    async with open_reading(chain_settings) as chain, asking(chain) as http:
+        another = Reading(chain, http)
+        assert (await http.get("/chain/clubs/", headers=of_one)).status_code == 401
+        assert (await opened(another, link)).status_code == 401
+        assert (await by_cookie(another, link)).status_code == 401
+        assert (await http.get("/chain/clubs/", headers=another.token(1))).status_code == 200
+    assert (await reading.http.get("/chain/clubs/", headers=of_one)).status_code == 200
+    assert (await opened(reading, link)).status_code == 200
+
+
+async def test_whoever_prints_a_token_need_not_know_where_the_chain_is_reached(
+    reading: Reading, chain_settings: Settings
+) -> None:
+    number, _ = await reading.person()
+    elsewhere = chain_settings.model_copy(update={"public_url": "https://chain.example"})
+    async with open_reading(elsewhere, signing=True) as chain:
+        headers = Reading(chain, reading.http).token(number)
+    assert (await reading.http.get("/chain/clubs/", headers=headers)).status_code == 200
 
 
 async def test_whoever_is_removed_is_out_within_seconds_with_token_and_link(
@@ -282,6 +317,49 @@ async def test_an_admin_revokes_those_of_others_and_what_is_over_is_not_kept(
     rows = await reading.chain.postgres.rows("SELECT l::text FROM chain_links AS l")
     assert len(rows) == 1
     assert "eyJ" not in str(rows)
+
+
+async def test_of_more_links_than_anybody_needs_the_oldest_are_good_no_more(
+    reading: Reading,
+) -> None:
+    number, analyst = await reading.person()
+    other, another = await reading.person()
+    kept = await reading.chain.links.make(other)
+    first = await reading.chain.links.make(number)
+    for _ in range(MOST_LINKS - 1):
+        last = await reading.chain.links.make(number)
+    assert (await opened(reading, first.token)).status_code == 200
+    last = await reading.chain.links.make(number)
+    assert (await opened(reading, first.token)).status_code == 401
+    for link in (kept, last):
+        assert (await opened(reading, link.token)).status_code == 200
+    listed = await reading.http.get(f"{LINKS}?total=true&limit=1", headers=analyst)
+    assert listed.headers["x-total-count"] == str(MOST_LINKS)
+    assert len((await reading.http.get(LINKS, headers=another)).json()) == 1
+
+
+async def test_what_is_written_again_after_a_lost_connection_is_no_refusal(
+    chain: Chain,
+) -> None:
+    """The connection is lost when all is written, and before anybody is told."""
+
+    async def twice(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        await chain.postgres.rows(sql, params)
+        return await chain.postgres.rows(sql, params)
+
+    people = People(twice)
+    ada = await people.add("Ada", Role.ANALYST)
+    assert await chain.people.all() == [ada]
+    with pytest.raises(NameTaken):
+        await people.add("Ada", Role.ADMIN)
+    link = await chain.links.make(ada.number)
+    links = Links(twice, chain.tokens, SystemClock())
+    await links.revoke(link.number, ada.number)
+    with pytest.raises(NotFound):
+        await links.revoke(link.number, ada.number)
+    await people.remove("Ada")
+    with pytest.raises(NotFound):
+        await people.remove("Ada")
 
 
 async def test_a_reader_who_became_another_role_is_that_within_seconds(

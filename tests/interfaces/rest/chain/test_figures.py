@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, cast
 
 import httpx
 import pytest
 
-from application.figures import By, Figures, Section, Unit
-from application.ports.figures import Wanted
+from application.figures import By, Figures, Overview, Section, Span, Unit
+from application.ports.figures import MONEY_COUNTS, MONEY_SUMS, Wanted
+from application.reporting.money import TIMES
+from application.reporting.shaping import cut
 from domain.aggregate import Event, time_text
+from domain.exercises import Exercise
+from domain.trainings import Training
 from infra.chain.figures import FiguresOfChain
 from infra.chain.reading import Chain
 from projections.catalogue import FIGURES
+from projections.figures.reading import FigureTables
 from tests.interfaces.rest.chain.scenes import Headers, Reading, join, say, take_in
-from tests.projections.histories import rich
-from tests.projections.test_figures import Now, reports, undone, written
+from tests.projections.histories import DOING, rich
+from tests.projections.test_figures import Now, nobody_says, reports, undone, written
 
 ZONE = "Europe/Berlin"
 NOW = datetime(2026, 4, 20, 12, tzinfo=UTC)
@@ -44,12 +50,79 @@ async def chain(chain: Chain, url: str) -> Chain:
     return replace(chain, figures=figures)
 
 
-async def own(database: str, events: Sequence[Event]) -> list[Figures]:
+async def own_overview(database: str, events: Sequence[Event], wanted: Wanted = WANTED) -> Overview:
     """What a club reports by itself, by the days of the chain."""
     async with undone(database) as connection:
         await written(connection, [events])
-        overview = await reports(connection, ZONE, NOW).overview(WANTED)
-        return list(overview.reports)
+        return await reports(connection, ZONE, NOW).overview(wanted)
+
+
+async def own(database: str, events: Sequence[Event]) -> list[Figures]:
+    """Each report of a club."""
+    return list((await own_overview(database, events)).reports)
+
+
+MONEY = ("period", "access_level", *MONEY_SUMS, *MONEY_COUNTS)
+COUNTED = ("client-moves", "client-standing", "money", "trainings")
+
+
+async def counted(
+    database: str, events: Sequence[Event], span: Span
+) -> Sequence[list[dict[Any, Any]]]:
+    """What a club has counted, of which shares and means are made: rows, by number and name."""
+
+    async def rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return await (await connection.execute(sql.encode(), params)).fetchall()
+
+    async with undone(database) as connection:
+        await written(connection, [events])
+        tables = FigureTables(rows, nobody_says)
+        found = await tables.look([(name, *cut(span)) for name in COUNTED])
+    return [
+        [
+            dict(enumerate(row)) | (dict(zip(MONEY, row, strict=True)) if sums else {})
+            for row in rows
+        ]
+        for sums, rows in zip((name == "money" for name in COUNTED), found["answers"], strict=True)
+    ]
+
+
+async def counted_by_all(database: str, span: Span) -> Sequence[list[dict[Any, Any]]]:
+    """The same of all clubs, one after the other."""
+    clubs = [await counted(database, events, span) for events in CLUBS.values()]
+    return [[row for rows in of_clubs for row in rows] for of_clubs in zip(*clubs, strict=True)]
+
+
+def total(rows: Sequence[Mapping[Any, Any]], column: Any, period: int | None = None) -> Decimal:
+    """The sum of a column, of one period or all."""
+    within = (row for row in rows if period is None or row[0] == period)
+    return sum((Decimal(row[column]) for row in within), Decimal(0))
+
+
+def timed_in(money: Sequence[Mapping[Any, Any]], period: int) -> Decimal:
+    """How many payments were settled of which it is known how long it took."""
+    return sum((total(money, name, period) for name, _ in TIMES), Decimal(0))
+
+
+def of(part: Decimal, whole: Decimal, digits: str) -> Decimal | None:
+    """So many for each of them, as it is shown."""
+    return (part / whole).quantize(Decimal(digits), ROUND_HALF_UP) if whole else None
+
+
+DAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
+PLANNED: dict[str, Any] = {
+    "client_id": 1,
+    "training_type": "YOGA",
+    "title": "A training",
+    "intensity": None,
+    "duration_min": 60,
+    "date": "2026-03-02",
+    "description": None,
+}
+
+
+def number(shown: str | None) -> Decimal | None:
+    return None if shown is None else Decimal(shown)
 
 
 def split(section: Section) -> tuple[list[str], list[str]]:
@@ -109,6 +182,80 @@ async def test_the_figures_of_a_chain_are_the_sums_of_what_each_club_reports(
     assert len(shown["exercises"]) == len(set(names)) < len(names), "two clubs do the same"
 
 
+async def test_shares_and_means_are_of_all_clubs_together_and_no_means_of_means(
+    reading: Reading, analyst: Headers, database: str
+) -> None:
+    span = (await own(database, CLUBS["North"]))[0].span
+    moves, standing, money, trained = await counted_by_all(database, span)
+    shown = (await ask(reading, "/chain/reports/overview/", analyst)).json()
+    members = total([row for row in standing if row[0] == "MEMBERS"], 1)
+    some: Counter[str] = Counter()
+    for period, row in enumerate(shown["clients"]["periods"]):
+        begun = row["first"] <= NOW.date().isoformat()
+        churn = of(total(moves, 5, period), members, "0.0001")
+        seconds, timed = total(money, "seconds", period), timed_in(money, period)
+        trainings, minutes = total(trained, 4, period), total(trained, 5, period)
+        each = of(trainings, Decimal(row["active"] or 0), "0.01")
+        took = of(seconds, timed * 3600, "0.01")
+        of_money, of_trainings = (shown[name]["periods"][period] for name in ("money", "trainings"))
+        assert number(row["churn"]) == (churn if begun else None)
+        assert number(of_money["hours"]) == (took if begun else None)
+        assert number(of_trainings["per_active_client"]) == (each if begun else None)
+        assert number(of_trainings["hours"]) == of(minutes, Decimal(60), "0.01")
+        members += total(moves, 4, period)
+        some.update(churn=bool(churn), took=bool(took), hours=bool(minutes), each=bool(each))
+    assert all(some.values()), some
+    for row in shown["cohorts"]["retention"]:
+        share = of(Decimal(row["active"]), Decimal(row["joined"]), "0.0001")
+        assert number(row["share"]) == share
+
+
+async def test_headlines_are_of_all_clubs_together(
+    reading: Reading, analyst: Headers, database: str
+) -> None:
+    # From a day on which there are members.
+    since = Wanted(date(2026, 2, 1), WANTED.last, By.WEEK)
+    every = [await own_overview(database, events, since) for events in CLUBS.values()]
+    moves, standing, *_ = await counted_by_all(database, every[0].reports[0].span)
+    asked = "/chain/reports/overview/?from_date=2026-02-01&to_date=2026-04-30&by=week"
+    shown = (await reading.http.get(asked, headers=analyst)).json()
+    headlines = {one["name"]: one for one in shown["headlines"]}
+    for ones in zip(*(club.headlines for club in every), strict=True):
+        for moment in ("now", "before") if ones[0].unit in ADDED else ():
+            values = [getattr(one, moment) for one in ones]
+            told = headlines[ones[0].name][moment]
+            assert number(told) == (None if None in values else sum(map(Decimal, values)))
+    members = total([row for row in standing if row[0] == "MEMBERS"], 1)
+    assert number(headlines["churn"]["now"]) == of(total(moves, 5), members, "0.0001")
+    trainings, clients = (Decimal(headlines[name]["now"]) for name in ("trainings", "active"))
+    assert number(headlines["per_active_client"]["now"]) == of(trainings, clients, "0.01")
+    assert all(headlines[name]["now"] for name in ("churn", "per_active_client"))
+
+
+async def test_of_exercises_that_are_used_as_often_both_a_club_and_its_chain_name_the_same(
+    reading: Reading, analyst: Headers, database: str, url: str
+) -> None:
+    """Thirty are used once each, and twenty are named."""
+    titles = [f"Exercise {number:02}" for number in reversed(range(30))]
+    facts = {"description": None, "equipment_required": False, "complexity_lvl": "MASTER"}
+    names = [{"title": title, "muscle_group": "CORE", **facts} for title in titles]
+    training = Training.plan(1, PLANNED, DAY)
+    for number in range(1, 31):
+        training.add_exercise(number, {**DOING, "order_in_training": number}, DAY)
+    aggregates = [*(Exercise.add(number, of, DAY) for number, of in enumerate(names, 1)), training]
+    happened = [cast("Event", event) for one in aggregates for event in one.collect_events()]
+    await take_in(url, await join(url, "West", happened), happened)
+    (section,) = [
+        section
+        for report in await own(database, happened)
+        for section in report.sections
+        if section.name == "exercises"
+    ]
+    shown = (await ask(reading, "/chain/reports/trainings/?club=West", analyst)).json()
+    assert shown["exercises"] == list(section.named())
+    assert [row["title"] for row in shown["exercises"]] == sorted(titles)[:20]
+
+
 async def test_a_report_of_some_clubs_is_of_these_and_says_up_to_where_each_is_in_it(
     reading: Reading, analyst: Headers, database: str
 ) -> None:
@@ -118,15 +265,16 @@ async def test_a_report_of_some_clubs_is_of_these_and_says_up_to_where_each_is_i
     for one, another in zip(north[2].sections, south[2].sections, strict=True):
         by_hand = summed(one, [*one.named(), *another.named()])
         assert summed(one, body[one.name]) == by_hand
+    moments = [club["as_of"] for club in body["clubs"]]
     held = [
         {
             "club": name,
             "state": "running",
             "position": len(CLUBS[name]),
-            "as_of": time_text(CLUBS[name][-1].timestamp),
+            "as_of": as_of,
             "lag": 0,
         }
-        for name in ("North", "South")
+        for name, as_of in zip(("North", "South"), moments, strict=True)
     ]
     assert body["clubs"] == held
     assert body["events"] == len(CLUBS["North"]) + len(CLUBS["South"])
@@ -189,7 +337,8 @@ async def test_the_page_names_each_club_and_keeps_those_that_were_chosen(
 ) -> None:
     await say(
         url,
-        "UPDATE chain_clubs SET head = head + 3, waiting_since = now() - interval '1 h'"
+        "UPDATE chain_clubs SET head = head + 3, waiting_since = now() - interval '1 h',"
+        " waiting_after = head"
         " WHERE name = 'North'",
     )
     await say(
@@ -201,7 +350,11 @@ async def test_the_page_names_each_club_and_keeps_those_that_were_chosen(
     page = await ask(reading, "/chain/reports/overview/", analyst | {"Accept": "text/html"})
     assert page.status_code == 200, page.text
     assert "the chain’s time zone" in page.text
-    assert "Of 4 clubs" in page.text
+    assert "Of 4 clubs: see" in " ".join(page.text.split())
+    shown = (await ask(reading, "/chain/reports/overview/", analyst)).json()
+    assert shown["as_of"] is shown["money"]["as_of"] is None, "of West nothing is known"
+    known = (await ask(reading, "/chain/reports/overview/?club=North", analyst)).json()
+    assert known["as_of"] == time_text(CLUBS["North"][-1].timestamp), "what came since is missing"
     assert "North is behind: 3 events are not in these figures yet." in page.text
     assert "South stands still" in page.text
     assert "West is not in these figures yet." in page.text
@@ -210,7 +363,7 @@ async def test_the_page_names_each_club_and_keeps_those_that_were_chosen(
     assert 'type="hidden"' not in page.text
     some = await ask(reading, "/chain/reports/overview/?format=html&club=North", analyst)
     assert '<input type="hidden" name="club" value="North">' in some.text
-    assert "Of 1 club," in some.text
+    assert "Of 1 club, and all that each recorded up to " in " ".join(some.text.split())
     states = {
         club["club"]: (club["state"], club["lag"])
         for club in (await reading.http.get("/chain/reports/plans/", headers=analyst)).json()[
@@ -267,8 +420,19 @@ async def test_while_figures_are_built_anew_it_is_said_how_far_that_is(
     assert waits.status_code == 503
     assert waits.headers["retry-after"] == "1"
     assert waits.json()["type"] == "/problems/being-built"
-    assert "2 of 3 clubs are done" in waits.json()["detail"]
+    assert "2 of 3 clubs done" in waits.json()["detail"]
     assert f"{events} of {events + 1000} events" in waits.json()["detail"]
+    # One that cannot go on is named, and nobody need wait for it.
+    await say(
+        url,
+        "UPDATE chain_positions SET reason = 'its ledger was shortened' WHERE generation = %s"
+        " AND club = (SELECT number FROM chain_clubs WHERE name = 'North')",
+        FIGURES.generation,
+    )
+    held_up = await reading.http.get("/chain/reports/clients/", headers=analyst)
+    assert (held_up.status_code, held_up.json()["type"]) == (503, "/problems/held-up")
+    assert "no figures yet of North, which cannot go on" in held_up.json()["detail"]
+    assert "?club=" in held_up.json()["detail"]
     # What is done is shown; its own figures are whole.
     done = await reading.http.get("/chain/reports/clients/?club=South", headers=analyst)
     assert done.status_code == 200
