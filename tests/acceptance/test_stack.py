@@ -399,8 +399,8 @@ def embedded(home: Path) -> str:
 
 
 def test_a_chain_of_two_clubs_runs_beside_the_stack_and_goes_with_it(chained: Service) -> None:
-    chained.start((*STACK, "--chain"))
     try:
+        chained.start((*STACK, "--chain"))
         chain_runs(chained)
         said = chained.club("stream", "status").stdout
         assert said.count(" running since ") == 2
@@ -420,8 +420,8 @@ def test_a_chain_of_two_clubs_runs_beside_the_stack_and_goes_with_it(chained: Se
 def test_started_again_the_chain_goes_on_where_it_was_and_is_read_there(chained: Service) -> None:
     told = addresses(chained)
     assert told.keys() == {"The second club", "The chain", "CLUB_KAFKA_URL"}
-    chained.start((*STACK, "--chain"))
     try:
+        chained.start((*STACK, "--chain"))
         chain_runs(chained)
         assert addresses(chained) == told
         added = chained.club("chain", "users", "add", "ada", "--role", "ADMIN")
