@@ -47,7 +47,7 @@ class HeldUp(Busy):
 
 
 class NameTaken(Conflict):
-    """There is somebody called {name} who reads this chain."""
+    """There is somebody called {name} who reads this chain: `set-role` gives them another role."""
 
 
 class Reader(NamedTuple):

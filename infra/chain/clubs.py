@@ -67,6 +67,11 @@ class NameTaken(Fault):
 class LedgerTaken(Fault):
     """This ledger is in the chain already, as {name}."""
 
+    def __init__(self, name: str) -> None:
+        """Where one asks what it is called there."""
+        super().__init__(name=name)
+        self.name = name
+
 
 class NotInChain(Fault):
     """There is no club {name} in the chain."""
@@ -175,10 +180,12 @@ async def _find(connection: Connection, name: str) -> tuple[int, str]:
 async def _ledger_at(url: str) -> tuple[str, bytes]:
     """The identity of the ledger at this address, and the secret of its publisher."""
     try:
-        conninfo_to_dict(url)
+        named = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # What is wrong with it may quote the password.
         raise AddressRefused from None
+    if not named:  # libpq would take what the environment says, or a Postgres of this machine
+        raise AddressRefused
     try:
         async with await Postgres(url).connect(autocommit=True) as connection:
             await open_ledger(connection)

@@ -36,6 +36,7 @@ ON CONFLICT (name) DO UPDATE SET name = excluded.name WHERE there.added_by = exc
 RETURNING number
 """
 _ALL = "SELECT number, name, role FROM chain_users ORDER BY name"
+_SET_ROLE = "UPDATE chain_users SET role = %s WHERE name = %s RETURNING number"
 _REMOVE = "DELETE FROM chain_users WHERE number = %s"
 _NAMED = "SELECT number, name, role FROM chain_users WHERE name = %s"
 _STANDING = "SELECT number, role FROM chain_users WHERE number = ANY(%s)"
@@ -75,6 +76,11 @@ class People:
         for row in await self._rows(_NAMED, [name]):
             return _reader(*row)
         raise NotFound(what="reader", id=name)
+
+    async def set_role(self, name: str, role: Role) -> None:
+        """Let somebody read as this from now on; raises NotFound."""
+        if not await self._rows(_SET_ROLE, [role.value, name]):
+            raise NotFound(what="reader", id=name)
 
     async def remove(self, name: str) -> None:
         """Let somebody read nothing any more, whatever tokens and links they have."""

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from infra.faults import Fault
-from infra.servers.local_servers import Server, free_port
+from infra.servers.local_servers import Server, kept_port
 from infra.servers.processes import GiveUp, never
 
 
@@ -22,7 +22,7 @@ class LocalKafka(Server):
     """A broker, empty at its start, whose address stays."""
 
     def __init__(self, home: Path, held: Sequence[int] = ()) -> None:
-        super().__init__("tansu", home, free_port(), held)
+        super().__init__("tansu", home, kept_port(home), held)
         self.url = f"kafka://127.0.0.1:{self.port}"
 
     def start(self, give_up: GiveUp = never) -> None:

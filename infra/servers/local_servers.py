@@ -160,7 +160,7 @@ class Server:
 
 LAST_PORT = 65535
 PORT = "port"
-"""The file that says where the Redis or the RabbitMQ of a folder listens."""
+"""The file that says where the server of a folder listens."""
 
 
 def running_rabbitmq(home: Path) -> str | None:
@@ -187,6 +187,14 @@ def _usual_port(home: Path) -> int:
     """The port that it had, so that its URL stays, unless somebody else listens there now."""
     port = _last_port(home)
     return free_port() if port is None or accepts(port) else port
+
+
+def kept_port(home: Path) -> int:
+    """The port that whoever serves from this folder had, else a free one, which it has again."""
+    port = _usual_port(home)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home / PORT).write_text(f"{port}\n")
+    return port
 
 
 def _amqp_url(port: int) -> str:

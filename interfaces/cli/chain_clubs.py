@@ -9,10 +9,9 @@ import typer
 import uvloop
 
 from infra.chain import clubs
-from infra.chain.reading import NoChainDatabase
 from infra.chain.store import ChainStore, open_chain
 from infra.settings import Settings
-from interfaces.cli.opening import in_plain_words, settings
+from interfaces.cli.chain_opening import chain_settings
 
 T = TypeVar("T")
 
@@ -65,11 +64,8 @@ def with_chain(work: Callable[[ChainStore], Awaitable[T]], *, building: bool = F
     """Open the chain's store for one piece of work; `building` makes it where there is none."""
 
     async def opened(found: Settings) -> T:
-        if found.chain_database_url is None:
-            raise NoChainDatabase
-        async with open_chain(found.chain_database_url, building=building) as store:
+        async with open_chain(found.chain_database_url or "", building=building) as store:
             return await work(store)
 
-    found = settings()
-    with in_plain_words():
+    with chain_settings() as found:
         return uvloop.run(opened(found))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 import uvloop
 
 from infra.chain.reading import open_reading
 from infra.parts import API, Plain
 from infra.settings import Settings
-from interfaces.cli.opening import end_this_on_signal, in_plain_words, on_signal
+from interfaces.cli.chain_opening import chain_settings
+from interfaces.cli.opening import end_this_on_signal, on_signal
 from interfaces.cli.serving import LAST_REQUESTS, Server, listen, spare_the_collector
-from interfaces.cli.stack_chain import chain_beside
 
 
-def run_chain(found: Settings) -> None:
-    """Serve the chain, until Ctrl-C; without one in the settings, that of a stack in this home."""
-    with in_plain_words(), ExitStack() as opened, suppress(asyncio.CancelledError):
-        uvloop.run(_run(chain_beside(found, opened)))
+def run_chain() -> None:
+    """Serve the chain, until Ctrl-C."""
+    with chain_settings() as found, suppress(asyncio.CancelledError):
+        uvloop.run(_run(found))
 
 
 async def _run(found: Settings) -> None:
@@ -46,7 +46,7 @@ def _banner(found: Settings, port: int) -> None:
     print(
         f"\n  The chain can be read: {url}  (documentation: {url}/docs)\n\n"
         f"  Days of     {found.timezone} (CLUB_TIMEZONE)\n"
-        f"  Computed    {found.chain_groups} (CLUB_CHAIN_GROUPS)\n"
+        f"  Computed    {found.chain_groups} (CLUB_CHAIN_GROUPS){_no_figures(found)}\n"
         f"  Keys        {found.home / 'keys'}\n\n"
         f"  First reader: .venv/bin/club chain users add NAME --role ADMIN\n"
         f"  A token:      .venv/bin/club chain users token NAME\n"
@@ -54,3 +54,10 @@ def _banner(found: Settings, port: int) -> None:
         file=sys.stderr,
         flush=True,
     )
+
+
+def _no_figures(found: Settings) -> str:
+    """What is said where reports would have nothing to report."""
+    if "figures" in found.chain_groups.split(","):
+        return ""
+    return ": no figures, and so every report is refused"

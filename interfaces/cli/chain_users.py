@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager as Opening
-from contextlib import ExitStack
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, TypeVar
@@ -13,15 +12,15 @@ import typer
 import uvloop
 from pydantic import ValidationError
 
-from application.fields import Body, Line200
+from application.fields import Body, Username
 from application.page_links import CHAIN_PATH, PARAMETER
 from domain.text import composed
 from domain.values import Role
 from infra.chain.people import People
 from infra.chain.reading import Chain, open_people, open_reading
 from infra.settings import Settings
-from interfaces.cli.opening import complain, in_plain_words, settings
-from interfaces.cli.stack_chain import chain_beside
+from interfaces.cli.chain_opening import chain_settings
+from interfaces.cli.opening import complain
 from interfaces.cli.tokens import Minutes, seconds
 
 C = TypeVar("C")
@@ -40,10 +39,11 @@ class Reads(StrEnum):
 class Named(Body):
     """What somebody is called in a chain."""
 
-    name: Line200
+    name: Username
 
 
-Name = Annotated[str, typer.Argument(help="who reads")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="who reads")]
+AN_ADMIN = "an ADMIN is also told what goes wrong"
 
 
 @app.callback()
@@ -54,9 +54,7 @@ def users() -> None:
 @app.command("add")
 def add(
     name: Name,
-    role: Annotated[
-        Reads, typer.Option(case_sensitive=False, help="an ADMIN is also told what goes wrong")
-    ] = Reads.ANALYST,
+    role: Annotated[Reads, typer.Option(case_sensitive=False, help=AN_ADMIN)] = Reads.ANALYST,
 ) -> None:
     """Let somebody read the chain; `token` and `link` are what they read it with."""
     try:
@@ -73,6 +71,16 @@ def everybody() -> None:
     """Say who reads the chain."""
     for reader in with_people(lambda people: people.all()):
         print(f"{reader.name}: {reader.role.value}")
+
+
+@app.command("set-role")
+def set_role(
+    name: Name,
+    role: Annotated[Reads, typer.Argument(metavar="ROLE", case_sensitive=False, help=AN_ADMIN)],
+) -> None:
+    """Let somebody read as ADMIN or ANALYST from now on."""
+    with_people(lambda people: people.set_role(composed(name), Role(role.value)))
+    print(f"{name} reads the chain as {role.value}.")
 
 
 @app.command("remove")
@@ -129,6 +137,5 @@ def _done(opening: Callable[[Settings], Opening[C]], work: Callable[[C], Awaitab
         # Out here, as the chain's task group would wrap it.
         raise fault
 
-    found = settings()
-    with in_plain_words(), ExitStack() as beside:
-        return uvloop.run(opened(chain_beside(found, beside)))
+    with chain_settings() as found:
+        return uvloop.run(opened(found))

@@ -62,7 +62,7 @@ def run(
     found = settings()
     if chain:
         _refuse_what_is_of_a_club(context)
-        run_chain(found)
+        run_chain()
         return
     parts = Parts(bot, projector, amqp, timers)
     with in_plain_words(), suppress(asyncio.CancelledError):

@@ -241,6 +241,7 @@ def _banner(
     if rabbitmq := environment.get("CLUB_AMQP_URL"):
         print(f"\n  RabbitMQ: {rabbitmq}", file=sys.stderr)
     if beside is not None:
-        print(f"  The second club: http://127.0.0.1:{beside.port}", file=sys.stderr)
-        print("  The chain:       `club stream status` says how it is doing", file=sys.stderr)
+        print(file=sys.stderr)
+        for line in beside.told(found):
+            print(f"  {line}", file=sys.stderr)
     print("\n  Ctrl-C closes the club.\n", file=sys.stderr, flush=True)

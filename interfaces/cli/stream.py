@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import ExitStack
 from typing import Any
 
 import typer
@@ -13,12 +12,11 @@ import uvloop
 from domain.aggregate import time_text
 from infra.chain.beginning import groups_of
 from infra.chain.installed import look_for_kafka
-from infra.chain.reading import NoChainDatabase
 from infra.chain.store import open_chain
 from infra.chain.watching import ChainState, look
 from infra.settings import Settings
-from interfaces.cli.opening import complain, in_plain_words, on_signal, settings
-from interfaces.cli.stack_chain import chain_beside
+from interfaces.cli.chain_opening import chain_settings
+from interfaces.cli.opening import complain, on_signal
 
 app = typer.Typer(name="stream", help="Run a worker of a chain of clubs.")
 
@@ -31,9 +29,8 @@ def stream(context: typer.Context) -> None:
     """Take the events of a chain's clubs from Kafka; of several workers, each has its share."""
     if context.invoked_subcommand is not None:
         return
-    found = settings()
-    with in_plain_words():
-        look_for_kafka(_with_chain(found))
+    with chain_settings() as found:
+        look_for_kafka(found)
         uvloop.run(_until_told(found))
 
 
@@ -59,9 +56,8 @@ async def _until_told(found: Settings) -> None:
 @app.command("status")
 def status() -> None:
     """Say how workers and clubs are doing; ends with 1 where one of them does not run."""
-    found = settings()
-    with in_plain_words(), ExitStack() as opened:
-        state = uvloop.run(_looked(_with_chain(chain_beside(found, opened))))
+    with chain_settings() as found:
+        state = uvloop.run(_looked(found))
     print(state.status)
     for worker in state.workers:
         since = f"{worker.status} since {time_text(worker.since)}"
@@ -92,9 +88,3 @@ def _told(club: Mapping[str, Any]) -> str:
 
 def _also(detail: str | None) -> str:
     return f": {detail}" if detail else ""
-
-
-def _with_chain(found: Settings) -> Settings:
-    if found.chain_database_url is None:
-        raise NoChainDatabase
-    return found

@@ -10,10 +10,9 @@ import uvloop
 
 from infra.chain.beginning import groups_of
 from infra.chain.comparing import Compared, clubs_named, compare
-from infra.chain.reading import NoChainDatabase
 from infra.chain.store import open_chain
 from infra.settings import Settings
-from interfaces.cli.opening import in_plain_words, settings
+from interfaces.cli.chain_opening import chain_settings
 
 DIFFERENT, NOT_COMPARED = 1, 2
 """The exit statuses where not everything is right."""
@@ -28,8 +27,7 @@ def compare_clubs(club: Names = None) -> None:
 
     Ends with 1 where rows differ, and prints the first of them; with 2 where it cannot be told.
     """
-    found = settings()
-    with in_plain_words():
+    with chain_settings() as found:
         done = uvloop.run(_compared(found, club or []))
     if any(one.differing for one in done):
         raise typer.Exit(DIFFERENT)
@@ -46,9 +44,7 @@ async def _compared(found: Settings, names: list[str]) -> list[Compared]:
 
 
 async def _each(found: Settings, names: list[str]) -> AsyncIterator[Compared]:
-    if found.chain_database_url is None:
-        raise NoChainDatabase
-    async with open_chain(found.chain_database_url, groups_of(found)) as store:
+    async with open_chain(found.chain_database_url or "", groups_of(found)) as store:
         for club in await clubs_named(store, names):
             for group in store.groups:
                 yield await compare(store, group, club)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from typer.testing import Result
@@ -370,21 +371,66 @@ def test_without_rabbitmq_on_the_machine_a_sentence_says_what_to_install(
     )
 
 
-def test_a_chain_of_two_clubs_runs_beside_the_stack_and_goes_with_it(services: Services) -> None:
-    service = services()
-    service.start((*STACK, "--chain"))
+def chain_runs(service: Service) -> None:
+    """Wait until its workers and clubs do, and it can be read."""
+    said = service.said.read_text()
+    until(lambda: service.club("stream", "status").returncode == 0, f"the chain runs: {said}")
+    accepts = partial(local_servers.accepts, int(addresses(service)["The chain"].rsplit(":")[-1]))
+    until(accepts, f"the chain can be read: {said}")
+
+
+def addresses(service: Service) -> dict[str, str]:
+    """Where the second club, the chain and its Kafka are, as the stack tells it."""
+    said = service.said.read_text()
+    told = re.findall(r"^  (The second club|The chain): +(http://[0-9.:]+)", said, re.MULTILINE)
+    return dict([*told, *re.findall("(CLUB_KAFKA_URL)=([^ ]+) ", said)])
+
+
+@pytest.fixture(scope="module")
+def chained(services: Services) -> Service:
+    """A home for a stack with a chain."""
+    return services()
+
+
+def embedded(home: Path) -> str:
+    """The address of a club with an embedded Postgres, as docs/operations.md gives it."""
+    password = (home / "postgres.password").read_text()
+    return f"postgresql://club:{password}@/club?host={home}/postgres"
+
+
+def test_a_chain_of_two_clubs_runs_beside_the_stack_and_goes_with_it(chained: Service) -> None:
     try:
-        until(
-            lambda: service.club("stream", "status").returncode == 0,
-            f"the chain runs; it said: {service.said.read_text()}",
-        )
-        said = service.club("stream", "status").stdout
+        chained.start((*STACK, "--chain"))
+        chain_runs(chained)
+        said = chained.club("stream", "status").stdout
         assert said.count(" running since ") == 2
-        assert "first " in said
-        assert "second " in said
-        second = (service.home / "second" / "postgres" / "postmaster.pid").read_text()
-        processes = psutil.Process(service.process.pid).children(recursive=True)
-        processes += [service.postmaster(), psutil.Process(int(second.split()[0]))]
+        for asked in (("stream", "status"), ("chain", "clubs", "list"), ("stream", "compare")):
+            found = chained.club(*asked)
+            assert found.returncode == 0, found.stderr
+            assert "first" in found.stdout
+            assert "second" in found.stdout
+        second = (chained.home / "second" / "postgres" / "postmaster.pid").read_text()
+        processes = psutil.Process(chained.process.pid).children(recursive=True)
+        processes += [chained.postmaster(), psutil.Process(int(second.split()[0]))]
     finally:
-        assert service.ctrl_c() == 0
+        assert chained.ctrl_c() == 0
     until(partial(all_gone, processes), "all of it ends", SOON)
+
+
+def test_started_again_the_chain_goes_on_where_it_was_and_is_read_there(chained: Service) -> None:
+    told = addresses(chained)
+    assert told.keys() == {"The second club", "The chain", "CLUB_KAFKA_URL"}
+    try:
+        chained.start((*STACK, "--chain"))
+        chain_runs(chained)
+        assert addresses(chained) == told
+        added = chained.club("chain", "users", "add", "ada", "--role", "ADMIN")
+        assert added.returncode == 0, added.stderr
+        token = chained.club("chain", "users", "token", "ada").stdout.strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = httpx.get(f"{told['The chain']}/chain/clubs/", headers=headers)
+        assert [club["name"] for club in answer.json()] == ["first", "second"]
+        moved = chained.club("chain", "clubs", "move", "second", embedded(chained.home / "second"))
+        assert moved.returncode == 0, moved.stderr
+    finally:
+        assert chained.ctrl_c() == 0

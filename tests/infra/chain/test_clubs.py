@@ -9,8 +9,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from typer.testing import Result
 
-from infra.chain.clubs import AnotherLedger, move, remove
+from infra.chain.clubs import AnotherLedger, NameTaken, move, remove
 from infra.chain.store import open_chain
+from interfaces.cli.stack_chain import join
 from tests.conftest import WORKER
 from tests.infra.chain.scenes import Chain, admin, arrived, ask, copy
 from tests.infra.chain.test_standing import CUT
@@ -42,6 +43,9 @@ def test_clubs_join_move_and_leave(
     refused(clubs("add", "north", database), "There is a club north")
     refused(clubs("add", "again", north.url), "already, as north")
     refused(clubs("add", "again", "postgresql://a:secret-word@[bad/x"), "not the address")
+    for nowhere in ("", " ", "postgresql://"):
+        refused(clubs("add", "again", nowhere), "not the address")
+        refused(clubs("move", "north", nowhere), "not the address")
     refused(clubs("add", "again", "postgresql://a:secret-word@127.0.0.1:1/x"), "cannot be reached")
     refused(clubs("add", "again", f"host={'x' * 70}.example password=secret-word"), "be reached")
     refused(clubs("add", "chain", chain.url), "a chain of clubs")
@@ -57,6 +61,22 @@ def test_clubs_join_move_and_leave(
     password = str(conninfo_to_dict(server).get("password"))
     assert clubs("list").stdout == "north\nsouth\n"
     assert password not in clubs("list").stdout
+    admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_a_stack_that_starts_again_finds_its_clubs_in_the_chain_whatever_they_are_called(
+    chain: Chain, server: str, database: str
+) -> None:
+    north, south = chain.clubs
+    name = f"restarted_club_{WORKER}"
+    moved = copy(server, north.url, name)
+    for _ in range(2):
+        await join(chain.url, {"first": moved, "second": database})
+    found = await ask(chain.url, "SELECT name, url FROM chain_clubs ORDER BY 1")
+    assert found == [("north", moved), ("second", database), ("south", south.url)]
+    await ask(chain.url, "DELETE FROM chain_clubs WHERE name = 'second'")
+    with pytest.raises(NameTaken, match="a club south"):
+        await join(chain.url, {"south": database})
     admin(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -49,9 +49,19 @@ def test_people_are_added_listed_and_removed(chain: str, command: Callable[..., 
         assert (added.exit_code, added.stderr) == (0, "")
         assert added.stdout == f"{name} reads the chain as {role.upper()}.\n"
     twice = command("chain", "users", "add", "Ada")
-    said = "There is somebody called Ada who reads this chain.\n"
+    said = (
+        "There is somebody called Ada who reads this chain: `set-role` gives them another role.\n"
+    )
     assert (twice.exit_code, twice.stdout, twice.stderr) == (1, "", said)
     assert command("chain", "users", "list").stdout == "Ada: ADMIN\nGrace: ANALYST\n"
+    for role, name in (("ANALYST", "Ada"), ("admin", "Grace")):
+        told = command("chain", "users", "set-role", name, role).stdout
+        assert told == f"{name} reads the chain as {role.upper()}.\n"
+    assert command("chain", "users", "list").stdout == "Ada: ANALYST\nGrace: ADMIN\n"
+    assert command("chain", "users", "set-role", "Nobody", "ADMIN").stderr == (
+        "There is no reader Nobody.\n"
+    )
+    assert command("chain", "users", "set-role", "Grace", "ANALYST").exit_code == 0
     assert command("chain", "users", "remove", "Ada").exit_code == 0
     for name in ("remove", "token", "link"):
         gone = command("chain", "users", name, "Ada")
@@ -60,13 +70,16 @@ def test_people_are_added_listed_and_removed(chain: str, command: Callable[..., 
     assert command("chain", "users", "list").stdout == "Grace: ANALYST\n"
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 201, "\u202eada", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["", "  ", "a\nb", "x" * 51, "\u202eada", "a\0b", "ad\u0430", "a b"]
+)
 def test_a_name_is_something_that_people_can_read(
     chain: str, command: Callable[..., Result], name: str
 ) -> None:
     refused = command("chain", "users", "add", name)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith("NAME: ")
+    assert " 1 to 50 letters from a to z" in refused.stderr or "at most 50" in refused.stderr
     assert command("chain", "users", "add", "Ada", "--role", "TRAINER").exit_code == 2
     assert command("chain", "users", "list").stdout == ""
 
@@ -119,8 +132,9 @@ def test_whoever_has_a_token_or_a_link_reads_what_is_served_until_they_are_remov
         joined = sum(event.TOPIC == "client.registered" for event in EVENTS)
         assert sum(period["joined"] for period in report["periods"]) == joined >= 3
         shown = http.get("/health/").json()
-        assert shown["components"]["api"]["status"] == "running"
+        assert (shown["components"]["api"]["status"], "late" in shown) == ("running", True)
         assert http.get("/users/").status_code == 404
+        is_told_less_as_an_analyst(service, http)
         # Printed where nothing says at which port the chain is served.
         link = command("chain", "users", "link", "Ada").stdout.strip()
         there = urlsplit(link)
@@ -134,6 +148,22 @@ def test_whoever_has_a_token_or_a_link_reads_what_is_served_until_they_are_remov
         until(lambda: http.get("/chain/clubs/").status_code == 401, "Ada is out", patience=5)
     assert parse_qs(there.query)["link"][0][-40:] not in service.said.read_text()
     assert service.end() == 0
+
+
+def test_a_chain_that_computes_no_figures_says_so_at_its_start(
+    chain: str, settings: Settings
+) -> None:
+    without = Service(settings.home, CLUB_CHAIN_DATABASE_URL=chain, CLUB_CHAIN_GROUPS="documented")
+    try:
+        without.start((*without.command, "run", "--chain"))
+        assert "documented (CLUB_CHAIN_GROUPS): no figures, and so" in without.said.read_text()
+    finally:
+        without.close()
+
+
+def is_told_less_as_an_analyst(service: Service, http: httpx.Client) -> None:
+    assert service.club("chain", "users", "set-role", "Ada", "ANALYST").returncode == 0
+    until(lambda: "late" not in http.get("/health/").json(), "Ada is told less", patience=5)
 
 
 def test_what_is_no_chain_is_said_in_a_sentence(
