@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from secrets import token_bytes
 from typing import NamedTuple
 
 import psycopg
@@ -38,6 +39,17 @@ _POSITIONS = "SELECT position, digest FROM chain_positions WHERE club = %s AND p
 _MOVE = "UPDATE chain_clubs SET url = %s, secret = %s, looked_at = NULL WHERE number = %s"
 _TRY_AGAIN = "UPDATE chain_positions SET again_at = NULL WHERE club = %s"
 
+_ADDRESS = "SELECT url FROM chain_clubs WHERE number = %s"
+_FROM_THE_BEGINNING = """
+UPDATE chain_positions SET position = 0, digest = '', recorded_at = NULL, advanced_at = NULL,
+    reason = NULL, stands_at = NULL, topic = NULL, since = NULL, tries = 0, again_at = NULL
+WHERE club = %s
+"""
+_ANOTHER_SECRET = f"""
+UPDATE ledger_publishing SET secret = %s
+WHERE topic = '{TOPIC}' AND (SELECT id::text FROM ledger_identity) = %s RETURNING secret
+"""  # noqa: S608 - made of a constant
+
 # Tables of the chain, of whatever generation.
 _TABLES = """
 SELECT n.nspname, c.relname FROM chain_groups AS g
@@ -58,6 +70,13 @@ class AddressRefused(Fault):
 
 class LedgerAway(Fault):
     """The club's database cannot be reached at this address."""
+
+
+class LedgerClosed(Fault):
+    """The chain may only read in the club's database: its publisher's new secret cannot be written.
+
+    Behind the name, say the club's own CLUB_DATABASE_URL, which is used this once.
+    """
 
 
 class NameTaken(Fault):
@@ -133,14 +152,51 @@ async def remove(store: ChainStore, name: str) -> None:
     Whoever takes something in for it at this moment is waited for, and takes nothing after it.
     """
     async with await store.connect() as connection, connection.transaction():
-        await connection.execute("SET LOCAL statement_timeout = 0")
         number, _ = await _find(connection, name)
         await connection.execute("DELETE FROM chain_positions WHERE club = %s", [number])
-        cursor = await connection.execute(_TABLES)
-        for schema, table in await cursor.fetchall():
-            statement = SQL("DELETE FROM {} WHERE club = %s").format(Identifier(schema, table))
-            await connection.execute(statement, [number])
+        await _empty(connection, number)
         await connection.execute("DELETE FROM chain_clubs WHERE number = %s", [number])
+
+
+async def again(store: ChainStore, name: str, own: str | None = None) -> None:
+    """Have a club taken in anew from its own ledger, whatever was taken for it before.
+
+    Its publisher has a new secret from here on, which no copy of the ledger knows; `own` is where
+    that may be written, if the chain may only read. Raises NotInChain, LedgerAway, LedgerClosed or
+    AnotherLedger.
+    """
+    async with await store.connect() as connection, connection.transaction():
+        number, ledger = await _find(connection, name)
+        cursor = await connection.execute(_ADDRESS, [number])
+        ((url,),) = await cursor.fetchall()
+        secret = await _with_another_secret(own or url, ledger)
+        if secret is None:
+            raise AnotherLedger(name=name, reason="its identity is another")
+        await connection.execute(_FROM_THE_BEGINNING, [number])
+        await _empty(connection, number)
+        await connection.execute(_MOVE, [url, secret, number])
+
+
+async def _empty(connection: Connection, number: int) -> None:
+    """Take away a club's rows, in the tables of whatever generation."""
+    await connection.execute("SET LOCAL statement_timeout = 0")
+    cursor = await connection.execute(_TABLES)
+    for schema, table in await cursor.fetchall():
+        statement = SQL("DELETE FROM {} WHERE club = %s").format(Identifier(schema, table))
+        await connection.execute(statement, [number])
+
+
+async def _with_another_secret(url: str, ledger: str) -> bytes | None:
+    """The new secret of the ledger's publisher; None where it is another ledger."""
+    try:
+        async with await Postgres(url).connect(autocommit=True) as connection:
+            cursor = await connection.execute(_ANOTHER_SECRET, [token_bytes(32), ledger])
+            row = await cursor.fetchone()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
+        raise LedgerClosed from None
+    except psycopg.OperationalError:
+        raise LedgerAway from None
+    return None if row is None else row[0]
 
 
 async def move(store: ChainStore, name: str, url: str) -> None:

@@ -16,7 +16,7 @@ import psycopg
 import structlog
 
 from infra.chain.directory import Club, Directory
-from infra.chain.ledgers import ClubLedger, LedgerFault, Seen, reading
+from infra.chain.ledgers import AnotherPast, ClubLedger, LedgerFault, Seen, reading
 from infra.chain.lines import Lines
 from infra.chain.projecting import Outcome, Projection
 from infra.chain.store import ChainStore, InChain
@@ -183,7 +183,7 @@ class KeepingUp:
                 return any(more)
         except LedgerFault as fault:
             for group, far in due.items():
-                await self._stands(group, number, far.position, str(fault))
+                await self._stands(group, number, far.position, _why(fault))
             return False
 
     async def _due(self, club: Club) -> dict[InChain, _Far]:
@@ -222,7 +222,7 @@ class KeepingUp:
                             return position < seen.head
             except LedgerFault as fault:
                 await Projection(connection, group, club.number).stands(
-                    Standstill(str(fault)), position
+                    Standstill(_why(fault)), position
                 )
                 return False
             key = (group.name, group.generation, club.number, position)
@@ -244,3 +244,10 @@ async def _far(connection: Connection, group: InChain, club: Club) -> _Far | Non
     cursor = await connection.execute(_POSITION, (group.name, group.generation, club.number))
     row = await cursor.fetchone()
     return None if row is None else _Far(*row)
+
+
+def _why(fault: LedgerFault) -> str:
+    """What a person is told, and what to do where nothing heals by itself."""
+    if isinstance(fault, AnotherPast):
+        return f"{fault}; `club chain clubs again` has it taken in anew from there"
+    return str(fault)

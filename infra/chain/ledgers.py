@@ -42,6 +42,10 @@ class LedgerFault(Exception):
     """The chain cannot go on from this ledger, and why."""
 
 
+class AnotherPast(LedgerFault):
+    """The ledger does not have what was taken in."""
+
+
 class Seen(NamedTuple):
     """What a look at a ledger shows."""
 
@@ -98,13 +102,13 @@ class ClubLedger:
         if position == 0:
             stretch = Stretch(0, NOTHING, found)
         elif not found or found[0][1][0] != position:
-            raise LedgerFault(
+            raise AnotherPast(
                 f"its ledger was shortened: position {position} is not in it any more"
             )
         else:
             stretch = Stretch(position - 1, NOTHING, found)
             if stretch.digest_at(position) != known:
-                raise LedgerFault(
+                raise AnotherPast(
                     f"its ledger went another way, at position {position} at the latest"
                 )
             stretch = Stretch(position, known, found[1:])

@@ -192,11 +192,13 @@ class Publisher:
 
     async def _fill(self, connection: Connection, turn: _Turn, sending: Sending) -> None:
         """Send what comes next, as far as there is room; before a look, nothing more."""
-        while sending.bytes < self._room and not self._is_due():
+        largest = min(MOST_BYTES, self._room)
+        # Not for a few bytes: records would be tiny.
+        while sending.bytes <= self._room * 3 // 4 and not self._is_due():
             most = min(MOST_READ, self._room - sending.bytes)
             prev, before, _ = sending.end
             rows = await _rows(connection, sending.end, most)
-            records = packed(turn.ledger, turn.secret, prev, before, rows, min(most, MOST_BYTES))
+            records = packed(turn.ledger, turn.secret, prev, before, rows, largest)
             ends = [*(record.before for record in records[1:]), *map(digest, rows[-1:])]
             for record, end in zip(records, ends, strict=True):
                 sending.put(record, end)

@@ -22,6 +22,14 @@ Address = Annotated[
     str, typer.Argument(metavar="LEDGER_URL", help="the club's own CLUB_DATABASE_URL")
 ]
 
+Own = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="LEDGER_URL",
+        help="the club's own CLUB_DATABASE_URL, where the chain may only read; it is not kept",
+    ),
+]
+
 
 @app.callback()
 def of_chain() -> None:
@@ -58,6 +66,13 @@ def move(name: Name, ledger_url: Address) -> None:
     """Say where the ledger of a club is by now; it has to be the same ledger."""
     with_chain(lambda store: clubs.move(store, name, ledger_url))
     print(f"The ledger of {name} is read there from now on.")
+
+
+@app.command("again")
+def again(name: Name, ledger_url: Own = None) -> None:
+    """Take a club in anew from its ledger, whatever a copy of it published before."""
+    with_chain(lambda store: clubs.again(store, name, ledger_url))
+    print(f"{name} is taken in anew from its ledger, and its publisher has another secret.")
 
 
 def with_chain(work: Callable[[ChainStore], Awaitable[T]], *, building: bool = False) -> T:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from typer.testing import Result
 
-from infra.chain.clubs import AnotherLedger, NameTaken, move, remove
+from infra.chain.clubs import AnotherLedger, LedgerClosed, NameTaken, again, move, remove
 from infra.chain.store import open_chain
 from interfaces.cli.stack_chain import join
 from tests.conftest import WORKER
 from tests.infra.chain.scenes import Chain, admin, arrived, ask, copy
-from tests.infra.chain.test_standing import CUT
+from tests.infra.chain.test_standing import CUT, stands
 
 Command = Callable[..., Result]
 
@@ -51,6 +52,7 @@ def test_clubs_join_move_and_leave(
     refused(clubs("add", "chain", chain.url), "a chain of clubs")
     refused(clubs("add", "nothing", make_conninfo(server, dbname="postgres")), "no club in this")
     refused(clubs("remove", "east"), "no club east")
+    refused(clubs("again", "east"), "no club east")
     refused(clubs("move", "north", south.url), "its identity is another")
     assert clubs("add", "east", database).stdout == "east is in the chain.\n"
     assert clubs("move", "north", moved).exit_code == 0
@@ -120,4 +122,43 @@ async def test_who_leaves_takes_all_rows_along_and_who_moves_has_to_agree(
     for (table,) in tables:
         assert await ask(chain.url, f"SELECT 1 FROM {table} WHERE club = {north.number}") == []
     await chain.is_as_its_club(south)
+    admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_a_club_whose_copy_was_taken_in_comes_back_and_the_copy_is_kept_out(  # noqa: PLR0915
+    chain: Chain, server: str
+) -> None:
+    north, south = chain.clubs
+    name = f"restored_club_{WORKER}"
+    twin = replace(north, url=copy(server, north.url, name))
+    head = await north.head()
+    await twin.more(60)
+    await north.more(70)
+    async with chain.intake() as intake:
+        await intake.take(arrived(*await twin.records()))
+    assert set((await chain.positions(north)).values()) == {head + 60}
+    reader = f"reader_{WORKER}"
+    admin(north.url, f"CREATE ROLE {reader} LOGIN PASSWORD 'x'")
+    admin(north.url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}")
+    url = make_conninfo(north.url, user=reader, password="x")
+    await ask(chain.url, "UPDATE chain_clubs SET url = %s WHERE name = 'north'", url)
+    async with chain.worker() as intake:
+        await stands(chain, north, "went another way", "club chain clubs again")
+        async with open_chain(chain.url) as store:
+            with pytest.raises(LedgerClosed):
+                await again(store, "north")
+            await again(store, "north", north.url)
+        theirs = arrived(*await twin.records())
+        await chain.reaches(north, await north.head())
+        await twin.more(20)
+        await intake.take([*theirs, *arrived(*await twin.records(after=head + 60))])
+        assert "its publisher does not know the secret of its ledger" in await chain.kept_out()
+        assert await chain.standing(north) == {}
+    await chain.is_as_its_club(north)
+    await ask(chain.url, "UPDATE chain_clubs SET url = %s WHERE name = 'north'", south.url)
+    async with open_chain(chain.url) as store:
+        with pytest.raises(AnotherLedger):
+            await again(store, "north")
+    admin(north.url, f"DROP OWNED BY {reader}")
+    admin(north.url, f"DROP ROLE {reader}")
     admin(server, f"DROP DATABASE {name} WITH (FORCE)")

@@ -16,6 +16,8 @@ from infra.ledger.schema import ChainThere
 from infra.settings import Settings
 from projections.catalogue import FIGURES, GROUPS
 
+HELD = ("synchronous_commit", "lock_timeout", "statement_timeout")
+
 
 async def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
@@ -83,3 +85,18 @@ async def test_an_older_chain_is_left_to_who_may_change_it(empty_database: str) 
     with pytest.raises(ChainOlder):
         async with open_chain(empty_database):
             pass
+
+
+async def test_what_a_person_changes_is_on_disk_and_what_is_computed_holds_up_nobody(
+    empty_database: str,
+) -> None:
+    async with open_chain(empty_database, [FIGURES], building=True) as store:
+        (figures,) = store.groups
+        for connecting, due in (
+            (store.connect(autocommit=True), ["on", "30s", "1min"]),
+            (store.line(figures, autocommit=True), ["off", "2s", "5s"]),
+        ):
+            async with await connecting as connection:
+                for name, value in zip(HELD, due, strict=True):
+                    cursor = await connection.execute(f"SHOW {name}".encode())
+                    assert await cursor.fetchone() == (value,)
