@@ -22,7 +22,7 @@ from infra.chain.store import open_chain
 from tests.kafka import KafkaServer, private_kafka
 
 CLUB = Path(sys.executable).with_name("club")
-PATIENCE = 90.0
+PATIENCE = 150.0
 
 
 def until(condition: Callable[[], Any], what: Callable[[], str]) -> None:
@@ -61,6 +61,7 @@ class Chain:
             "CLUB_HOME": str(self._home),
             "CLUB_KAFKA_URL": self.kafka.url,
             "CLUB_KAFKA_IDEMPOTENCE": "false",
+            "CLUB_KAFKA_PARTITIONS": "8",
             "CLUB_CHAIN_DATABASE_URL": self.database,
             **settings,
         }
@@ -78,6 +79,10 @@ class Chain:
             )
         self._running.append(started)
         return started
+
+    def ended(self) -> list[int]:
+        """With what those of its workers ended that were not killed, and run no more."""
+        return [code for worker in self.workers if (code := worker.poll()) not in (None, -9, 0)]
 
     def publish(self, club: str) -> subprocess.Popen[bytes]:
         """A publisher of a club's."""
@@ -110,6 +115,14 @@ class Chain:
             LEFT JOIN chain_positions ON club = number GROUP BY number ORDER BY number
         """
         return [row[0] for row in ask(self.database, sql)]
+
+    def ledgers_are_not_asked(self) -> None:
+        """Have workers take what Kafka brings alone, until `ledgers_are_asked`."""
+        ask(self.database, "UPDATE chain_clubs SET looked_at = 'infinity'")
+
+    def ledgers_are_asked(self) -> None:
+        """Have workers read the ledgers where Kafka brings nothing, as they do."""
+        ask(self.database, "UPDATE chain_clubs SET looked_at = NULL")
 
     def comes_up(self) -> None:
         """Wait until the chain has all that its clubs have."""

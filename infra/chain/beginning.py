@@ -43,10 +43,12 @@ async def last_taken(store: ChainStore) -> Mapping[str, datetime]:
 async def sharing(store: ChainStore) -> str:
     """The name of all workers that do the same for the same chain.
 
-    Those of another release may have tables of another generation, and need all events, too.
+    Those of another release may have tables of another generation, and need all events, too; and
+    where it calls other tables the same, what comes to one of them has come to none of the others.
     """
     async with await store.connect(autocommit=True) as connection:
         cursor = await connection.execute(_CHAIN)
         row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - a SELECT of an aggregate gives one row
-    return "-".join(["club", row[0], *(group.schema for group in store.groups)])
+    mine = (f"{group.schema}-{group.tables.definition[:12]}" for group in store.groups)
+    return "-".join(["club", row[0], *mine])

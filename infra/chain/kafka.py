@@ -129,6 +129,22 @@ class Topic:
         async with _answered(PATIENCE):
             await self._make()
 
+    async def answers(self) -> bool:
+        """Whether it says to somebody who comes anew where the topic ends."""
+        consumer = AIOKafkaConsumer(**self._address, enable_auto_commit=False)
+        try:
+            async with _answered(LONGEST_LOOK):
+                try:
+                    await consumer.start()
+                    await consumer.topics()
+                    there = consumer.partitions_for_topic(TOPIC) or ()
+                    await consumer.end_offsets([TopicPartition(TOPIC, one) for one in there])
+                finally:
+                    await consumer.stop()
+        except KafkaAway:
+            return False
+        return True
+
     async def lost(self, place: Place | None, key: bytes, last: int) -> bool:
         """Whether the ledger's record up to this position is gone, before its time was over.
 
@@ -164,8 +180,8 @@ class Topic:
         try:
             await admin.start()
             brokers = len((await admin.describe_cluster())["brokers"])
-            largest = {"max.message.bytes": str(LONGEST + AROUND)}
-            topic = NewTopic(TOPIC, self._partitions, min(COPIES, brokers), None, largest)
+            copies = min(COPIES, brokers)
+            topic = NewTopic(TOPIC, self._partitions, copies, None, kept(copies))
             answer = await admin.create_topics([topic])
         finally:
             await admin.close()
@@ -243,6 +259,13 @@ _WELL = {
     TopicAuthorizationFailedError,
 }
 """What may be said of a topic that we would make."""
+
+
+def kept(copies: int) -> dict[str, str]:
+    """How the topic keeps what is in it, with so many copies of each record."""
+    largest = {"max.message.bytes": str(LONGEST + AROUND)}
+    # Of three, one may be away; the last one alone confirms nothing that it might lose.
+    return {**largest, "min.insync.replicas": "2"} if copies >= COPIES else largest
 
 
 async def _first(consumer: AIOKafkaConsumer) -> Any | None:

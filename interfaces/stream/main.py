@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
 import psycopg
-import structlog
 from aiokafka.errors import KafkaError
 
 from infra.chain.beginning import groups_of, last_taken, sharing
 from infra.chain.fetched import Refused
 from infra.chain.intake import Arrived, Intake
-from infra.chain.kafka import Address, Topic
+from infra.chain.kafka import Address, KafkaAway, Topic
 from infra.chain.records import TOPIC, KeptOut
 from infra.chain.store import open_chain
 from infra.following.follower import RETRY, database_said
 from infra.parts import STREAM, Parts
 from infra.settings import Settings
-from infra.standstill import Standstill
+from infra.standstill import Standstill, Told
 from interfaces.stream.watchdog import SILENCE, Watchdog
-from interfaces.stream.worker import LAST_WORDS, Kafka, Message, Worker, WorkerDied
+from interfaces.stream.worker import LAST_WORDS, Kafka, Message, NotReading, Worker, WorkerDied
 
 __all__ = ["Watchdog", "WorkerDied", "run_worker"]
 
@@ -32,8 +32,6 @@ MOST_TAKEN = 32
 
 LOOK = 5.0
 """Seconds between looks whether something is in Kafka that does not come."""
-
-logger = structlog.get_logger("stream")
 
 
 async def run_worker(settings: Settings, closing: asyncio.Event, watchdog: Watchdog) -> None:
@@ -53,14 +51,13 @@ async def _work(settings: Settings, closing: asyncio.Event, watchdog: Watchdog) 
         open_chain(url, groups_of(settings), building=True) as store,
         Intake(store).open() as intake,
     ):
-        await Topic(settings).make()
         worker = Worker(_kafka(settings, await sharing(store)), partial(last_taken, store))
-        streaming = Streaming(worker, intake)
+        streaming = Streaming(worker, intake, Topic(settings))
         parts = Parts(store.postgres)
         async with parts.reporting(streaming), asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(parts.run()),
-                tasks.create_task(worker.run()),
+                tasks.create_task(streaming.read()),
                 tasks.create_task(streaming.run()),
                 tasks.create_task(streaming.watch(watchdog)),
             ]
@@ -81,17 +78,38 @@ class Streaming:
 
     name = STREAM
 
-    def __init__(self, worker: Worker, intake: Intake) -> None:
-        self.standstill: Standstill | None = None
+    def __init__(self, worker: Worker, intake: Intake, topic: Topic) -> None:
         self._worker = worker
         self._intake = intake
+        self._topic = topic
         self._taking_since: float | None = None
+        self._database: str | None = None
+        self._kafka: str | None = None
+        self._stands = Told(STREAM, lambda: self._database or self._kafka)
+        self._aside = Told(STREAM, lambda: "; ".join(intake.directory.aside.values()) or None)
+
+    @property
+    def standstill(self) -> Standstill | None:
+        """Why nothing comes, or is not taken in; or which groups are others' to fill."""
+        aside = self._aside.standstill
+        return self._stands.standstill or (aside and replace(aside, aside=True))
 
     @property
     def doing(self) -> str:
         """Its share of the partitions."""
         mine = self._worker.partitions
         return f"partitions {', '.join(spans(mine))}" if mine else "no partitions"
+
+    async def read(self) -> None:
+        """Have the worker read as soon as Kafka is there; meanwhile the ledgers are read."""
+        while True:
+            try:
+                await self._topic.make()
+            except KafkaAway as away:
+                self._kafka = str(away)
+                await asyncio.sleep(RETRY)
+            else:
+                return await self._worker.run()
 
     async def run(self) -> None:
         """Take what comes, in its order, until cancelled."""
@@ -109,19 +127,13 @@ class Streaming:
             try:
                 await self._intake.take(batch)
             except psycopg.OperationalError as away:
-                self._stands(f"the chain's database does not answer: {database_said(away)}")
+                self._database = f"the chain's database does not answer: {database_said(away)}"
                 await asyncio.sleep(RETRY)
                 continue
             finally:
                 self._taking_since = None
-            self.standstill = None
+            self._database = None
             return
-
-    def _stands(self, reason: str) -> None:
-        why = Standstill(reason)
-        if self.standstill != why:
-            logger.warning("stream.stands-still", reason=reason)
-            self.standstill = why
 
     async def watch(self, watchdog: Watchdog) -> None:
         """See to it that a worker that does nothing ends; raises WorkerDied."""
@@ -136,15 +148,21 @@ class Streaming:
                 await self._look()
                 looked = time.monotonic()
             if looked - self._worker.came_at > SILENCE:
-                raise WorkerDied("Kafka has something, and it does not come")
+                raise WorkerDied(self._kafka or "Kafka has something, and it does not come")
 
     async def _look(self) -> None:
         try:
             async with asyncio.timeout(LOOK):
                 await self._worker.look()
-        except (KafkaError, TimeoutError):
-            # Nothing can come; where something was published, the ledgers are read.
-            self._worker.came_at = time.monotonic()
+        except (KafkaError, TimeoutError, NotReading):
+            self._kafka = self._kafka or "Kafka does not answer"
+            if await self._topic.answers():
+                self._kafka = "Kafka does not answer this worker"
+            else:
+                # Nothing can come; where something was published, the ledgers are read.
+                self._worker.came_at = time.monotonic()
+        else:
+            self._kafka = None
 
 
 def spans(numbers: Sequence[int]) -> Iterator[str]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import faust
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.app.base import BootStrategy
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.exceptions import ConsumerNotStarted
@@ -33,6 +34,9 @@ MOST_FETCHED = 64
 
 SESSION = 10.0
 """Seconds without a sign of life after which Kafka gives a worker's partitions to others."""
+
+SETTLES = 2.0
+"""Seconds in which a worker knows from where it reads its partitions, unless they change."""
 
 LAST_WORDS = 10.0
 """Seconds in which a worker lets go of Kafka, if Kafka is there to be let go of."""
@@ -91,6 +95,10 @@ class WorkerDied(Exception):
     """Faust does not go on."""
 
 
+class NotReading(Exception):
+    """Faust has not begun to read."""
+
+
 class Worker:
     """What comes in from Kafka, until it ends; whatever ends it otherwise ends the process."""
 
@@ -98,8 +106,9 @@ class Worker:
         self.messages: asyncio.Queue[Message] = asyncio.Queue(MOST_FETCHED)
         self.came_at = time.monotonic()
         """When something came last, or when nothing was there to come."""
-        self._read: dict[Any, int] = {}
-        self._app = _app(kafka, begin, self._read.update)
+        self._ends: dict[Any, int] = {}
+        """Where partitions ended at the last look."""
+        self._app = _app(kafka, begin)
         topic = self._app.topic(
             kafka.topic, key_serializer="raw", value_serializer="raw", acks=False
         )
@@ -115,21 +124,34 @@ class Worker:
 
     async def run(self) -> None:
         """Bring what comes, until cancelled; raises WorkerDied."""
-        await self._app.start()
+        try:
+            await self._app.start()
+        except (KafkaError, OSError) as fault:
+            raise WorkerDied(type(fault).__name__) from None  # it may name addresses
         try:
             await self._app.wait_until_stopped()
-            reason = self._app.crash_reason
-            raise WorkerDied(f"{type(reason).__name__}: {reason}") from reason
+            raise WorkerDied(type(self._app.crash_reason).__name__)
         finally:
-            async with asyncio.timeout(LAST_WORDS):
-                await self._app.stop()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS):
+                    await self._app.stop()
 
     async def look(self) -> None:
-        """Note whether there is something in Kafka that does not come."""
-        consumer = self._app.consumer
-        mine = consumer.assignment()
-        ends = await consumer.highwaters(*mine) if mine else {}
-        there = any(end > self._read.get(place, 0) for place, end in ends.items())
+        """Note whether there is something in Kafka that does not come.
+
+        Raises WorkerDied where the topic was made anew, NotReading, or KafkaError.
+        """
+        try:
+            mine = self._app.consumer.assignment()
+        except ConsumerNotStarted:
+            raise NotReading from None
+        ends = await self._app.consumer.highwaters(*mine) if mine else {}
+        if any(end < self._ends.get(place, 0) for place, end in ends.items()):
+            # What comes again in it would be taken for what was there before.
+            raise WorkerDied("the topic was made anew")
+        self._ends.update(ends)
+        reached = await self._app.consumer.positions(mine)
+        there = any(end > reached.get(place, 0) for place, end in ends.items())
         if not there or self.messages.full():
             self.came_at = time.monotonic()
 
@@ -137,18 +159,16 @@ class Worker:
         async for event in stream.events():
             message = event.message
             headers = list(message.headers or ())
-            self._read[message.tp] = message.offset + 1
             await self.messages.put(
                 Message(message.partition, message.offset, message.key, headers, message.value)
             )
             self.came_at = time.monotonic()
 
 
-def _app(kafka: Kafka, begin: Begin, begun: Callable[[Mapping[Any, int]], None]) -> Any:
+def _app(kafka: Kafka, begin: Begin) -> Any:
     return _App(
         kafka.group,
         begin=begin,
-        begun=begun,
         topic_read=kafka.topic,
         broker=[f"kafka://{broker}" for broker in kafka.brokers.split(",")],
         broker_credentials=kafka.credentials,
@@ -178,17 +198,8 @@ class _Boot(BootStrategy):
 class _App(faust.App):
     BootStrategy = _Boot
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        begin: Begin,
-        begun: Callable[[Mapping[Any, int]], None],
-        topic_read: str,
-        **options: Any,
-    ) -> None:
+    def __init__(self, name: str, *, begin: Begin, topic_read: str, **options: Any) -> None:
         self.begin = begin
-        self.begun = begun
         self.topic_read = topic_read
         super().__init__(name, **options)
 
@@ -222,8 +233,21 @@ class _Consumer(Consumer):
             await self.seek_wait(offsets)
         except IllegalStateError:
             return {}  # They are others' by now, and it is asked again.
-        self.app.begun(offsets)
         return offsets
+
+    async def positions(self, places: Collection[Any]) -> Mapping[Any, int]:
+        """From where each partition is read on, whatever was between the messages."""
+        reading = self._thread._ensure_consumer()
+
+        async def found() -> dict[Any, int]:
+            async with asyncio.timeout(SETTLES):
+                return {place: await reading.position(place) for place in places}
+
+        try:
+            reached: Mapping[Any, int] = await self._thread.call_thread(found)
+        except (IllegalStateError, TimeoutError):
+            return {}  # Some are others' by now, or it is not yet decided where to begin.
+        return reached
 
     def _moments(self, taken: Mapping[str, datetime]) -> dict[int, int]:
         """From when to read each partition, in Kafka's milliseconds."""

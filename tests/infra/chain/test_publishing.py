@@ -19,7 +19,7 @@ import pytest
 
 from infra.bootstrap import open_club
 from infra.chain import publishing
-from infra.chain.kafka import Address, Topic
+from infra.chain.kafka import Address, Topic, kept
 from infra.chain.publishing import Publisher
 from infra.chain.records import COLUMNS, MOST_EVENTS, NOTHING, Record, digest, position_of
 from infra.ledger.postgres import Postgres
@@ -326,3 +326,8 @@ def test_an_address_says_who_we_are_and_how_it_is_said() -> None:
         "sasl_plain_password": "s@crt",
     }
     assert given("kafka://a:1@b:2", "PLAIN")["sasl_mechanism"] == "PLAIN"
+
+
+@pytest.mark.parametrize(("copies", "least"), [(1, None), (2, None), (3, "2")])
+def test_of_three_copies_two_have_to_be_there(copies: int, least: str | None) -> None:
+    assert kept(copies).get("min.insync.replicas") == least

@@ -10,11 +10,18 @@ import psycopg
 import pytest
 
 from infra.bootstrap import open_club
+from infra.chain.beginning import sharing
+from infra.chain.intake import Intake
+from infra.chain.kafka import Topic
+from infra.chain.records import TOPIC
 from infra.chain.schema import STEPS
 from infra.chain.store import ChainMissing, ChainOlder, ClubThere, SchemaThere, open_chain
 from infra.ledger.schema import ChainThere
 from infra.settings import Settings
+from interfaces.stream.main import Streaming
+from interfaces.stream.worker import Kafka, Worker
 from projections.catalogue import FIGURES, GROUPS
+from tests.interfaces.stream.working import begin_anew
 
 HELD = ("synchronous_commit", "lock_timeout", "statement_timeout")
 
@@ -100,3 +107,25 @@ async def test_what_a_person_changes_is_on_disk_and_what_is_computed_holds_up_no
                 for name, value in zip(HELD, due, strict=True):
                     cursor = await connection.execute(f"SHOW {name}".encode())
                     assert await cursor.fetchone() == (value,)
+
+
+async def test_who_calls_other_tables_the_same_shares_nothing_and_says_that_it_stands_aside(
+    empty_database: str,
+) -> None:
+    other = replace(FIGURES, models=FIGURES.models[:2])
+    async with (
+        open_chain(empty_database, [FIGURES], building=True) as first,
+        open_chain(empty_database, [other], building=True) as second,
+    ):
+        assert await sharing(first) != await sharing(second)
+        for store, stands_aside in ((first, False), (second, True)):
+            intake = Intake(store)
+            kafka, topic = (
+                Kafka("127.0.0.1:1", TOPIC, "group"),
+                Topic(Settings(kafka_url="kafka://127.0.0.1:1")),
+            )
+            streaming = Streaming(Worker(kafka, begin_anew), intake, topic)
+            await intake.take([])
+            why = streaming.standstill
+            assert (why is not None and why.aside) is stands_aside
+            await intake.close()

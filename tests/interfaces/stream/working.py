@@ -15,6 +15,11 @@ from tests.waiting import until
 GROUP = "a-chain"
 
 
+async def begin_anew() -> Mapping[str, datetime]:
+    """Nothing was ever taken."""
+    return {}
+
+
 @asynccontextmanager
 async def working(
     kafka: KafkaServer, taken: Mapping[str, datetime]
