@@ -34,12 +34,10 @@ def refused(answer: Result, words: str) -> None:
     assert "secret-word" not in answer.stderr
 
 
-def test_clubs_join_move_and_leave(
-    clubs: Command, chain: Chain, server: str, database: str, empty_database: str
+def test_clubs_that_cannot_join_or_move_are_told_in_a_sentence(
+    clubs: Command, chain: Chain, server: str, database: str
 ) -> None:
     north, south = chain.clubs
-    name = f"moved_club_{WORKER}"
-    moved = copy(server, north.url, name)
     refused(clubs("add", "East End", database), "1 to 48 of a-z")
     refused(clubs("add", "north", database), "There is a club north")
     refused(clubs("add", "again", north.url), "already, as north")
@@ -54,6 +52,14 @@ def test_clubs_join_move_and_leave(
     refused(clubs("remove", "east"), "no club east")
     refused(clubs("again", "east"), "no club east")
     refused(clubs("move", "north", south.url), "its identity is another")
+
+
+def test_clubs_join_move_and_leave(
+    clubs: Command, chain: Chain, server: str, database: str
+) -> None:
+    north, south = chain.clubs
+    name = f"moved_club_{WORKER}"
+    moved = copy(server, north.url, name)
     assert clubs("add", "east", database).stdout == "east is in the chain.\n"
     assert clubs("move", "north", moved).exit_code == 0
     assert clubs("remove", "east").exit_code == 0
