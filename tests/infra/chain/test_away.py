@@ -81,12 +81,13 @@ async def test_ledgers_that_say_nothing_delay_no_other(chain: Chain) -> None:
     listening.close()
 
 
-async def test_a_ledger_over_a_slow_link_is_read_as_long_as_something_comes(
+async def test_a_ledger_over_a_slow_link_is_read_as_long_as_something_comes(  # noqa: PLR0915 - a link of its own
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In parts of so many bytes, and for longer than a ledger may be silent."""
     north, _ = chain.clubs
     known = conninfo_to_dict(north.url)
+    passed: list[asyncio.Future[tuple[None, None]]] = []
     there = f"{known['host']}/.s.PGSQL.{known.get('port', 5432)}"
     monkeypatch.setattr(ledgers, "LONGEST_READ", 0.5)
     monkeypatch.setattr(ledgers, "MOST_READ", 60_000)
@@ -99,7 +100,9 @@ async def test_a_ledger_over_a_slow_link_is_read_as_long_as_something_comes(
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, forth = await asyncio.open_unix_connection(there)
-        await asyncio.gather(slowly(reader, forth), slowly(back, writer))
+        passing = asyncio.gather(slowly(reader, forth), slowly(back, writer))
+        passed.append(passing)
+        await passing
 
     link = await asyncio.start_server(pass_on, "127.0.0.1", 0)
     port = str(link.sockets[0].getsockname()[1])
@@ -110,6 +113,7 @@ async def test_a_ledger_over_a_slow_link_is_read_as_long_as_something_comes(
         assert time.monotonic() - begun > 2 * ledgers.LONGEST_READ
     assert stretches[-1].last == head
     assert len(stretches) > 1
+    await asyncio.wait(passed, timeout=SOON)
     for stretch in stretches:
         assert sum(len(raw) for raw, _ in stretch.events) < 2 * ledgers.MOST_READ
     link.close()
