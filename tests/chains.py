@@ -52,6 +52,7 @@ class Chain:
         self._running: list[subprocess.Popen[bytes]] = []
         self.publishers: list[subprocess.Popen[bytes]] = []
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._again = 0
 
     def environment(self, **settings: str) -> dict[str, str]:
         """What a process of the chain is started with."""
@@ -94,6 +95,12 @@ class Chain:
         self.workers.append(self.start("stream"))
         return self.workers[-1]
 
+    def run_again(self) -> None:
+        """Start a worker for each that ended, as whoever runs them does."""
+        for _ in range(len(self.ended()) - self._again):
+            self._again += 1
+            self.work()
+
     def join(self, club: str) -> None:
         """Have a club in the chain, which is made where there is none."""
 
@@ -126,8 +133,13 @@ class Chain:
 
     def comes_up(self) -> None:
         """Wait until the chain has all that its clubs have."""
+
+        def is_there() -> bool:
+            self.run_again()
+            return self.positions() == self.heads()
+
         until(
-            lambda: self.positions() == self.heads(),
+            is_there,
             lambda: f"the chain is at {self.positions()}, not {self.heads()}; {self.said()}",
         )
 

@@ -153,10 +153,8 @@ def test_the_broker_may_lose_its_memory_and_the_database_its_connections(chain: 
         ask(chain.database, HANG_UP)
         add(chain, 50)
     chain.comes_up()
-    # Those that read the topic of before end, and whoever runs them starts them again.
-    until(lambda: len(chain.ended()) == ended + WORKERS, chain.said)
-    for _ in range(WORKERS):
-        chain.work()
+    # Those that had read more than there is now end, and whoever runs them starts them again.
+    until(lambda: len(chain.ended()) > ended, chain.said)
     comes_from_kafka(chain, 100)
 
 
