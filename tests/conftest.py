@@ -45,8 +45,15 @@ __all__ = ["amqp_url", "channel", "rabbitmq"]
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 """Which of the processes that share the tests this is."""
 
-IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-"""Where the data of the tests' Postgres are: the disk would be most of the time of many tests."""
+
+def in_memory(folder: str = "/dev/shm", needed: int = 2**31) -> str | None:
+    """Where the data of the tests' Postgres are, where there is so much room in memory.
+
+    A disk would be most of the time of many tests; a container may have a few megabytes there.
+    """
+    has_room = Path(folder).is_dir() and shutil.disk_usage(folder).free > needed
+    return folder if has_room and os.access(folder, os.W_OK) else None
+
 
 TEMPLATE = f"club_template_{WORKER}"
 _numbers = count(1)
@@ -61,7 +68,7 @@ def server() -> Iterator[str]:
         return
     # Not below pytest's own folder: each pytest that starts closes that to other accounts, and
     # as root, Postgres runs under another account.
-    home = Path(tempfile.mkdtemp(prefix="club-tests-", dir=IN_MEMORY))
+    home = Path(tempfile.mkdtemp(prefix="club-tests-", dir=in_memory()))
     with embedded_postgres(home) as url:
         yield url
     shutil.rmtree(home)

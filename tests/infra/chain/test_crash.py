@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from infra.servers.postgres_server import PostgresServer
-from tests.conftest import IN_MEMORY
+from tests.conftest import in_memory
 from tests.infra.chain.scenes import Chain, arrived, ask
 from tests.infra.chain.test_standing import retry_at_once, stands
 
@@ -24,7 +24,7 @@ from tests.infra.chain.test_standing import retry_at_once, stands
 @pytest.fixture
 def crashing() -> Iterator[PostgresServer]:
     """A Postgres of one's own."""
-    home = Path(tempfile.mkdtemp(prefix="club-crash-", dir=IN_MEMORY))
+    home = Path(tempfile.mkdtemp(prefix="club-crash-", dir=in_memory()))
     server = PostgresServer(home, home / "postgres")
     server.start()
     yield server
