@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib.metadata import distributions
 
 from infra.faults import Fault
 from infra.settings import Settings
+
+NEEDED = ("aiokafka", "faust-streaming")
+"""What has to be there of the extra `chain`, as it is called where it is installed from."""
 
 
 class ChainNotInstalled(Fault):
@@ -22,7 +25,8 @@ class NoKafka(Fault):
 
 def look_for_chain() -> None:
     """See to it that all is installed; raises ChainNotInstalled."""
-    if find_spec("aiokafka") is None or find_spec("faust") is None:
+    # By their distributions: Faust, once it is imported, hides where it was found.
+    if not all(any(distributions(name=name)) for name in NEEDED):
         raise ChainNotInstalled
 
 

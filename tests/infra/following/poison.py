@@ -29,7 +29,7 @@ POISONS = {
         "client.activated", _state(class_version=7), "stored in version 7"
     ),
     "of a version without sense": Poison(
-        "client.activated", _state(class_version="x"), "stored in version x"
+        "client.activated", _state(class_version="x"), "is no number"
     ),
     "not JSON": Poison("client.activated", b'{"timestamp', "while it was read"),
     "not text": Poison("client.activated", b"\xff\xfe\x00", "while it was read"),

@@ -152,7 +152,7 @@ def test_a_worker_says_what_it_lacks(
     monkeypatch.setenv("CLUB_CHAIN_DATABASE_URL", database)
     monkeypatch.delenv("CLUB_KAFKA_URL")
     assert command("stream").stderr == "There is no Kafka: CLUB_KAFKA_URL says where one is.\n"
-    monkeypatch.setattr(installed, "find_spec", lambda _: None)
+    monkeypatch.setattr(installed, "NEEDED", ("aiokafka", "no-such-thing"))
     for name in ("stream", "publish"):
         refused = command(name)
         assert refused.exit_code == 1
