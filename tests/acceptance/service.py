@@ -92,10 +92,12 @@ class Service:
         run = (*self.command, "run") if command is None else command
         self._process = launched(run, self.environment, self.said, self.checkout)
 
-    def start(self, command: Sequence[str | Path] | None = None) -> None:
+    def start(
+        self, command: Sequence[str | Path] | None = None, patience: float = PATIENCE
+    ) -> None:
         """Start it and wait until it is open."""
         self.launch(command)
-        until(self.is_open, f"the club is open; it said: {self.said.read_text()}")
+        until(self.is_open, f"the club is open; it says why not in {self.said}", patience)
 
     def is_open(self) -> bool:
         if self.process.poll() is not None:

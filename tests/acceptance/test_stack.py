@@ -398,9 +398,13 @@ def embedded(home: Path) -> str:
     return f"postgresql://club:{password}@/club?host={home}/postgres"
 
 
+A_CHAINS_PATIENCE = 180.0
+"""Seconds for the first start of a chain: two clubs are made, and some twenty processes begin."""
+
+
 def test_a_chain_of_two_clubs_runs_beside_the_stack_and_goes_with_it(chained: Service) -> None:
     try:
-        chained.start((*STACK, "--chain"))
+        chained.start((*STACK, "--chain"), A_CHAINS_PATIENCE)
         chain_runs(chained)
         said = chained.club("stream", "status").stdout
         assert said.count(" running since ") == 2
@@ -421,7 +425,7 @@ def test_started_again_the_chain_goes_on_where_it_was_and_is_read_there(chained:
     told = addresses(chained)
     assert told.keys() == {"The second club", "The chain", "CLUB_KAFKA_URL"}
     try:
-        chained.start((*STACK, "--chain"))
+        chained.start((*STACK, "--chain"), A_CHAINS_PATIENCE)
         chain_runs(chained)
         assert addresses(chained) == told
         added = chained.club("chain", "users", "add", "ada", "--role", "ADMIN")
