@@ -182,11 +182,6 @@ class Record:
         return found
 
 
-def read(row: bytes) -> Row:
-    """The columns of an event, as `feed.read` takes them, of its row as it was sent."""
-    return stored(row)[0][1]
-
-
 def stored(body: bytes) -> list[Stored]:  # noqa: PLR0915 - there are millions: one pass, no calls
     """Each row of a body, with its columns; raises KeptOut where these are no such rows."""
     found: list[Stored] = []

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from infra.chain.intake import Arrived
-from infra.chain.records import LONGEST, KeptOut, Record, position_of, read, stored
+from infra.chain.records import LONGEST, KeptOut, Record, position_of, stored
 from infra.ledger import feed
 from projections.catalogue import FIGURES
 from tests.infra.chain.scenes import Chain, arrived, ask
@@ -141,7 +141,7 @@ async def test_only_what_the_chain_computes_is_computed(chain: Chain) -> None:
 async def test_a_record_is_read_to_the_byte_as_the_ledger_itself(chain: Chain) -> None:
     north, _ = chain.clubs
     raw = [row for record in await north.records() for row in record.rows()]
-    found = feed.read([read(row) for row in raw], 0)
+    found = feed.read([stored(row)[0][1] for row in raw], 0)
     async with await psycopg.AsyncConnection.connect(north.url) as connection:
         due = await feed.after(connection, 0, len(raw) + 1)
     assert found == due
