@@ -45,8 +45,8 @@ def test_what_differs_is_told_row_by_row(compare: Compare, chain: Chain) -> None
     assert first.stdout.splitlines() == [
         "north: documented 3, at position 74: nothing differs from its ledger",
         "north: figures 1, at position 74: nothing differs from its ledger",
-        "south: documented 3, at position 420: nothing differs from its ledger",
-        "south: figures 1, at position 420: nothing differs from its ledger",
+        "south: documented 3, at position 420: nothing differs from the club's own tables",
+        "south: figures 1, at position 420: nothing differs from the club's own tables",
     ]
     asyncio.run(take(420))
     assert compare("north").stdout.splitlines() == [
@@ -62,7 +62,7 @@ def test_what_differs_is_told_row_by_row(compare: Compare, chain: Chain) -> None
         "  memberships id 999: is a row, should be (no row)",
         "  exercises id 1 title: is spoilt, should be Exercise 1",
         "figures_money differs from its ledger",
-        "south: documented 3, at position 420: nothing differs from its ledger",
+        "south: documented 3, at position 420: nothing differs from the club's own tables",
     ):
         assert said in spoilt.stdout
     assert "secret-word" not in spoilt.stdout

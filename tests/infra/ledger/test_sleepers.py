@@ -123,7 +123,7 @@ async def main(url):
         taken = schema._is
 
         async def late(connection, sql, param):
-            if sql == schema._TAKEN:
+            if sql == schema._TAKEN.format(noted="ledger_schema"):
                 freeze()
             return await taken(connection, sql, param)
 

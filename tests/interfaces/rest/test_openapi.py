@@ -20,7 +20,7 @@ from application.access import THE_CLUB, Caller, level_of
 from application.catalogue import AT_THE_DOOR, COMMANDS, FIGURES, LISTS, PAST, ROWS, permission_for
 from domain.values import Role
 from infra.settings import Settings
-from interfaces.rest import documents, health, index
+from interfaces.rest import documents, health, index, messages
 from interfaces.rest.door import asked_by
 from interfaces.rest.headers import ANSWERED, READ
 from interfaces.rest.main import GROUPS
@@ -140,7 +140,7 @@ TWINS = {
 }
 """Operations that ask for the same as another; one of their numbers is not in the path."""
 
-UNASKED = (index, health, documents)
+UNASKED = (index, health, documents, messages)
 SERVICE = {"index", "health", "jwks"}
 """What is about the service itself, and no business of the club."""
 

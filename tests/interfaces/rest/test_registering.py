@@ -105,6 +105,7 @@ async def test_very_many_from_one_address_are_refused_and_harm_nobody(
             assert answer.headers["RateLimit"].startswith('"address";r=0;')
 
 
+@pytest.mark.usefixtures("costly_hashes")
 async def test_very_many_from_everywhere_wait_for_one_another_and_for_nobody_else(
     app: FastAPI,
 ) -> None:
