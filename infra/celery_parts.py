@@ -5,6 +5,8 @@ Its beat bears a clock that is put back, too.
 
 from __future__ import annotations
 
+import socket
+import struct
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +26,12 @@ from infra.timers import undone
 LONGEST_PAUSE = 5
 """Seconds between two looks at what is due."""
 
+LONGEST_ANSWER = 10
+"""Seconds for which RabbitMQ is waited for, whatever it is asked."""
+
+LAST_ANSWER = 2
+"""Seconds for each answer once this process was told to end."""
+
 STUCK = 15.0
 """Seconds without a look after which beat counts as standing still: RabbitMQ takes nothing."""
 
@@ -37,6 +45,13 @@ SOFT_LIMIT = 240
 
 HARD_LIMIT = 300
 """Seconds after which its process is ended."""
+
+
+def hurry(connection: Any) -> None:
+    """Wait for RabbitMQ no longer than a moment from here on: it may be frozen, and this ends."""
+    if connection is not None and connection.connected:
+        limit = struct.pack("ll", LAST_ANSWER, 0)
+        connection.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 class Kind(NamedTuple):
@@ -100,6 +115,17 @@ class Beat(PersistentScheduler):  # type: ignore[misc]
         working.looks()
         self._forget_the_future()
         return super().tick(*args, **kwargs)
+
+    def close(self) -> None:
+        """Keep the schedule, and let go of RabbitMQ without a word.
+
+        A signal ends this in the middle of whatever it is at, also of a talk with RabbitMQ: taking
+        leave would then wait for an answer for ever. Celery looks for a connection in the same way.
+        """
+        connection = self.__dict__.get("connection")
+        if connection is not None:
+            connection.collect()
+        super().close()
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send a task that is due; where that cannot be, it is said in a line."""

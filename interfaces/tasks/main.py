@@ -25,6 +25,7 @@ from celery.signals import (
     worker_process_shutdown,
     worker_ready,
     worker_shutdown,
+    worker_shutting_down,
 )
 from kombu.entity import Exchange, Queue
 
@@ -74,7 +75,10 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_detect_quorum_queues=True,
     broker_connection_retry_on_startup=True,
-    broker_transport_options={"confirm_publish": True},
+    broker_transport_options={
+        "confirm_publish": True,
+        "read_timeout": celery_parts.LONGEST_ANSWER,
+    },
     timezone="UTC",
     # A RabbitMQ that is frozen, or vanished without a word, is noticed.
     broker_heartbeat=10,
@@ -232,6 +236,7 @@ def _tell_of_the_worker(sender: Any, **_: Any) -> None:
         telling = Telling(settings, celery_parts.WorkerWorking(sender, queue))
         telling.start()
         worker_shutdown.connect(lambda telling=telling, **_: telling.stop(), weak=False)
+    worker_shutting_down.connect(lambda **_: celery_parts.hurry(sender.connection), weak=False)
 
 
 @beat_init.connect  # type: ignore[untyped-decorator]

@@ -31,7 +31,7 @@ from infra.parts import REPORTS, TASKS
 from infra.settings import Settings
 from tests.acceptance.service import CHECKOUT, PATIENCE, Service, launched, until
 from tests.conftest import Rest
-from tests.rabbitmq import waiting_in
+from tests.rabbitmq import private_rabbitmq, waiting_in
 from tests.waiting import until as eventually
 
 CELERY = (sys.executable, "-m", "celery", "--app", "interfaces.tasks.main", "--quiet")
@@ -314,6 +314,30 @@ async def test_beat_goes_on_after_the_clock_was_put_back(rest: Rest, celery: Cel
     celery.beat()
     await come(lambda: celery.expired() == {before: 1, later: 1}, "it is done now")
     assert "beat.clock-put-back" in celery.log.read_text()
+
+
+async def test_told_to_end_they_do_not_wait_for_a_rabbitmq_that_is_frozen(
+    rest: Rest, tmp_path: Path, settings: Settings
+) -> None:
+    assert settings.database_url is not None
+    with private_rabbitmq() as broker:
+        celery = Celery(tmp_path / "celery-home", broker.url, settings.database_url)
+        celery.worker()
+        celery.report_worker()
+        celery.beat()
+
+        async def said(status: str, *names: str) -> bool:
+            found = (await rest.club.health()).report["components"]
+            return all(found.get(name, {}).get("status") == status for name in names)
+
+        try:
+            all_of_them = "worker", "report-worker", "beat"
+            await eventually(lambda: said("running", *all_of_them), "they are at work")
+            broker.freeze()
+            await eventually(lambda: said("standing", "beat"), "what beat sends is not taken")
+            assert await asyncio.to_thread(celery.end) == [0, 0, 0]
+        finally:
+            celery.close()
 
 
 async def test_beat_and_worker_say_how_they_are_and_are_missed_when_they_are_frozen(
