@@ -44,6 +44,7 @@ PAGES = [
 BIN = Path(sys.executable).parent
 FOLDERS = "domain|application|projections|interfaces|infra|tests|docs"
 MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z")
+SO_MANY = re.compile(r"\b\d+ events, up to position \d+")
 
 
 def section(title: str) -> str:
@@ -180,7 +181,8 @@ class Terminal:
 
 
 def timeless(text: str) -> str:
-    return MOMENT.sub("(a moment)", text)
+    """Without what depends on the time: from eight o'clock on a club has its report of the day."""
+    return SO_MANY.sub("(so many) events", MOMENT.sub("(a moment)", text))
 
 
 # --- the tables ----------------------------------------------------------------------------
