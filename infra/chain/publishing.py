@@ -124,16 +124,14 @@ class Publisher:
         try:
             await self.follower.run()
         finally:
-            await self._forget()
-            await self._topic.close()
+            await self._begin_anew()
 
     async def step(self, connection: Connection) -> bool:
         """Publish what is next; whether there was anything. Another may have its turn."""
         try:
             return await self._turn(connection)
         except (KafkaAway, RecordTooLarge) as fault:
-            await self._forget()
-            await self._topic.close()
+            await self._begin_anew()
             self._looked_at = None
             alone, self._room = self._room <= LEAST_SENT, max(LEAST_SENT, self._room // 8)
             if isinstance(fault, RecordTooLarge) and alone:
@@ -149,8 +147,7 @@ class Publisher:
         sending = await self._going_on(turn.confirmed)
         if self._is_due() and not sending.bytes:
             if await self._is_lost(turn):
-                logger.warning("publisher.topic-lost", position=turn.confirmed.position)
-                await _write(connection, _NOTHING, _NOTHING)
+                await self._start_over(connection, turn.confirmed.position)
                 return True
             turn = turn._replace(seen=turn.confirmed)
         await self._fill(connection, turn, sending)
@@ -190,6 +187,12 @@ class Publisher:
         self._looked_at = None if lost else time.monotonic()
         return lost
 
+    async def _start_over(self, connection: Connection, position: int) -> None:
+        """Have all of the ledger published again; the topic now may have other partitions."""
+        logger.warning("publisher.topic-lost", position=position)
+        await _write(connection, _NOTHING, _NOTHING)
+        await self._begin_anew()
+
     async def _fill(self, connection: Connection, turn: _Turn, sending: Sending) -> None:
         """Send what comes next, as far as there is room; before a look, nothing more."""
         largest = min(MOST_BYTES, self._room)
@@ -204,6 +207,11 @@ class Publisher:
                 sending.put(record, end)
             if sum(map(len, rows)) < most // 2:
                 return
+
+    async def _begin_anew(self) -> None:
+        """Let go of Kafka, with all that is known of it and on its way."""
+        await self._forget()
+        await self._topic.close()
 
     async def _forget(self) -> None:
         """Wait no more for what is on its way."""

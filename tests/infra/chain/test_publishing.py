@@ -309,6 +309,38 @@ async def test_a_topic_that_was_lost_is_filled_again_by_whoever_takes_over(
         await until(is_refilled, "all is in the topic", PATIENCE)
 
 
+async def test_a_topic_that_was_lost_is_filled_again_with_as_many_partitions_as_it_has_now(
+    chained: Settings, kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = chained.database_url or ""
+    of_partition_6 = "UPDATE ledger_identity SET id = lpad('16', 32, '0')::uuid RETURNING id"
+    await one(database, of_partition_6)
+    events = rich(900).events
+    await record(database, events[:600])
+    monkeypatch.setattr(publishing, "LOOK", 0.5)
+    async with publishing_to(chained.model_copy(update={"kafka_partitions": 8})) as publisher:
+        await until(lambda: is_out(database), "all is out", PATIENCE)
+        assert await one(database, "SELECT partition FROM ledger_publishing") == (6,)
+        with monkeypatch.context() as unseen:
+            unseen.setattr(publishing.Publisher, "_is_due", lambda _: False)
+            kafka.stop()
+            await record(database, events[600:900], head=600)
+
+            async def waits() -> bool:
+                return publisher.follower.standstill is not None
+
+            await until(waits, "it waits for what it has sent", PATIENCE)
+            kafka.start()
+            await Topic(chained.model_copy(update={"kafka_partitions": 1})).make()
+            # The publisher knows of the partitions that there were.
+            await until(lambda: is_out(database), "all is out", PATIENCE)
+
+        async def is_refilled() -> bool:
+            return await is_out(database) and await taken(kafka, database) == await stored(database)
+
+        await until(is_refilled, "all is in the one partition", PATIENCE)
+
+
 def test_an_address_says_who_we_are_and_how_it_is_said() -> None:
     def given(url: str, mechanism: str = "SCRAM-SHA-512") -> dict[str, Any]:
         found = Address.of(Settings(kafka_url=url, kafka_mechanism=mechanism)).parameters
