@@ -47,11 +47,17 @@ HARD_LIMIT = 300
 """Seconds after which its process is ended."""
 
 
-def hurry(connection: Any) -> None:
-    """Wait for RabbitMQ no longer than a moment from here on: it may be frozen, and this ends."""
-    if connection is not None and connection.connected:
+def hurry(consumer: Any) -> None:
+    """Have a worker wait for RabbitMQ a moment at most: it may be frozen, and the worker ends."""
+    if _is_connected(consumer):
         limit = struct.pack("ll", LAST_ANSWER, 0)
-        connection.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        connection = consumer.connection.connection
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+
+
+def _is_connected(consumer: Any) -> bool:
+    connection = consumer.connection
+    return connection is not None and bool(connection.connected)
 
 
 class Kind(NamedTuple):
@@ -235,7 +241,7 @@ class WorkerWorking:
     @property
     def standstill(self) -> Standstill | None:
         """Why no task is done."""
-        self._away = None if self._is_connected() else self._away or Standstill(_AWAY)
+        self._away = None if _is_connected(self._consumer) else self._away or Standstill(_AWAY)
         return self._away or self._stuck() or ended.standstill(self._queue)
 
     def _stuck(self) -> Standstill | None:
@@ -250,10 +256,6 @@ class WorkerWorking:
             return None
         since = datetime.fromtimestamp(min(begun), UTC)
         return Standstill("a task does not come to its end", since=since)
-
-    def _is_connected(self) -> bool:
-        connection = self._consumer.connection
-        return connection is not None and bool(connection.connected)
 
 
 _AWAY = "it takes no tasks: RabbitMQ is away"

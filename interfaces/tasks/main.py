@@ -236,7 +236,7 @@ def _tell_of_the_worker(sender: Any, **_: Any) -> None:
         telling = Telling(settings, celery_parts.WorkerWorking(sender, queue))
         telling.start()
         worker_shutdown.connect(lambda telling=telling, **_: telling.stop(), weak=False)
-    worker_shutting_down.connect(lambda **_: celery_parts.hurry(sender.connection), weak=False)
+    worker_shutting_down.connect(lambda **_: celery_parts.hurry(sender), weak=False)
 
 
 @beat_init.connect  # type: ignore[untyped-decorator]

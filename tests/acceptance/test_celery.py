@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -235,6 +235,14 @@ async def overdue(rest: Rest, many: int) -> set[str]:
     return set(await asyncio.gather(*(payment(rest, payer, 2) for _ in range(many))))
 
 
+async def since(rest: Rest, status: str, parts: Collection[str]) -> dict[str, str] | None:
+    """Since when these parts have this status; None where not all of them have it."""
+    found = (await rest.club.health()).report["components"]
+    shown = {name: found[name] for name in parts if name in found}
+    told = [one["status"] for one in shown.values()] == [status] * len(parts)
+    return {name: one["since"] for name, one in shown.items()} if told else None
+
+
 async def come(condition: Callable[[], object], what: str) -> None:
     await asyncio.to_thread(until, condition, what)
 
@@ -326,15 +334,11 @@ async def test_told_to_end_they_do_not_wait_for_a_rabbitmq_that_is_frozen(
         celery.report_worker()
         celery.beat()
 
-        async def said(status: str, *names: str) -> bool:
-            found = (await rest.club.health()).report["components"]
-            return all(found.get(name, {}).get("status") == status for name in names)
-
         try:
-            all_of_them = "worker", "report-worker", "beat"
-            await eventually(lambda: said("running", *all_of_them), "they are at work")
+            parts = ["worker", "report-worker", "beat"]
+            await eventually(lambda: since(rest, "running", parts), "they are at work")
             broker.freeze()
-            await eventually(lambda: said("standing", "beat"), "what beat sends is not taken")
+            await eventually(lambda: since(rest, "standing", ["beat"]), "its words are not taken")
             assert await asyncio.to_thread(celery.end) == [0, 0, 0]
         finally:
             celery.close()
@@ -345,13 +349,7 @@ async def test_beat_and_worker_say_how_they_are_and_are_missed_when_they_are_fro
 ) -> None:
     monkeypatch.setattr("infra.parts.SILENT", 7.0)
     parts = {"worker": celery.worker(), "beat": celery.beat()}
-
-    async def are(status: str) -> dict[str, str] | None:
-        found = (await rest.club.health()).report["components"]
-        shown = {name: found[name] for name in parts if name in found}
-        told = [one["status"] for one in shown.values()] == [status] * len(parts)
-        return {name: one["since"] for name, one in shown.items()} if told else None
-
+    are = partial(since, rest, parts=parts)
     await eventually(partial(are, "running"), "both are well")
     for process in parts.values():
         process.send_signal(signal.SIGSTOP)
