@@ -47,7 +47,7 @@ class Trouble:
 
 
 WAITS = Trouble(-1)
-"""Lets a call wait while it lasts, and then does what was asked."""
+"""Lets a call wait while it lasts, and then does what was asked, if whoever asked is there."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +248,8 @@ class TelegramServer:
             trouble = Trouble(401, "Unauthorized")
         if trouble is WAITS:
             await self._wait_out()
+            if request.transport is None or request.transport.is_closing():
+                return web.Response()  # Nobody hears it: whoever asked was killed meanwhile.
         elif trouble is not None:
             return _troubled(request, trouble, asked)
         if method == "getUpdates":
