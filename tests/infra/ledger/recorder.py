@@ -81,6 +81,7 @@ class LedgerRecorder(ApplicationRecorder):
         self._actor = actor
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ledger-recorder")
+        self._listening: list[Future[None]] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -101,7 +102,10 @@ class LedgerRecorder(ApplicationRecorder):
             self._loop.call_soon_threadsafe(self._writer.close)
             self._open.result()
         finally:
-            self._start(_end_the_rest()).result()
+            # Some were stopped before, and are about to close what they were opening.
+            for listening in self._listening:
+                listening.cancel()
+            self._start(_all_ended()).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -183,7 +187,8 @@ class LedgerRecorder(ApplicationRecorder):
 
     def listen(self, wake: Callable[[], None]) -> Future[None]:
         """Call `wake` at each batch, from another thread, until the future is cancelled."""
-        return self._start(self._listen(wake))
+        self._listening.append(self._start(self._listen(wake)))
+        return self._listening[-1]
 
     async def _listen(self, wake: Callable[[], None]) -> None:
         async with await self._postgres.connect(autocommit=True) as connection:
@@ -233,11 +238,9 @@ class LedgerSubscription(Subscription[ApplicationRecorder]):
         return bool(found) or self._has_been_stopped
 
 
-async def _end_the_rest() -> None:
-    """End the listeners of subscriptions that nobody stopped."""
+async def _all_ended() -> None:
+    """Wait for whatever else runs."""
     rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)
 
 

@@ -223,7 +223,7 @@ def test_ctrl_c_reaches_the_service_but_not_its_postgres(home: Path) -> None:
         url = other.url()
         other.interrupt()
         said, complaints = other.leave()
-    assert said == "still here\n"
+    assert said == "still here\n", complaints
     assert "Traceback" not in complaints
     assert not answers(url)
 
